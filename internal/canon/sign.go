@@ -1,0 +1,126 @@
+package canon
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/veraison/go-cose"
+)
+
+// signedPrefix is everything before the payload of a signed message.
+const signedPrefix = "\xd2\x84\x43\xa1\x01\x27\xa0"
+
+// signatureHeader starts the signature, a byte string of 64 bytes.
+const signatureHeader = "\x58\x40"
+
+// Overhead is the most that Sign adds to a payload, in bytes.
+const Overhead = len(signedPrefix) + 5 + len(signatureHeader) + ed25519.SignatureSize
+
+// Sign returns payload as a COSE_Sign1 by key under context. The payload may
+// be empty.
+func Sign(key ed25519.PrivateKey, context string, payload []byte) ([]byte, error) {
+	if len(key) != ed25519.PrivateKeySize {
+		return nil, ErrBadKey
+	}
+	if len(payload)+Overhead > MaxSize {
+		return nil, fmt.Errorf("%w: payload of %d bytes", ErrTooLarge, len(payload))
+	}
+	signer, err := cose.NewSigner(cose.AlgorithmEdDSA, key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadKey, err)
+	}
+	m := cose.NewSign1Message()
+	m.Headers.Protected.SetAlgorithm(cose.AlgorithmEdDSA)
+	m.Payload = payload
+	if m.Payload == nil {
+		m.Payload = []byte{} // nil would mean a detached payload
+	}
+	if err := m.Sign(rand.Reader, []byte(context), signer); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	out, err := m.MarshalCBOR()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return out, nil
+}
+
+// Verify checks that msg was made by Sign with the private half of pub under
+// the same context, and returns the payload, a part of msg. It returns
+// ErrTooLarge, ErrMalformed, ErrNotCanonical, ErrBadKey or ErrBadSignature.
+func Verify(pub ed25519.PublicKey, context string, msg []byte) ([]byte, error) {
+	payload, err := Payload(msg)
+	if err != nil {
+		return nil, err
+	}
+	if len(pub) != ed25519.PublicKeySize {
+		return nil, ErrBadKey
+	}
+	verifier, err := cose.NewVerifier(cose.AlgorithmEdDSA, pub)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadKey, err)
+	}
+	var m cose.Sign1Message
+	if err := m.UnmarshalCBOR(msg); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if err := m.Verify([]byte(context), verifier); err != nil {
+		return nil, ErrBadSignature
+	}
+	return payload, nil
+}
+
+// Payload returns the payload of msg, a part of it, without checking the
+// signature: to find out whose key to check it with.
+func Payload(msg []byte) ([]byte, error) {
+	if len(msg) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(msg))
+	}
+	if len(msg) < len(signedPrefix) || string(msg[:len(signedPrefix)]) != signedPrefix {
+		return nil, fmt.Errorf("%w: not a COSE_Sign1 with EdDSA", ErrMalformed)
+	}
+	payload, rest, err := byteString(msg[len(signedPrefix):])
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != len(signatureHeader)+ed25519.SignatureSize || string(rest[:len(signatureHeader)]) != signatureHeader {
+		return nil, fmt.Errorf("%w: no signature of %d bytes", ErrMalformed, ed25519.SignatureSize)
+	}
+	return payload, nil
+}
+
+// byteString reads one CBOR byte string with a length in its shortest form
+// (RFC 8949 §3, §4.2.1) from the front of b.
+func byteString(b []byte) (data, rest []byte, err error) {
+	const byteStringType = 2
+	if len(b) == 0 || b[0]>>5 != byteStringType {
+		return nil, nil, fmt.Errorf("%w: no byte string", ErrMalformed)
+	}
+	n, skip := uint64(b[0]&0x1f), 1
+	var shortest uint64
+	switch {
+	case n < 24:
+	case n <= 26:
+		width := 1 << (n - 24)
+		shortest = []uint64{24, 1 << 8, 1 << 16}[n-24]
+		if len(b) < 1+width {
+			return nil, nil, fmt.Errorf("%w: truncated length", ErrMalformed)
+		}
+		n = 0
+		for _, c := range b[1 : 1+width] {
+			n = n<<8 | uint64(c)
+		}
+		skip += width
+	default:
+		return nil, nil, fmt.Errorf("%w: length of a byte string", ErrMalformed)
+	}
+	if n < shortest {
+		return nil, nil, ErrNotCanonical
+	}
+	if n > uint64(len(b)-skip) {
+		return nil, nil, fmt.Errorf("%w: truncated byte string", ErrMalformed)
+	}
+	end := skip + int(n)
+	return b[skip:end:end], b[end:], nil
+}
