@@ -2,7 +2,8 @@ package identity
 
 import "errors"
 
-// The errors of this package. Every error it returns wraps one of them.
+// The errors of this package. Every error it returns wraps one of them, or one
+// of the operating system's.
 var (
 	// ErrMalformed: the bytes or the text do not have the required form.
 	ErrMalformed = errors.New("malformed")
@@ -14,4 +15,11 @@ var (
 	ErrOtherOverlay = errors.New("belongs to another overlay")
 	// ErrRevoked: withdrawn by its issuer or owner.
 	ErrRevoked = errors.New("revoked")
+	// ErrDowngrade: a charter that is older than the one in force, or differs
+	// from it under the same number.
+	ErrDowngrade = errors.New("older than the charter in force")
+	// ErrSecret: a private key was about to be written where it could be read.
+	ErrSecret = errors.New("a private key is never written here")
+	// ErrUnsafeFile: a secret's file or folder that others could read or swap.
+	ErrUnsafeFile = errors.New("unsafe file")
 )
