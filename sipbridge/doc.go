@@ -1,0 +1,2 @@
+// Package sipbridge speaks SIP with the phones.
+package sipbridge
