@@ -1,0 +1,120 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// The kinds of daemon.
+const (
+	KindBootstrap = "bootstrap"
+	KindAdapter   = "adapter"
+)
+
+// Status is the answer to MethodStatus.
+type Status struct {
+	Kind          string            `json:"kind"` // KindBootstrap or KindAdapter
+	Version       string            `json:"version"`
+	Overlay       string            `json:"overlay"`
+	NodeID        identity.NodeID   `json:"node_id"`
+	State         string            `json:"state"`           // the state folder
+	Listen        string            `json:"listen"`          // where the link is bound, IP:PORT
+	Advertised    []string          `json:"advertised"`      // addresses that others are told
+	Started       time.Time         `json:"started"`         // by the system's clock
+	UptimeSeconds float64           `json:"uptime_seconds"`  // by the monotonic clock
+	Phase         string            `json:"phase"`           // starting, joining, joined, leaving
+	ClockOffsetMS int64             `json:"clock_offset_ms"` // overlay time − system time
+	ClockSynced   bool              `json:"clock_synced"`    // the offset was learnt from other nodes
+	Ring          Ring              `json:"ring"`
+	Links         []Link            `json:"links"`
+	Store         Store             `json:"store"`
+	SIP           []string          `json:"sip,omitempty"`       // adapter: where SIP is bound, "udp:IP:PORT"
+	Accounts      []Account         `json:"accounts,omitempty"`  // adapter
+	Calls         []Call            `json:"calls,omitempty"`     // adapter: the last ones, newest first
+	Enrolment     *Enrolment        `json:"enrolment,omitempty"` // bootstrap server
+	Refusals      map[string]uint64 `json:"refusals"`            // "room/reason" → how often since the start
+	Warnings      []string          `json:"warnings,omitempty"`  // what a person should know, one sentence each
+}
+
+// Ring is this node's view of the ring.
+type Ring struct {
+	Phase     string      `json:"phase"`
+	Pred      *Neighbour  `json:"pred"` // nil while unknown
+	Succ      []Neighbour `json:"succ"` // nearest first
+	Members   int         `json:"members"`
+	SmallRing bool        `json:"small_ring"`
+}
+
+// Neighbour is a node next to this one on the ring.
+type Neighbour struct {
+	ID    identity.NodeID `json:"id"`
+	Addrs []string        `json:"addrs"`
+}
+
+// Link is one open connection to another node.
+type Link struct {
+	ID    identity.NodeID `json:"id"`
+	Addr  string          `json:"addr"`
+	RTTMS float64         `json:"rtt_ms,omitempty"`
+	Since time.Time       `json:"since"`
+}
+
+// Store is what this node holds for the ring.
+type Store struct {
+	Records  int   `json:"records"`
+	Bytes    int64 `json:"bytes"`
+	MaxBytes int64 `json:"max_bytes"`
+}
+
+// Account is one name that an adapter serves.
+type Account struct {
+	AOR                string    `json:"aor"`
+	Number             string    `json:"number,omitempty"` // user part of the number, such as 101
+	Fingerprint        string    `json:"fingerprint"`      // of the account key
+	Enrolled           bool      `json:"enrolled"`
+	CertificateExpires time.Time `json:"certificate_expires,omitzero"`
+	Phones             []Phone   `json:"phones"`
+	Published          bool      `json:"published"` // the registration is on the ring now
+	PublishedAt        time.Time `json:"published_at,omitzero"`
+	Problem            string    `json:"problem,omitempty"` // why it is not published, or what will go wrong
+}
+
+// Phone is one binding of an account.
+type Phone struct {
+	Contact   string    `json:"contact"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	Expires   time.Time `json:"expires"`
+	Direct    string    `json:"direct,omitempty"`     // the contact that others can reach, if any
+	DirectWhy string    `json:"direct_why,omitempty"` // why there is none
+}
+
+// Directions of a call.
+const (
+	CallOut = "out"
+	CallIn  = "in"
+)
+
+// Call is one attempt, finished or not.
+type Call struct {
+	Time       time.Time `json:"time"`
+	Direction  string    `json:"direction"` // CallOut or CallIn
+	From       string    `json:"from"`
+	To         string    `json:"to"`
+	Path       string    `json:"path,omitempty"` // direct, carried
+	Status     int       `json:"status"`         // SIP status: 302, 200, 404, …
+	Reason     string    `json:"reason,omitempty"`
+	SetupMS    float64   `json:"setup_ms"` // INVITE received → answer sent
+	SharesUsed int       `json:"shares_used"`
+	Verified   bool      `json:"verified"` // key, delegation and signed answer all hold
+}
+
+// Enrolment is what only a bootstrap server knows.
+type Enrolment struct {
+	Mode          string    `json:"mode"` // invite, open
+	Names         int       `json:"names"`
+	MaxNames      int       `json:"max_names"`
+	Invitations   int       `json:"invitations"`  // still usable
+	RootOffline   bool      `json:"root_offline"` // the root key is not in this folder
+	IssuerExpires time.Time `json:"issuer_expires"`
+}
