@@ -1,0 +1,251 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// Sizes of one generation of the caches of things already verified.
+const (
+	cachedLeaves      = 2048
+	cachedIssuers     = 16
+	cachedDelegations = 1024
+	cachedResults     = 1024
+)
+
+// ClockSkew is how far a verifier's clock may lag behind the signer's.
+const ClockSkew = 5 * time.Minute
+
+type digest = [sha256.Size]byte
+
+// Trust verifies everything of one overlay, from its root key down. It caches
+// what it has verified, so a certificate's signature is checked once; time is
+// checked always. Only what verifies is cached, so strangers cannot fill it.
+// Safe for concurrent use.
+type Trust struct {
+	root    *x509.Certificate
+	charter Charter
+	grace   time.Duration
+
+	issuers     *Cache[digest, *issuerEntry]
+	nodes       *Cache[digest, *NodeCertificate]
+	accounts    *Cache[digest, *AccountCertificate]
+	delegations *Cache[digest, Delegation]
+	results     *Cache[digest, any]
+}
+
+type issuerEntry struct {
+	cert *x509.Certificate
+	out  *IssuerCertificate
+}
+
+// NewTrust takes an overlay's root certificate in DER, which the caller has
+// pinned, and its charter, which the caller has verified with the root's key.
+func NewTrust(rootDER []byte, charter Charter) (*Trust, error) {
+	root, overlay, err := parseRoot(bytes.Clone(rootDER))
+	if err != nil {
+		return nil, err
+	}
+	if err := charter.Validate(); err != nil {
+		return nil, err
+	}
+	if overlay != charter.Overlay || !charter.Root.Equal(certKey(root)) {
+		return nil, fmt.Errorf("%w: charter of %s, root certificate of %s", ErrOtherOverlay, charter.Overlay, overlay)
+	}
+	return &Trust{
+		root: root, charter: charter, grace: charter.GraceTime(),
+		issuers:     NewCache[digest, *issuerEntry](cachedIssuers),
+		nodes:       NewCache[digest, *NodeCertificate](cachedLeaves),
+		accounts:    NewCache[digest, *AccountCertificate](cachedLeaves),
+		delegations: NewCache[digest, Delegation](cachedDelegations),
+		results:     NewCache[digest, any](cachedResults),
+	}, nil
+}
+
+// Overlay returns the overlay's name.
+func (t *Trust) Overlay() string { return t.charter.Overlay }
+
+// Charter returns the overlay's rules; its Paths are not to be changed.
+func (t *Trust) Charter() Charter { return t.charter }
+
+// Root returns the root key.
+func (t *Trust) Root() PublicKey { return certKey(t.root) }
+
+// RootCertificate returns the root certificate in DER, not to be changed.
+func (t *Trust) RootCertificate() []byte { return t.root.Raw }
+
+// Recall and Remember keep results of other rooms' checks under a hash of all
+// that was checked, so that they last as long as this Trust and no longer.
+func (t *Trust) Recall(key [sha256.Size]byte) (any, bool) { return t.results.Get(key) }
+
+// Remember is described at Recall.
+func (t *Trust) Remember(key [sha256.Size]byte, result any) { t.results.Put(key, result) }
+
+// VerifyIssuer checks the certificate of an issuing key. Errors as VerifyNode.
+func (t *Trust) VerifyIssuer(der []byte, now time.Time) (*IssuerCertificate, error) {
+	e, err := t.issuer(der, now)
+	if err != nil {
+		return nil, err
+	}
+	return e.out, nil
+}
+
+// VerifyNode checks a node's certificate. chain is leaf and issuer in DER; the
+// root may follow. A certificate is valid from ClockSkew before its start to
+// the charter's grace after its end; a zero now skips that. The error wraps
+// ErrMalformed, ErrUntrusted, ErrOtherOverlay or ErrExpired.
+func (t *Trust) VerifyNode(chain [][]byte, now time.Time) (*NodeCertificate, error) {
+	issuer, key, err := t.above(chain, now)
+	if err != nil {
+		return nil, err
+	}
+	node, ok := t.nodes.Get(key)
+	if !ok {
+		cert, parsed, err := parseNode(bytes.Clone(chain[0]))
+		if err != nil {
+			return nil, err
+		}
+		if parsed.Overlay != t.charter.Overlay {
+			return nil, fmt.Errorf("%w: node of %s", ErrOtherOverlay, parsed.Overlay)
+		}
+		if err := signedBy(cert, issuer.cert); err != nil {
+			return nil, err
+		}
+		node = parsed
+		t.nodes.Put(key, node)
+	}
+	if err := t.checkTime("node certificate", node.NotBefore, node.NotAfter, now); err != nil {
+		return nil, err
+	}
+	return node, nil
+}
+
+// VerifyAccount checks an account's certificate as VerifyNode checks a node's.
+func (t *Trust) VerifyAccount(chain [][]byte, now time.Time) (*AccountCertificate, error) {
+	issuer, key, err := t.above(chain, now)
+	if err != nil {
+		return nil, err
+	}
+	account, ok := t.accounts.Get(key)
+	if !ok {
+		cert, parsed, err := parseAccount(bytes.Clone(chain[0]))
+		if err != nil {
+			return nil, err
+		}
+		if parsed.AOR.Overlay() != t.charter.Overlay {
+			return nil, fmt.Errorf("%w: account of %s", ErrOtherOverlay, parsed.AOR.Overlay())
+		}
+		if err := signedBy(cert, issuer.cert); err != nil {
+			return nil, err
+		}
+		account = parsed
+		t.accounts.Put(key, account)
+	}
+	if err := t.checkTime("account certificate", account.NotBefore, account.NotAfter, now); err != nil {
+		return nil, err
+	}
+	return account, nil
+}
+
+// VerifyDelegation is SignedDelegation.Verify with the charter's grace and a
+// cache.
+func (t *Trust) VerifyDelegation(s SignedDelegation, account PublicKey, now time.Time) (Delegation, error) {
+	key := hash(account[:], s)
+	d, ok := t.delegations.Get(key)
+	if !ok {
+		var err error
+		if d, err = s.Verify(account, 0, time.Time{}); err != nil {
+			return Delegation{}, err
+		}
+		t.delegations.Put(key, d)
+	}
+	if err := d.checkTime(t.grace, now); err != nil {
+		return Delegation{}, err
+	}
+	return d, nil
+}
+
+// above verifies what stands above the leaf of a chain, and returns the cache
+// key of the leaf under that issuer.
+func (t *Trust) above(chain [][]byte, now time.Time) (*issuerEntry, digest, error) {
+	if len(chain) < 2 || len(chain) > 3 || len(chain) == 3 && !bytes.Equal(chain[2], t.root.Raw) {
+		return nil, digest{}, fmt.Errorf("%w: a chain is a certificate and its issuer's", ErrMalformed)
+	}
+	if len(chain[0]) > MaxCertificate {
+		return nil, digest{}, fmt.Errorf("%w: certificate of %d bytes", ErrMalformed, len(chain[0]))
+	}
+	issuer, err := t.issuer(chain[1], now)
+	if err != nil {
+		return nil, digest{}, err
+	}
+	return issuer, hash(issuer.out.Key[:], chain[0]), nil
+}
+
+func (t *Trust) issuer(der []byte, now time.Time) (*issuerEntry, error) {
+	if len(der) > MaxCertificate {
+		return nil, fmt.Errorf("%w: certificate of %d bytes", ErrMalformed, len(der))
+	}
+	key := sha256.Sum256(der)
+	e, ok := t.issuers.Get(key)
+	if !ok {
+		cert, overlay, err := parseIssuer(bytes.Clone(der))
+		if err != nil {
+			return nil, err
+		}
+		if overlay != t.charter.Overlay {
+			return nil, fmt.Errorf("%w: issuer of %s", ErrOtherOverlay, overlay)
+		}
+		if err := signedBy(cert, t.root); err != nil {
+			return nil, err
+		}
+		e = &issuerEntry{cert: cert, out: &IssuerCertificate{
+			Key: certKey(cert), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, DER: cert.Raw,
+		}}
+		t.issuers.Put(key, e)
+	}
+	if err := t.checkTime("issuing certificate", e.out.NotBefore, e.out.NotAfter, now); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (t *Trust) checkTime(what string, notBefore, notAfter, now time.Time) error {
+	return checkWindow(what, notBefore, notAfter, t.grace, now)
+}
+
+// signedBy checks issuer name and signature, RFC 5280 §6.1.3 (a)(1) and (a)(4);
+// that parent may sign certificates was checked when it was parsed, and is
+// checked again here by crypto/x509.
+func signedBy(cert, parent *x509.Certificate) error {
+	if !bytes.Equal(cert.RawIssuer, parent.RawSubject) {
+		return fmt.Errorf("%w: the certificate names another issuer", ErrUntrusted)
+	}
+	if err := cert.CheckSignatureFrom(parent); err != nil {
+		return fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
+	}
+	return nil
+}
+
+// checkWindow tells whether now lies within [from − ClockSkew, to + grace]; a
+// zero now always does.
+func checkWindow(what string, from, to time.Time, grace time.Duration, now time.Time) error {
+	switch {
+	case now.IsZero():
+		return nil
+	case now.Before(from.Add(-ClockSkew)):
+		return fmt.Errorf("%w: %s begins at %s", ErrExpired, what, from.UTC().Format(time.RFC3339))
+	case now.After(to.Add(grace)):
+		return fmt.Errorf("%w: %s ended at %s", ErrExpired, what, to.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func hash(prefix, rest []byte) digest {
+	h := sha256.New()
+	h.Write(prefix) // of fixed length
+	h.Write(rest)
+	return digest(h.Sum(nil))
+}
