@@ -1,0 +1,188 @@
+package identity
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// MaxPins bounds the pinned keys of one node; beyond it the one seen longest
+// ago is forgotten.
+const MaxPins = 2048
+
+// pinTouch is how old the last sighting on disk may be before it is rewritten.
+const pinTouch = 24 * time.Hour
+
+// Pin is the key that a name had when it was last seen.
+type Pin struct {
+	Key         PublicKey
+	Version     uint32    // of the key, as certified
+	First, Last time.Time // seen, to the second
+}
+
+// Pins are the keys that this node has seen, in a text file with one line each:
+//
+//	sip:bob@lan.example p2psip-pub1… VERSION FIRST LAST
+//
+// with times in RFC 3339, UTC. Empty lines and lines that begin with # are
+// skipped. Safe for concurrent use by one process.
+type Pins struct {
+	path string
+
+	mu      sync.Mutex
+	byName  map[AOR]Pin
+	written map[AOR]Pin // as on disk
+}
+
+// LoadPins reads the file at path, which need not exist; an empty path keeps
+// nothing. A file that is open to others is ErrUnsafeFile, a bad line
+// ErrMalformed with its number.
+func LoadPins(path string) (*Pins, error) {
+	p := &Pins{path: path, byName: make(map[AOR]Pin), written: make(map[AOR]Pin)}
+	if path == "" {
+		return p, nil
+	}
+	b, err := ReadSecretFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	byName, err := parsePins(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	p.byName, p.written = byName, maps.Clone(byName)
+	return p, nil
+}
+
+func parsePins(b []byte) (map[AOR]Pin, error) {
+	out := make(map[AOR]Pin)
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, pin, err := parsePin(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if _, twice := out[name]; twice || len(out) >= MaxPins {
+			return nil, fmt.Errorf("line %d: %w: %s is there twice, or there are more than %d lines", n, ErrMalformed, name, MaxPins)
+		}
+		out[name] = pin
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return out, nil
+}
+
+func parsePin(line string) (AOR, Pin, error) {
+	f := strings.Fields(line)
+	if len(f) != 5 {
+		return AOR{}, Pin{}, fmt.Errorf("%w: a pin has five fields", ErrMalformed)
+	}
+	var (
+		name AOR
+		pin  Pin
+	)
+	version, errVersion := strconv.ParseUint(f[2], 10, 32)
+	first, errFirst := time.Parse(time.RFC3339, f[3])
+	last, errLast := time.Parse(time.RFC3339, f[4])
+	err := errors.Join(name.UnmarshalText([]byte(f[0])), pin.Key.UnmarshalText([]byte(f[1])), errVersion, errFirst, errLast)
+	if err != nil {
+		return AOR{}, Pin{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	pin.Version, pin.First, pin.Last = uint32(version), first.UTC(), last.UTC()
+	return name, pin, nil
+}
+
+// Get returns the pin of a name.
+func (p *Pins) Get(name AOR) (Pin, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pin, ok := p.byName[name]
+	return pin, ok
+}
+
+// All returns a copy of all pins.
+func (p *Pins) All() map[AOR]Pin {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.byName)
+}
+
+// Set pins a name to a key. A new pin or another key is on the disk when Set
+// returns; a mere later sighting is written once a day. On an error the pin
+// holds in memory.
+func (p *Pins) Set(name AOR, pin Pin) error {
+	if name.IsZero() || pin.Key.IsZero() {
+		return fmt.Errorf("%w: a pin needs a name and a key", ErrMalformed)
+	}
+	pin.First, pin.Last = pin.First.UTC().Truncate(time.Second), pin.Last.UTC().Truncate(time.Second)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.byName[name]; !known && len(p.byName) >= MaxPins {
+		p.forgetOldestLocked()
+	}
+	p.byName[name] = pin
+	old, ok := p.written[name]
+	if ok && old.Key == pin.Key && old.Version == pin.Version && pin.Last.Sub(old.Last) < pinTouch {
+		return nil
+	}
+	return p.writeLocked()
+}
+
+// Forget removes the pin of a name.
+func (p *Pins) Forget(name AOR) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.byName, name)
+	return p.writeLocked()
+}
+
+func (p *Pins) forgetOldestLocked() {
+	var (
+		oldest AOR
+		last   time.Time
+	)
+	for name, pin := range p.byName {
+		if oldest.IsZero() || pin.Last.Before(last) {
+			oldest, last = name, pin.Last
+		}
+	}
+	delete(p.byName, oldest)
+}
+
+func (p *Pins) writeLocked() error {
+	if p.path == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	b.WriteString("# Keys seen: name, key, version, first and last time. One line a name; delete a line to forget its key.\n")
+	for _, name := range sortedNames(p.byName) {
+		pin := p.byName[name]
+		fmt.Fprintf(&b, "%s %s %d %s %s\n", name, pin.Key, pin.Version,
+			pin.First.Format(time.RFC3339), pin.Last.Format(time.RFC3339))
+	}
+	if err := WriteFileAtomic(p.path, b.Bytes(), 0o600); err != nil {
+		return err
+	}
+	p.written = maps.Clone(p.byName)
+	return nil
+}
+
+func sortedNames(m map[AOR]Pin) []AOR {
+	return slices.SortedFunc(maps.Keys(m), func(a, b AOR) int { return strings.Compare(a.String(), b.String()) })
+}
