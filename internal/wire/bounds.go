@@ -1,0 +1,180 @@
+package wire
+
+import (
+	"fmt"
+	"net/netip"
+	"unicode/utf8"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
+)
+
+// The bounds of the fields: bytes for texts and byte strings, items for arrays.
+const (
+	MaxPeers       = 32                                             // peers in one message: successor list, next hops
+	MaxAddrs       = 8                                              // addresses of one peer
+	MaxItems       = 15                                             // records in one StoreMany or Fetched: always fit a message
+	MaxShares      = 32                                             // shares in one Registered
+	MaxChain       = 3                                              // certificates of one chain
+	MaxCertificate = 2 << 10                                        // one certificate
+	MaxDelegation  = 1 << 10                                        // one signed delegation
+	MaxCharter     = 4 << 10                                        // the signed charter
+	MaxSigned      = 4 << 10                                        // a signed body: Invite, Redirect, Register, Renew
+	MaxTextBody    = 16 << 10                                       // the body of one text
+	MaxSignedText  = 18 << 10                                       // a signed text
+	MaxCarry       = 60 << 10                                       // the data of one CarryFrame
+	MaxAOR         = 4 + 1 + identity.MaxUser + identity.MaxOverlay // "sip:", "@" and both halves
+	MaxNumber      = identity.MaxUser
+	MaxInvitation  = 64      // an invitation's secret
+	MinInvitation  = 16      // the same: at least 128 bit
+	MaxCallID      = 256     // a Call-ID
+	MaxReason      = 256     // a reason phrase or warning
+	MaxContact     = 512     // a Contact URI
+	MaxToken       = 128     // a content type, a software name
+	MaxPaths       = 8       // call paths in one Invite or Redirect
+	MaxPath        = 16      // the name of a call path
+	MaxRecord      = 4 << 10 // one encoded record
+)
+
+// firstError returns the first of errs that is not nil.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func outOfBound(field string, got, most int) error {
+	return fmt.Errorf("%w: %s: %d exceeds %d", ErrMalformed, field, got, most)
+}
+
+// checkBytes bounds a byte string that may be empty.
+func checkBytes[B ~[]byte](field string, b B, most int) error {
+	if len(b) > most {
+		return outOfBound(field, len(b), most)
+	}
+	return nil
+}
+
+// checkFull bounds a byte string that must not be empty.
+func checkFull[B ~[]byte](field string, b B, most int) error {
+	if len(b) == 0 {
+		return fmt.Errorf("%w: %s is empty", ErrMalformed, field)
+	}
+	return checkBytes(field, b, most)
+}
+
+// checkText bounds a text and refuses control characters: texts end up in SIP
+// headers, where a line break would begin another header.
+func checkText(field, s string, most int) error {
+	if len(s) > most {
+		return outOfBound(field, len(s), most)
+	}
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%w: %s is not UTF-8", ErrMalformed, field)
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return fmt.Errorf("%w: %s has a control character", ErrMalformed, field)
+		}
+	}
+	return nil
+}
+
+// checkAOR bounds a name; whether it is one is for identity.ParseAOR to say.
+func checkAOR(field, s string) error {
+	if s == "" {
+		return fmt.Errorf("%w: %s is empty", ErrMalformed, field)
+	}
+	return checkText(field, s, MaxAOR)
+}
+
+func checkPaths(paths []string) error {
+	if len(paths) > MaxPaths {
+		return outOfBound("paths", len(paths), MaxPaths)
+	}
+	for _, p := range paths {
+		if err := checkText("path", p, MaxPath); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkChain(chain [][]byte) error {
+	if len(chain) > MaxChain {
+		return outOfBound("chain", len(chain), MaxChain)
+	}
+	for _, c := range chain {
+		if err := checkFull("certificate", c, MaxCertificate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAddrs accepts addresses that another node can send to, in the one form
+// in which each can be written: no zone, no IPv4 inside IPv6.
+func checkAddrs(addrs []netip.AddrPort) error {
+	if len(addrs) > MaxAddrs {
+		return outOfBound("addresses", len(addrs), MaxAddrs)
+	}
+	for _, a := range addrs {
+		ip := a.Addr()
+		if !ip.IsValid() || ip.Is4In6() || ip.Zone() != "" || ip.IsUnspecified() || a.Port() == 0 {
+			return fmt.Errorf("%w: %s is no address to send to", ErrMalformed, a)
+		}
+	}
+	return nil
+}
+
+func checkPeers(field string, peers []Peer, most int) error {
+	if len(peers) > most {
+		return outOfBound(field, len(peers), most)
+	}
+	for i := range peers {
+		if err := peers[i].check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkPeer(p *Peer) error {
+	if p == nil {
+		return nil
+	}
+	return p.check()
+}
+
+// checkRecord bounds a record by the sum of its parts; the CBOR heads around
+// them take a few bytes each.
+func checkRecord(r *record.Record) error {
+	const heads = 3
+	size := 2*heads + len(r.Signed) + heads + len(r.Chain.Delegation)
+	for _, c := range r.Chain.Certificates {
+		size += heads + len(c)
+	}
+	if size > MaxRecord {
+		return outOfBound("record", size, MaxRecord)
+	}
+	return firstError(
+		checkFull("record", r.Signed, MaxRecord),
+		checkChain(r.Chain.Certificates),
+		checkBytes("delegation", r.Chain.Delegation, MaxDelegation),
+	)
+}
+
+func checkRecords(field string, rs []record.Record, most int) error {
+	if len(rs) > most {
+		return outOfBound(field, len(rs), most)
+	}
+	for i := range rs {
+		if err := checkRecord(&rs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

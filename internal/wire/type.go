@@ -1,0 +1,177 @@
+package wire
+
+import "fmt"
+
+// Type is the number of a message. Numbers are never used again for another
+// message.
+type Type uint8
+
+// The types, by group.
+const (
+	TypeError      Type = 1
+	TypeAck        Type = 2
+	TypePing       Type = 3
+	TypePong       Type = 4
+	TypeGetTime    Type = 5
+	TypeTime       Type = 6
+	TypeGetCharter Type = 7
+	TypeCharterIs  Type = 8
+	TypeChallenge  Type = 9
+
+	TypeGetState Type = 16
+	TypeState    Type = 17
+	TypeFind     Type = 18
+	TypeFound    Type = 19
+	TypeJoin     Type = 20
+	TypeJoined   Type = 21
+	TypeNotify   Type = 22
+	TypeLeave    Type = 23
+
+	TypeStore      Type = 32
+	TypeStored     Type = 33
+	TypeStoreMany  Type = 34
+	TypeStoredMany Type = 35
+	TypeFetch      Type = 36
+	TypeFetched    Type = 37
+
+	TypeEnrolStart     Type = 48
+	TypeEnrolChallenge Type = 49
+	TypeRegister       Type = 50
+	TypeRegistered     Type = 51
+	TypeRenew          Type = 52
+	TypeDelegate       Type = 53
+	TypeDelegated      Type = 54
+
+	TypeInvite     Type = 64
+	TypeRedirect   Type = 65
+	TypeCarry      Type = 66
+	TypeCarryFrame Type = 67
+	TypeText       Type = 68
+	TypeTextAck    Type = 69
+)
+
+// newMessage returns an empty message of type t, or nil.
+func newMessage(t Type) Message {
+	switch {
+	case t < TypeGetState:
+		return newGeneral(t)
+	case t < TypeStore:
+		return newRing(t)
+	case t < TypeEnrolStart:
+		return newRecords(t)
+	case t < TypeInvite:
+		return newEnrolment(t)
+	}
+	return newCall(t)
+}
+
+func newGeneral(t Type) Message {
+	switch t {
+	case TypeError:
+		return new(Error)
+	case TypeAck:
+		return new(Ack)
+	case TypePing:
+		return new(Ping)
+	case TypePong:
+		return new(Pong)
+	case TypeGetTime:
+		return new(GetTime)
+	case TypeTime:
+		return new(Time)
+	case TypeGetCharter:
+		return new(GetCharter)
+	case TypeCharterIs:
+		return new(CharterIs)
+	case TypeChallenge:
+		return new(Challenge)
+	}
+	return nil
+}
+
+func newRing(t Type) Message {
+	switch t {
+	case TypeGetState:
+		return new(GetState)
+	case TypeState:
+		return new(State)
+	case TypeFind:
+		return new(Find)
+	case TypeFound:
+		return new(Found)
+	case TypeJoin:
+		return new(Join)
+	case TypeJoined:
+		return new(Joined)
+	case TypeNotify:
+		return new(Notify)
+	case TypeLeave:
+		return new(Leave)
+	}
+	return nil
+}
+
+func newRecords(t Type) Message {
+	switch t {
+	case TypeStore:
+		return new(Store)
+	case TypeStored:
+		return new(Stored)
+	case TypeStoreMany:
+		return new(StoreMany)
+	case TypeStoredMany:
+		return new(StoredMany)
+	case TypeFetch:
+		return new(Fetch)
+	case TypeFetched:
+		return new(Fetched)
+	}
+	return nil
+}
+
+func newEnrolment(t Type) Message {
+	switch t {
+	case TypeEnrolStart:
+		return new(EnrolStart)
+	case TypeEnrolChallenge:
+		return new(EnrolChallenge)
+	case TypeRegister:
+		return new(Register)
+	case TypeRegistered:
+		return new(Registered)
+	case TypeRenew:
+		return new(Renew)
+	case TypeDelegate:
+		return new(Delegate)
+	case TypeDelegated:
+		return new(Delegated)
+	}
+	return nil
+}
+
+func newCall(t Type) Message {
+	switch t {
+	case TypeInvite:
+		return new(Invite)
+	case TypeRedirect:
+		return new(Redirect)
+	case TypeCarry:
+		return new(Carry)
+	case TypeCarryFrame:
+		return new(CarryFrame)
+	case TypeText:
+		return new(Text)
+	case TypeTextAck:
+		return new(TextAck)
+	}
+	return nil
+}
+
+// String returns the message's name, as in its Go type.
+func (t Type) String() string {
+	m := newMessage(t)
+	if m == nil {
+		return fmt.Sprintf("type %d", uint8(t))
+	}
+	return fmt.Sprintf("%T", m)[len("*wire."):]
+}
