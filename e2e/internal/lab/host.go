@@ -1,0 +1,102 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Host is one machine of the LAN.
+type Host struct {
+	Name string
+	Addr netip.Addr // on the LAN
+	Dir  string     // its files
+
+	lab *Lab
+	ns  string
+}
+
+// Start runs a program on the host until the test ends or Kill is called. The name heads its log.
+func (h *Host) Start(name string, env []string, argv ...string) (*Proc, error) {
+	cmd := h.command(context.Background(), env, argv)
+	h.lab.mu.Lock()
+	n := len(h.lab.procs)
+	h.lab.mu.Unlock()
+	p, err := startProc(h, name, filepath.Join(h.lab.logs, fmt.Sprintf("%s-%s-%d.log", h.Name, name, n)), cmd)
+	if err != nil {
+		return nil, fmt.Errorf("start %s on %s: %w", name, h.Name, err)
+	}
+	h.lab.mu.Lock()
+	h.lab.procs = append(h.lab.procs, p)
+	h.lab.mu.Unlock()
+	return p, nil
+}
+
+// Run runs a program on the host to its end and gives what it wrote to its standard output. An exit code other than 0
+// is an *exec.ExitError whose text carries the standard error.
+func (h *Host) Run(ctx context.Context, argv ...string) ([]byte, error) {
+	out, err := h.command(ctx, nil, argv).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("%s on %s: %w: %s", filepath.Base(argv[0]), h.Name, err, strings.TrimSpace(string(exit.Stderr)))
+	}
+	return out, err
+}
+
+func (h *Host) command(ctx context.Context, env, argv []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.ns}, argv...)...)
+	cmd.Dir = h.Dir
+	cmd.Env = append(os.Environ(), append([]string{"HOME=" + h.Dir}, env...)...)
+	return cmd
+}
+
+// Dial connects to a literal address as a program on the host would, its loopback included.
+func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var conn net.Conn
+	err := h.inside(func() (err error) {
+		conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
+		return err
+	})
+	return conn, err
+}
+
+// inside runs do on a thread that is in the host's network namespace. A socket stays in the namespace it was made in.
+func (h *Host) inside(do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- func() error {
+			home, err := os.Open("/proc/thread-self/ns/net")
+			if err != nil {
+				return err
+			}
+			defer home.Close()
+			there, err := os.Open(filepath.Join("/run/netns", h.ns))
+			if err != nil {
+				return err
+			}
+			defer there.Close()
+			if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("enter %s: %w", h.ns, err)
+			}
+			err = do()
+			if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+				return errors.Join(err, back) // the thread stays locked and ends with this goroutine
+			}
+			runtime.UnlockOSThread()
+			return err
+		}()
+	}()
+	return <-done
+}

@@ -1,0 +1,168 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// prefix begins the name of every namespace that a lab makes; the process number follows, by which sweep knows what is left over.
+const prefix = "s2p"
+
+// labs numbers the labs of this process.
+var labs atomic.Uint32
+
+// Lab is one LAN. Its methods fail the test when the machine does not do what they ask for.
+type Lab struct {
+	t    testing.TB
+	id   string // "s2p-PID-N"
+	dir  string // short path: Unix sockets in it must stay below 108 bytes
+	logs string
+
+	mu    sync.Mutex
+	hosts []*Host
+	procs []*Proc
+}
+
+// New makes an empty LAN that is taken down, with everything that runs in it, when the test ends.
+func New(t testing.TB) *Lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("network namespaces need root: run `make e2e`, which finds a way")
+	}
+	Require(t, "ip")
+	sweepOnce()
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Lab{t: t, id: fmt.Sprintf("%s-%d-%d", prefix, os.Getpid(), labs.Add(1)), dir: dir, logs: artifacts(t)}
+	t.Cleanup(l.close)
+	l.ip("netns", "add", l.id+"-sw")
+	l.ip("-n", l.id+"-sw", "link", "set", "lo", "up")
+	l.ip("-n", l.id+"-sw", "link", "add", "br0", "type", "bridge")
+	l.ip("-n", l.id+"-sw", "addr", "add", "10.0.0.254/24", "dev", "br0")
+	l.ip("-n", l.id+"-sw", "link", "set", "br0", "up")
+	// The world outside is known not to be there at once: without this a phone that asks a name server waits for it.
+	l.ip("netns", "exec", l.id+"-sw", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	l.ip("-n", l.id+"-sw", "route", "add", "unreachable", "default")
+	return l
+}
+
+// artifacts gives the folder for the logs: what -artifacts keeps where the flag is set, else one that goes with the test.
+func artifacts(t testing.TB) string {
+	if a, ok := t.(interface{ ArtifactDir() string }); ok {
+		return a.ArtifactDir()
+	}
+	return t.TempDir()
+}
+
+// Host adds a host to the LAN, with the next free address from 10.0.0.1 on. The name is a short word.
+func (l *Lab) Host(name string) *Host {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.hosts) + 1
+	if n > 253 {
+		l.t.Fatal("a lab has at most 253 hosts")
+	}
+	h := &Host{
+		Name: name,
+		Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}),
+		Dir:  filepath.Join(l.dir, name),
+		lab:  l,
+		ns:   l.id + "-" + name,
+	}
+	if err := os.Mkdir(h.Dir, 0o700); err != nil {
+		l.t.Fatal(err)
+	}
+	port := "p" + strconv.Itoa(n)
+	l.ip("netns", "add", h.ns)
+	l.hosts = append(l.hosts, h)
+	l.ip("-n", h.ns, "link", "set", "lo", "up")
+	l.ip("-n", l.id+"-sw", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
+	l.ip("-n", l.id+"-sw", "link", "set", port, "master", "br0", "up")
+	l.ip("-n", h.ns, "addr", "add", h.Addr.String()+"/24", "dev", "eth0")
+	l.ip("-n", h.ns, "link", "set", "eth0", "up")
+	l.ip("-n", h.ns, "route", "add", "default", "via", "10.0.0.254")
+	return h
+}
+
+// Dir is the folder of files that the hosts share.
+func (l *Lab) Dir() string { return l.dir }
+
+// ip runs the ip command.
+func (l *Lab) ip(args ...string) {
+	l.t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		l.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+}
+
+// close ends the processes, removes the namespaces and, after a failure, prints the end of each log.
+func (l *Lab) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.procs {
+		p.Kill()
+	}
+	if l.t.Failed() {
+		for _, p := range l.procs {
+			l.t.Logf("--- last lines of %s on %s (%s)\n%s", p.Name, p.host.Name, p.State(), strings.Join(p.Log.Tail(40), "\n"))
+		}
+	}
+	for _, h := range l.hosts {
+		removeNamespace(h.ns)
+	}
+	removeNamespace(l.id + "-sw")
+	if err := os.RemoveAll(l.dir); err != nil {
+		l.t.Errorf("remove the lab's files: %v", err)
+	}
+}
+
+var sweepOnce = sync.OnceFunc(sweep)
+
+// sweep removes the namespaces of runs that ended without doing so.
+func sweep() {
+	out, err := exec.Command("ip", "netns", "list").Output()
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(out)) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		part := strings.Split(name, "-")
+		if len(part) < 4 || part[0] != prefix {
+			continue
+		}
+		pid, err := strconv.Atoi(part[1])
+		if err != nil || syscall.Kill(pid, 0) == nil {
+			continue // another run's, and it lives
+		}
+		removeNamespace(name)
+	}
+}
+
+// removeNamespace ends whatever still runs in one of our namespaces and removes it.
+func removeNamespace(ns string) {
+	out, err := exec.CommandContext(context.Background(), "ip", "netns", "pids", ns).Output()
+	if err == nil {
+		for _, f := range strings.Fields(string(out)) {
+			if pid, err := strconv.Atoi(f); err == nil && pid > 1 && pid != os.Getpid() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+	_ = exec.Command("ip", "netns", "del", ns).Run()
+}

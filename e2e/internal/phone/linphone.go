@@ -1,0 +1,222 @@
+//go:build linux
+
+package phone
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"text/template"
+	"time"
+
+	"github.com/secp2psip/secp2psip/e2e/internal/lab"
+	"github.com/secp2psip/secp2psip/e2e/internal/tone"
+)
+
+// linphoneConfig is linphonec's rc file. Ports of TCP and TLS are off, or two phones on a host would meet there.
+var linphoneConfig = template.Must(template.New("rc").Parse(`[sip]
+sip_port={{.Port}}
+sip_tcp_port=0
+sip_tls_port=0
+default_proxy=0
+inc_timeout=60
+use_ipv6=0
+
+[rtp]
+audio_rtp_port={{.RTP}}
+
+[video]
+enabled=0
+capture=0
+display=0
+automatically_initiate=0
+automatically_accept=0
+
+[sound]
+echocancellation=0
+
+[proxy_0]
+reg_proxy=<{{.Registrar}};transport=udp>
+{{if .Route}}reg_route=<{{.Route}};transport=udp;lr>
+{{end}}reg_identity={{.AOR}}
+reg_expires={{.Expires}}
+reg_sendregister=1
+publish=0
+`))
+
+// Linphone is linphonec 5.1, controlled through its standard input.
+type Linphone struct {
+	cfg   Config
+	dir   string
+	proc  *lab.Proc
+	mark  int
+	calls int // names the recordings
+}
+
+// NewLinphone writes the phone's configuration; nothing runs yet.
+func NewLinphone(cfg Config) (*Linphone, error) {
+	l := &Linphone{cfg: cfg, dir: filepath.Join(cfg.Host.Dir, "linphone-"+cfg.User)}
+	// linphonec makes no folders and loses its state where they are absent.
+	if err := os.MkdirAll(filepath.Join(l.dir, ".local", "share", "linphone"), 0o755); err != nil {
+		return nil, err
+	}
+	params := map[string]any{
+		"Port": cfg.Port, "RTP": 30000 + cfg.Port%100*200, "AOR": cfg.AOR(), "Expires": cfg.expires(),
+		"Registrar": "sip:" + cfg.Domain, "Route": "",
+	}
+	if cfg.Proxy != "" {
+		params["Route"] = "sip:" + cfg.Proxy
+	}
+	var rc bytes.Buffer
+	if err := linphoneConfig.Execute(&rc, params); err != nil {
+		return nil, err
+	}
+	return l, os.WriteFile(l.rc(), rc.Bytes(), 0o644)
+}
+
+func (l *Linphone) rc() string { return filepath.Join(l.dir, "rc") }
+
+// Name is the program, the account and the host.
+func (l *Linphone) Name() string { return "linphonec " + l.cfg.User + " on " + l.cfg.Host.Name }
+
+// Start runs linphonec and gives it files for microphone and loudspeaker.
+func (l *Linphone) Start(ctx context.Context) error {
+	env := []string{"HOME=" + l.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_RUNTIME_DIR=" + l.dir}
+	proc, err := l.cfg.Host.Start("linphonec-"+l.cfg.User, env, "linphonec", "-c", l.rc(), "-a", "-d", "6", "-l", "/dev/stderr")
+	if err != nil {
+		return err
+	}
+	l.proc, l.mark = proc, 0
+	if err := proc.Type("soundcard use files"); err != nil {
+		return err
+	}
+	if err := proc.Type("play " + l.cfg.Tone); err != nil {
+		return err
+	}
+	_, err = l.wait(ctx, `Using wav files instead of soundcard`)
+	return err
+}
+
+func (l *Linphone) wait(ctx context.Context, pattern string) ([]string, error) {
+	m, err := l.proc.Log.Wait(ctx, l.mark, regexp.MustCompile(pattern))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.Name(), err)
+	}
+	return m, nil
+}
+
+// WaitRegistered waits for the registrar's 200.
+func (l *Linphone) WaitRegistered(ctx context.Context) error {
+	_, err := l.proc.Log.Wait(ctx, 0, regexp.MustCompile(`to \[?LinphoneRegistrationOk\]?`))
+	if err != nil {
+		return fmt.Errorf("%s registers: %w", l.Name(), err)
+	}
+	return nil
+}
+
+// Ready turns to the next call, with a recording of its own.
+func (l *Linphone) Ready(ctx context.Context) error {
+	l.mark = l.proc.Log.Len()
+	l.calls++
+	if err := l.proc.Type("record " + l.recording()); err != nil {
+		return err
+	}
+	// The phone answers each command with its prompt; one that prints something shows that it has come so far.
+	if err := l.proc.Type("duration"); err != nil {
+		return err
+	}
+	_, err := l.wait(ctx, `[Dd]uration|[Cc]all`)
+	return err
+}
+
+func (l *Linphone) recording() string {
+	return filepath.Join(l.dir, fmt.Sprintf("call-%03d.wav", l.calls))
+}
+
+// Dial calls.
+func (l *Linphone) Dial(_ context.Context, uri string) error { return l.proc.Type("call " + uri) }
+
+// WaitRinging waits for a 18x to the phone's INVITE.
+func (l *Linphone) WaitRinging(ctx context.Context) error {
+	_, err := l.wait(ctx, `to \[?Linphone(CallOutgoingRinging|CallOutgoingEarlyMedia)`)
+	return err
+}
+
+// WaitEstablished waits until sound can flow; a refusal ends the wait.
+func (l *Linphone) WaitEstablished(ctx context.Context) error {
+	m, err := l.wait(ctx, `to \[?Linphone(CallStreamsRunning|CallError|CallEnd|CallReleased)`)
+	if err == nil && m[1] != "CallStreamsRunning" {
+		o, _ := l.Outcome()
+		err = fmt.Errorf("%s: call ended instead: %d %s (%s)", l.Name(), o.Code, o.Reason, o.Warning)
+	}
+	return err
+}
+
+var linphoneRecorder = regexp.MustCompile(`-->MSFileRec:\S+ from rate \[\d+\] to rate \[(\d+)\] and from channel \[\d+\] to channel \[(\d+)\]`)
+
+// WaitHeard waits for sound in the recording. Its header is written last, so the length comes from the size, at the rate
+// that the log names.
+func (l *Linphone) WaitHeard(ctx context.Context, d time.Duration) error {
+	return waitHeard(ctx, l, d, func() time.Duration {
+		info, err := os.Stat(l.recording())
+		if err != nil {
+			return 0
+		}
+		for _, line := range l.proc.Log.From(l.mark) {
+			if m := linphoneRecorder.FindStringSubmatch(line); m != nil {
+				rate, _ := strconv.Atoi(m[1])
+				channels, _ := strconv.Atoi(m[2])
+				return time.Duration(info.Size()) * time.Second / time.Duration(2*rate*channels)
+			}
+		}
+		return 0
+	})
+}
+
+// Hangup ends the call.
+func (l *Linphone) Hangup(context.Context) error { return l.proc.Type("terminate") }
+
+// WaitClosed waits for the end of the call, whoever ended it.
+func (l *Linphone) WaitClosed(ctx context.Context) error {
+	_, err := l.wait(ctx, `to \[?LinphoneCallReleased`)
+	return err
+}
+
+var linphonePackets = regexp.MustCompile(`ortp-message-received\s+(\d+) packets`)
+
+// Outcome reads the log and the recording.
+func (l *Linphone) Outcome() (Outcome, error) {
+	o := outcomeOf(l.Trace())
+	for _, line := range l.proc.Log.From(l.mark) {
+		if m := linphonePackets.FindStringSubmatch(line); m != nil {
+			o.Packets, _ = strconv.Atoi(m[1])
+		}
+	}
+	if _, err := os.Stat(l.recording()); err != nil {
+		if o.Code == 0 {
+			return o, fmt.Errorf("%s: %w", l.Name(), ErrNoCall)
+		}
+		return o, nil
+	}
+	var err error
+	o.Sound, err = tone.Measure(l.recording())
+	return o, err
+}
+
+// Text sends a MESSAGE.
+func (l *Linphone) Text(_ context.Context, uri, words string) error {
+	return l.proc.Type("chat " + uri + " " + words)
+}
+
+// WaitText waits for a MESSAGE.
+func (l *Linphone) WaitText(ctx context.Context, words string) error { return waitText(ctx, l, words) }
+
+// Trace gives the SIP messages since Ready.
+func (l *Linphone) Trace() []Message { return parseTrace(l.proc.Log.From(l.mark), l.cfg.own()...) }
+
+// Kill switches the phone off.
+func (l *Linphone) Kill() { l.proc.Kill() }
