@@ -1,0 +1,14 @@
+package media
+
+import "errors"
+
+var (
+	// ErrMalformed: the bytes are not a session description.
+	ErrMalformed = errors.New("malformed session description")
+	// ErrTooLong: the session description is longer than MaxSDP.
+	ErrTooLong = errors.New("session description too long")
+	// ErrNoCodec: the offer has no audio stream that the echo test can take.
+	ErrNoCodec = errors.New("no common codec")
+	// ErrBusy: all ports or all places of the echo test are taken.
+	ErrBusy = errors.New("the echo test is busy")
+)
