@@ -1,0 +1,132 @@
+package record
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/secp2psip/secp2psip/internal/canon"
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// Bounds of the kinds' data.
+const (
+	MaxAddrs        = 8
+	MaxFeatures     = 16
+	maxFeature      = 32                     // bytes
+	ShareLen        = 32                     // bytes of Y
+	maxIssuedLife   = 2 * 366 * 24 * 60 * 60 // s, of what an issuer signs
+	registrationMax = 24 * 60 * 60           // s
+)
+
+// Registration is the data of a registration: where one device of a name is.
+type Registration struct {
+	_        struct{}         `cbor:",toarray"`
+	Node     identity.NodeID  // the adapter's
+	Addrs    []netip.AddrPort // the adapter's UDP addresses, 1 to MaxAddrs, without zone
+	Device   identity.PublicKey
+	Features []string // at most MaxFeatures words of letters, digits, '-', '.', '=' and '/'
+}
+
+// Share is the data of a key share: one point of one dealing of a name's
+// account key. Part of the record's body is its place, 1 to N; X is its
+// abscissa and has nothing to do with the place.
+type Share struct {
+	_       struct{} `cbor:",toarray"`
+	Version uint32   // of the account key, from 1
+	Dealing uint64
+	X       uint8             // 1 to 255
+	Y       []byte            // ShareLen bytes
+	K, N    uint8             // 2 ≤ K ≤ N ≤ identity.MaxShares
+	Digest  [32]byte          // SHA-256 of the account's public key
+	Owner   identity.OwnerTag // of the account
+}
+
+// Account is the data of a name's look-up record.
+type Account struct {
+	_           struct{} `cbor:",toarray"`
+	Version     uint32   // of the account key, as the certificate says
+	Certificate []byte   // the account certificate, DER, by the record's issuer
+	Number      string   // canonical "sip:101@lan.example" as the certificate says, or empty
+}
+
+// Number is the data of a number: the name it stands for.
+type Number struct {
+	_     struct{}          `cbor:",toarray"`
+	AOR   string            // canonical
+	Owner identity.OwnerTag // of the account; may be zero
+}
+
+// decodeData reads the data of one kind and checks it by itself.
+func decodeData[T interface{ validate() error }](data []byte) (*T, error) {
+	v := new(T)
+	if err := canon.Unmarshal(data, v); err != nil {
+		return nil, fmt.Errorf("%w: data: %w", ErrMalformed, err)
+	}
+	if err := (*v).validate(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (d Registration) validate() error {
+	if d.Device.IsZero() || len(d.Addrs) == 0 || len(d.Addrs) > MaxAddrs || len(d.Features) > MaxFeatures {
+		return fmt.Errorf("%w: registration", ErrMalformed)
+	}
+	for _, a := range d.Addrs {
+		ip := a.Addr()
+		if !a.IsValid() || a.Port() == 0 || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || ip.IsMulticast() {
+			return fmt.Errorf("%w: address %s", ErrMalformed, a)
+		}
+	}
+	for _, f := range d.Features {
+		if !validFeature(f) {
+			return fmt.Errorf("%w: feature %q", ErrMalformed, f)
+		}
+	}
+	return nil
+}
+
+func validFeature(f string) bool {
+	if f == "" || len(f) > maxFeature {
+		return false
+	}
+	for _, c := range []byte(f) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '=', c == '/':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (d Share) validate() error {
+	if d.Version == 0 || d.X == 0 || len(d.Y) != ShareLen || d.K < 2 || d.K > d.N || d.N > identity.MaxShares ||
+		d.Digest == [32]byte{} {
+		return fmt.Errorf("%w: share", ErrMalformed)
+	}
+	return nil
+}
+
+func (d Account) validate() error {
+	if d.Version == 0 || len(d.Certificate) == 0 {
+		return fmt.Errorf("%w: account", ErrMalformed)
+	}
+	if d.Number == "" {
+		return nil
+	}
+	return canonicalName(d.Number)
+}
+
+func (d Number) validate() error { return canonicalName(d.AOR) }
+
+func canonicalName(text string) error {
+	aor, err := identity.ParseAOR(text)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if aor.String() != text {
+		return fmt.Errorf("%w: %q is not in canonical form", ErrMalformed, text)
+	}
+	return nil
+}
