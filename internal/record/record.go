@@ -13,7 +13,7 @@ const (
 	MaxData         = 1 << 10
 	maxCertificates = 2
 	maxDelegation   = 512
-	context         = "secp2psip/1 record"
+	contextRecord   = "secp2psip/1 record"
 )
 
 // Kind tells what a record says.
@@ -89,7 +89,7 @@ func Sign(b Body, key identity.PrivateKey, chain Chain) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	signed, err := key.Sign(context, payload)
+	signed, err := key.Sign(contextRecord, payload)
 	if err != nil {
 		return Record{}, err
 	}

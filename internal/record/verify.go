@@ -61,9 +61,8 @@ func Verify(r Record, t *identity.Trust, now time.Time) (*Verified, error) {
 	}
 	key := r.hash()
 	if known, ok := t.Recall(key); ok {
-		v, ok := known.(*Verified)
-		if ok {
-			return v, v.checkTime(now)
+		if v, ok := known.(*Verified); ok {
+			return v.at(now)
 		}
 	}
 	v, err := verify(r.clone(), t)
@@ -71,7 +70,15 @@ func Verify(r Record, t *identity.Trust, now time.Time) (*Verified, error) {
 		return nil, err
 	}
 	t.Remember(key, v)
-	return v, v.checkTime(now)
+	return v.at(now)
+}
+
+// at returns v if its time is right.
+func (v *Verified) at(now time.Time) (*Verified, error) {
+	if err := v.checkTime(now); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 func verify(r Record, t *identity.Trust) (*Verified, error) {
@@ -122,7 +129,7 @@ func (v *Verified) verifyRegistration(t *identity.Trust) (err error) {
 	v.Delegation, v.Owner = &d, v.Account.Owner
 	v.hold("delegation", time.UnixMilli(d.Issued), time.UnixMilli(d.Expires).Add(t.Charter().GraceTime()))
 	v.hold("registration", time.UnixMilli(v.Body.Time), time.UnixMilli(v.Body.Expires))
-	if _, err := d.Device.Verify(context, v.Record.Signed); err != nil {
+	if _, err := d.Device.Verify(contextRecord, v.Record.Signed); err != nil {
 		return err
 	}
 	if v.Body.Tombstone {
@@ -151,7 +158,7 @@ func (v *Verified) verifyIssued(t *identity.Trust) error {
 		return err
 	}
 	v.hold(v.Body.Kind.String(), time.UnixMilli(v.Body.Time), time.UnixMilli(v.Body.Expires).Add(t.Charter().GraceTime()))
-	if _, err := v.Issuer.Key.Verify(context, v.Record.Signed); err != nil {
+	if _, err := v.Issuer.Key.Verify(contextRecord, v.Record.Signed); err != nil {
 		return err
 	}
 	switch v.Body.Kind {
@@ -276,7 +283,7 @@ func (r Record) hash() [sha256.Size]byte {
 		h.Write(n[:])
 		h.Write(b)
 	}
-	piece([]byte(context))
+	piece([]byte(contextRecord))
 	piece(r.Signed)
 	piece(r.Chain.Delegation)
 	for _, c := range r.Chain.Certificates {

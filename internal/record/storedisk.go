@@ -1,0 +1,199 @@
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/secp2psip/secp2psip/internal/canon"
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// flushBatch is how many slots one transaction writes.
+const flushBatch = 1024
+
+// bucketName names the bucket of a store. Its keys are resource (16 bytes) and
+// part (8 bytes, big-endian); its values are diskSlot in CBOR.
+func bucketName() []byte { return []byte("records") }
+
+type diskSlot struct {
+	_      struct{} `cbor:",toarray"`
+	Record Record
+	Live   bool
+	Kind   Kind
+	AOR    string
+	Owner  [8]byte
+	Seq    uint64
+	Keyed  bool
+	Digest [32]byte
+	Floor  int64 // Unix ms
+}
+
+func (id slotID) bytes() []byte {
+	return binary.BigEndian.AppendUint64(id.resource[:], id.part)
+}
+
+// write is one change to the bucket: a value, or nil to delete.
+type write struct {
+	id    slotID
+	value []byte
+}
+
+// Flush writes what has changed to the disk. What fails is tried again by the
+// next flush and shows in Stats; memory is right in any case.
+func (s *Store) Flush() error {
+	if s.cfg.DB == nil {
+		return nil
+	}
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	for {
+		batch, err := s.takeDirty()
+		if err == nil && len(batch) == 0 {
+			s.setDiskError(nil)
+			return nil
+		}
+		if err == nil {
+			err = s.cfg.DB.Update(func(tx *bbolt.Tx) error { return apply(tx, batch) })
+		}
+		if err != nil {
+			s.giveBack(batch)
+			s.setDiskError(err)
+			s.cfg.Refused(ReasonDisk)
+			return fmt.Errorf("records cannot be written to disk: %w", err)
+		}
+	}
+}
+
+func apply(tx *bbolt.Tx, batch []write) error {
+	b, err := tx.CreateBucketIfNotExists(bucketName())
+	if err != nil {
+		return err
+	}
+	for _, w := range batch {
+		if w.value == nil {
+			err = b.Delete(w.id.bytes())
+		} else {
+			err = b.Put(w.id.bytes(), w.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) takeDirty() ([]write, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var batch []write
+	for id := range s.dirty {
+		if len(batch) == flushBatch {
+			break
+		}
+		w := write{id: id}
+		if o := s.findLocked(id); o != nil {
+			value, err := canon.Marshal(o.disk())
+			if err != nil {
+				return batch, err
+			}
+			w.value = value
+		}
+		batch = append(batch, w)
+		delete(s.dirty, id)
+	}
+	return batch, nil
+}
+
+func (s *Store) giveBack(batch []write) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range batch {
+		s.dirty[w.id] = struct{}{}
+	}
+}
+
+func (s *Store) setDiskError(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.DiskError = ""
+	if err != nil {
+		s.stats.DiskError = err.Error()
+	}
+}
+
+func (o *slot) disk() diskSlot {
+	return diskSlot{
+		Record: o.record, Live: o.live, Kind: o.kind, AOR: o.aor, Owner: o.owner, Seq: o.seq,
+		Keyed: o.keyed, Digest: o.digest, Floor: o.floor,
+	}
+}
+
+// load fills the empty store from the disk.
+func (s *Store) load() error {
+	if s.cfg.DB == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, mono := s.cfg.Now(), s.cfg.Monotonic()
+	return s.cfg.DB.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketName())
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(key, value []byte) error {
+			if len(key) != identity.NodeIDLen+8 {
+				return nil
+			}
+			id := slotID{identity.NodeID(key[:identity.NodeIDLen]), binary.BigEndian.Uint64(key[identity.NodeIDLen:])}
+			o, err := s.revive(id, value, now, mono)
+			if err != nil {
+				s.cfg.Refused(reasonOf(err))
+			}
+			if o == nil {
+				s.touchLocked(id) // delete it
+				return nil
+			}
+			s.age++
+			o.age = s.age
+			s.addLocked(o)
+			if o.live {
+				delete(s.dirty, id)
+			}
+			return nil
+		})
+	})
+}
+
+// revive reads one slot from the disk; nil if nothing of it counts any more.
+func (s *Store) revive(id slotID, value []byte, now time.Time, mono time.Duration) (*slot, error) {
+	var d diskSlot
+	if err := canon.Unmarshal(value, &d); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	o := &slot{
+		id: id, kind: d.Kind, aor: d.AOR, owner: d.Owner, seq: d.Seq, size: slotOverhead,
+		keyed: d.Keyed, digest: d.Digest, floor: d.Floor,
+	}
+	o.floorDue = floorDue(d.Floor, now, mono, registrationMax*time.Second)
+	var problem error
+	if d.Live {
+		v, err := Verify(d.Record, s.trust, now)
+		switch {
+		case err == nil && v.Resource() == id.resource && v.Body.Part == id.part:
+			o = newSlot(id, v, o, now, mono, s.trust.Charter())
+		case errors.Is(err, identity.ErrExpired):
+		default:
+			return nil, errors.Join(ErrMalformed, err)
+		}
+		problem = err
+	}
+	if !o.live && o.floorDue <= mono {
+		return nil, problem
+	}
+	return o, problem
+}

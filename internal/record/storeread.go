@@ -1,0 +1,106 @@
+package record
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// Get returns the live records of a resource, or of one of its parts, by
+// rising part; tombstones among them. The records are not to be changed.
+func (s *Store) Get(res identity.NodeID, part *uint64) []Record {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	mono := s.cfg.Monotonic()
+	var out []Record
+	for _, o := range s.slots[res] {
+		if o.alive(mono) && (part == nil || *part == o.id.part) {
+			out = append(out, o.record)
+		}
+	}
+	return out
+}
+
+// Seq returns the highest sequence number seen in a slot, that of a record
+// which has expired included, and whether any is known.
+func (s *Store) Seq(res identity.NodeID, part uint64) (uint64, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	o := s.findLocked(slotID{res, part})
+	if o == nil || o.floorDue <= s.cfg.Monotonic() {
+		return 0, false
+	}
+	return o.seq, true
+}
+
+// All returns the live records, in no order.
+func (s *Store) All() []Record {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	mono := s.cfg.Monotonic()
+	out := make([]Record, 0, s.count)
+	for _, row := range s.slots {
+		for _, o := range row {
+			if o.alive(mono) {
+				out = append(out, o.record)
+			}
+		}
+	}
+	return out
+}
+
+// Between returns each live record at each of its places under c that lies in
+// (from, to] on the circle; the whole circle if from = to.
+func (s *Store) Between(from, to identity.NodeID, c identity.Charter) []Placed {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	mono := s.cfg.Monotonic()
+	arc := from.Distance(to)
+	var out []Placed
+	for _, row := range s.slots {
+		for _, o := range row {
+			if !o.alive(mono) {
+				continue
+			}
+			for _, pos := range positions(o.id.resource, o.kind, o.id.part, c) {
+				d := from.Distance(pos)
+				if from == to || d != (identity.NodeID{}) && d.Compare(arc) <= 0 {
+					out = append(out, Placed{Position: pos, Record: o.record})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Drop forgets a slot entirely, its sequence number too: for a holder that is
+// no longer responsible and has handed it over.
+func (s *Store) Drop(res identity.NodeID, part uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.findLocked(slotID{res, part}); o != nil {
+		s.removeLocked(o)
+	}
+}
+
+// Revision rises with every change, so that a reader can tell whether there
+// was any.
+func (s *Store) Revision() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.revision
+}
+
+// Stats returns the store's state.
+func (s *Store) Stats() StoreStats {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st := s.stats
+	st.Records, st.Owners, st.Bytes, st.Unflushed = s.count, len(s.owners), s.bytes, len(s.dirty)
+	for _, row := range s.slots {
+		st.Slots += len(row)
+	}
+	return st
+}
+
+func (o *slot) alive(mono time.Duration) bool { return o.live && mono < o.due }
