@@ -1,0 +1,18 @@
+package message
+
+import "errors"
+
+var (
+	// ErrNotSIP: the bytes do not begin like a SIP message; they deserve no answer.
+	ErrNotSIP = errors.New("not a SIP message")
+	// ErrMalformed: SIP, but broken. A request may still be answered with 400
+	// if it has a Via.
+	ErrMalformed = errors.New("malformed SIP")
+)
+
+// malformed is an ErrMalformed with a text for the Warning header. The texts
+// are constants: nothing of the message's own is in them.
+type malformed string
+
+func (m malformed) Error() string { return string(m) }
+func (m malformed) Unwrap() error { return ErrMalformed }

@@ -1,0 +1,69 @@
+package message
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// param finds ;name or ;name=value in text that begins with ';'. Values may be
+// quoted (the quotes stay).
+func param(b []byte, name string) (value []byte, ok bool) {
+	for len(b) > 0 {
+		n, v, rest, _ := nextParam(b)
+		if equalFold(n, name) {
+			return v, true
+		}
+		b = rest
+	}
+	return nil, false
+}
+
+// nextParam reads the parameter at the start of b, which begins with ';'.
+// valid is false if its name is not a token.
+func nextParam(b []byte) (name, value, rest []byte, valid bool) {
+	b = b[1:]
+	end := indexUnquoted(b, ";")
+	if end < 0 {
+		end = len(b)
+	}
+	p, rest := b[:end], b[end:]
+	if i := bytes.IndexByte(p, '='); i >= 0 {
+		name, value = trim(p[:i]), trim(p[i+1:])
+	} else {
+		name = trim(p)
+	}
+	return name, value, rest, isToken(name)
+}
+
+// indexUnquoted finds the first of the given characters outside quotes and
+// angle brackets. Any of them may be '<' itself.
+func indexUnquoted(b []byte, chars string) int {
+	quoted, bracket := false, false
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		switch {
+		case quoted:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				quoted = false
+			}
+			continue
+		case bracket:
+			bracket = c != '>'
+			continue
+		case c == '"':
+			quoted = true
+			continue
+		}
+		for j := range len(chars) {
+			if chars[j] == c {
+				return i
+			}
+		}
+		bracket = c == '<'
+	}
+	return -1
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
