@@ -10,7 +10,7 @@
 //
 //	kind           part            signed by      chain                            data
 //	1 registration device's part   device key     account, issuer; its delegation  [Node, [Addr, …], Device, [Feature, …]]
-//	2 share        place, 1 to n   issuing key    issuer                           [Version, Dealing, X, Y, K, N, Digest, Owner]
+//	2 share        x, 1 to n       issuing key    issuer                           [Version, Dealing, X, Y, K, N, Digest, Owner]
 //	3 account      0               issuing key    issuer                           [Version, Certificate, Number]
 //	4 number       0               issuing key    issuer                           [AOR, Owner]
 //

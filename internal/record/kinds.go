@@ -28,8 +28,7 @@ type Registration struct {
 }
 
 // Share is the data of a key share: one point of one dealing of a name's
-// account key. Part of the record's body is its place, 1 to N; X is its
-// abscissa and has nothing to do with the place.
+// account key. The part of the record's body is X too.
 type Share struct {
 	_       struct{} `cbor:",toarray"`
 	Version uint32   // of the account key, from 1
@@ -101,7 +100,7 @@ func validFeature(f string) bool {
 }
 
 func (d Share) validate() error {
-	if d.Version == 0 || d.X == 0 || len(d.Y) != ShareLen || d.K < 2 || d.K > d.N || d.N > identity.MaxShares ||
+	if d.Version == 0 || d.X == 0 || d.X > d.N || len(d.Y) != ShareLen || d.K < 2 || d.K > d.N || d.N > identity.MaxShares ||
 		d.Digest == [32]byte{} {
 		return fmt.Errorf("%w: share", ErrMalformed)
 	}

@@ -51,7 +51,7 @@ type Body struct {
 	_         struct{} `cbor:",toarray"`
 	AOR       string   // canonical, "sip:alice@lan.example"
 	Kind      Kind
-	Part      uint64 // device part of a registration; place of a share, 1 to n; else 0
+	Part      uint64 // device part of a registration; x of a share, 1 to n; else 0
 	Seq       uint64 // rises with every version of (AOR, Kind, Part), from 1
 	Time      int64  // of signing, Unix ms
 	Lifetime  uint32 // with the holder, s

@@ -364,26 +364,37 @@ func (s *Store) fitsLocked(fresh, old *slot, c identity.Charter) bool {
 // within limit, but not keep. It returns how many.
 func (s *Store) makeRoomLocked(keep *slot, limit uint64) (evicted int) {
 	for s.bytes > limit {
-		var largest *ownerUse
-		for _, use := range s.owners {
-			if largest == nil || use.bytes > largest.bytes {
-				largest = use
-			}
-		}
-		var oldest *slot
-		for _, c := range largest.slots {
-			if c != keep && (oldest == nil || c.age < oldest.age) {
-				oldest = c
-			}
-		}
+		oldest := s.evictableLocked(keep)
 		if oldest == nil {
-			return evicted
+			break
 		}
 		s.removeLocked(oldest)
 		s.stats.Evicted++
 		evicted++
 	}
 	return evicted
+}
+
+func (s *Store) evictableLocked(keep *slot) (oldest *slot) {
+	var largest *ownerUse
+	for owner, use := range s.owners {
+		others := len(use.slots)
+		if owner == keep.owner {
+			others--
+		}
+		if others > 0 && (largest == nil || use.bytes > largest.bytes) {
+			largest = use
+		}
+	}
+	if largest == nil {
+		return nil
+	}
+	for _, o := range largest.slots {
+		if o != keep && (oldest == nil || o.age < oldest.age) {
+			oldest = o
+		}
+	}
+	return oldest
 }
 
 func (s *Store) findLocked(id slotID) *slot {

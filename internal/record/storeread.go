@@ -75,10 +75,10 @@ func (s *Store) Between(from, to identity.NodeID, c identity.Charter) []Placed {
 
 // Drop forgets a slot entirely, its sequence number too: for a holder that is
 // no longer responsible and has handed it over.
-func (s *Store) Drop(res identity.NodeID, part uint64) {
+func (s *Store) Drop(res identity.NodeID, k Kind, part uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o := s.findLocked(slotID{res, part}); o != nil {
+	if o := s.findLocked(slotID{res, part}); o != nil && o.kind == k {
 		s.removeLocked(o)
 	}
 }

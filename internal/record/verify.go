@@ -182,8 +182,8 @@ func (v *Verified) verifyShare(t *identity.Trust) (err error) {
 	if v.Share, err = decodeData[Share](v.Body.Data); err != nil {
 		return err
 	}
-	if v.Body.Part > uint64(v.Share.N) {
-		return fmt.Errorf("%w: share %d of %d", ErrMalformed, v.Body.Part, v.Share.N)
+	if v.Body.Part != uint64(v.Share.X) {
+		return fmt.Errorf("%w: share %d in the place of %d", ErrMalformed, v.Share.X, v.Body.Part)
 	}
 	v.Owner = v.Share.Owner
 	return nil
