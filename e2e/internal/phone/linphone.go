@@ -68,8 +68,8 @@ func NewLinphone(cfg Config) (*Linphone, error) {
 		"Port": cfg.Port, "RTP": 30000 + cfg.Port%100*200, "AOR": cfg.AOR(), "Expires": cfg.expires(),
 		"Registrar": "sip:" + cfg.Domain, "Route": "",
 	}
-	if cfg.Proxy != "" {
-		params["Route"] = "sip:" + cfg.Proxy
+	if cfg.Proxy != "" { // linphonec sends REGISTER to the registrar itself, past the route
+		params["Registrar"], params["Route"] = "sip:"+cfg.Proxy, "sip:"+cfg.Proxy
 	}
 	var rc bytes.Buffer
 	if err := linphoneConfig.Execute(&rc, params); err != nil {

@@ -1,0 +1,42 @@
+# make test passes every check; make demo shows a call. The rest is parts of these.
+
+.PHONY: help build test unit lint fuzz e2e cross demo bench bench-front install clean
+
+help:        ## list the targets
+	@grep -hE '^[a-z0-9-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1	/' | expand -t 14
+
+build:       ## build bin/secp2psip
+	go build -trimpath -o bin/secp2psip ./cmd/secp2psip
+
+test:        ## every check; installs the Debian packages it needs where it may
+	scripts/test.sh
+
+unit:        ## the tests of each room, with the race detector
+	scripts/test.sh unit
+
+lint:        ## gofmt, go vet, staticcheck, go mod tidy
+	scripts/test.sh format vet lint tidy
+
+fuzz:        ## each fuzz target for FUZZ_SECONDS (15)
+	scripts/test.sh fuzz
+
+e2e:         ## real phones against the real binary; ARGS="-run Matrix -v" are passed on
+	scripts/e2e.sh $(ARGS)
+
+cross:       ## build for linux/arm64, darwin/arm64 and windows/amd64
+	scripts/test.sh cross
+
+demo:        ## a whole LAN in one process, with a call
+	go run ./cmd/secp2psip demo
+
+bench:       ## every figure that the documentation gives
+	scripts/bench.sh
+
+bench-front: ## the SIP front beside Kamailio
+	scripts/bench-front.sh
+
+install:     ## put secp2psip where go install puts programs
+	go install ./cmd/secp2psip
+
+clean:       ## remove what was built
+	rm -rf bin dist
