@@ -1,0 +1,140 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Adapter configures an adapter.
+type Adapter struct {
+	// State is the folder for keys and database. Default: see DefaultState.
+	State string `koanf:"state" toml:"state" help:"folder for keys and database"`
+	// Join is the join link; it is needed once, before the name is enrolled.
+	Join string `koanf:"join" toml:"join" help:"join link from the bootstrap server; needed once"`
+	// Listen is the UDP address of the link: "IP:PORT", or ":PORT" for every
+	// address of both families. Port 0 takes a free one.
+	Listen string `koanf:"listen" toml:"listen" help:"UDP address of the link to other adapters"`
+	// Advertise lists the addresses that others are told: "IP" or "IP:PORT",
+	// at most 8. Empty: the host's own.
+	Advertise []string `koanf:"advertise" toml:"advertise" help:"addresses that other adapters are told; empty: the host's own"`
+	// CacheFor is how long a resolution is used again; 0: not at all.
+	CacheFor Duration `koanf:"cache_for" toml:"cache_for" help:"how long a looked-up name is used again"`
+	SIP      SIP      `koanf:"sip" toml:"sip"`
+	Metrics  Metrics  `koanf:"metrics" toml:"metrics"`
+	Log      Log      `koanf:"log" toml:"log"`
+}
+
+// SIP configures the side towards the phone.
+type SIP struct {
+	// Listen lists where phones reach the adapter: "udp:IP:PORT" or
+	// "tcp:IP:PORT". Other than loopback addresses need Accounts.
+	Listen []string `koanf:"listen" toml:"listen" help:"where phones reach the adapter, as udp:IP:PORT or tcp:IP:PORT"`
+	// Redirect says which phones get a 302 and which are carried.
+	Redirect string `koanf:"redirect" toml:"redirect" help:"302 to phones that are known to follow it, to all, or to none" oneof:"auto always never"`
+	// Path says how calls go on.
+	Path string `koanf:"path" toml:"path" help:"how calls go on: phone to phone, through the adapters, or as the overlay prefers" oneof:"auto direct carried"`
+	// HostIP is the address that replaces a phone's loopback address; empty:
+	// the one towards the other adapter.
+	HostIP string `koanf:"host_ip" toml:"host_ip" help:"this host's address for media; empty: the one towards the other adapter"`
+	// DigestAlgorithms lists what phones may prove a password with, first
+	// choice first (RFC 8760).
+	DigestAlgorithms []string `koanf:"digest_algorithms" toml:"digest_algorithms" help:"digest algorithms, first choice first: MD5, SHA-256"`
+	// Accounts lists the phones' passwords. With any, every phone needs one.
+	Accounts []Account `koanf:"accounts" toml:"accounts"`
+}
+
+// Account is one phone's password.
+type Account struct {
+	User     string `koanf:"user" toml:"user"`
+	Password string `koanf:"password" toml:"password"` // 8 to 128 bytes
+}
+
+// DefaultAdapter returns the defaults, with state as the folder.
+func DefaultAdapter(state string) Adapter {
+	return Adapter{
+		State:     state,
+		Listen:    ":5871",
+		Advertise: []string{},
+		CacheFor:  Minute,
+		SIP: SIP{
+			Listen:           []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"},
+			Redirect:         "auto",
+			Path:             "auto",
+			DigestAlgorithms: []string{"MD5"},
+			Accounts:         []Account{},
+		},
+		Log: defaultLog(),
+	}
+}
+
+// Validate returns what is wrong with c, nil if nothing is. Join is not
+// looked into.
+func (c Adapter) Validate() []Problem {
+	var r rules
+	r.need(c.State != "", "state", "there must be a folder", `set it, for example "/var/lib/secp2psip/adapter"`)
+	r.listen("listen", c.Listen)
+	r.advertise("advertise", c.Advertise, false)
+	r.lasts("cache_for", c.CacheFor, 0, Hour)
+	c.SIP.validate(&r)
+	r.common(c, c.Metrics)
+	return r.problems
+}
+
+func (s SIP) validate(r *rules) {
+	r.need(len(s.Listen) > 0, "sip.listen", "no phone could reach the adapter", `give at least "udp:127.0.0.1:5060"`)
+	r.each("sip.listen", s.Listen, sipListen)
+	for i, addr := range s.Listen {
+		if _, ap, err := ParseSIPListen(addr); err == nil && !ap.Addr().IsLoopback() && len(s.Accounts) == 0 {
+			r.add(fmt.Sprintf("sip.listen[%d]", i), fmt.Sprintf("%q is not a loopback address and no phone needs a password: anyone near could call in your name", addr),
+				"add [[sip.accounts]] with user and password, or listen on 127.0.0.1")
+		}
+	}
+	if s.HostIP != "" {
+		ip, err := netip.ParseAddr(s.HostIP)
+		r.need(err == nil && !ip.IsUnspecified(), "sip.host_ip", fmt.Sprintf("%q is not an address of this host", s.HostIP), `give an IP address such as "192.168.1.20", or ""`)
+	}
+	r.subset("sip.digest_algorithms", s.DigestAlgorithms, "MD5", "SHA-256")
+	seen := map[string]bool{}
+	for i, a := range s.Accounts {
+		key := fmt.Sprintf("sip.accounts[%d]", i)
+		if what, mend := userPart(a.User); what != "" {
+			r.add(key+".user", what, mend)
+		}
+		r.need(!seen[a.User], key+".user", fmt.Sprintf("%q has a password already", a.User), "remove one of the two")
+		seen[a.User] = true
+		r.need(len(a.Password) >= 8 && len(a.Password) <= 128, key+".password", "a password has 8 to 128 bytes", "make one with: openssl rand -hex 12")
+	}
+}
+
+// ParseSIPListen splits "udp:IP:PORT" or "tcp:IP:PORT".
+func ParseSIPListen(text string) (transport string, addr netip.AddrPort, err error) {
+	transport, rest, _ := strings.Cut(text, ":")
+	addr, err = netip.ParseAddrPort(rest)
+	if err != nil || transport != "udp" && transport != "tcp" {
+		return "", netip.AddrPort{}, fmt.Errorf("%q is not udp:IP:PORT or tcp:IP:PORT", text)
+	}
+	return transport, addr, nil
+}
+
+func sipListen(text string) (what, mend string) {
+	if _, _, err := ParseSIPListen(text); err != nil {
+		return err.Error(), `write it like "udp:127.0.0.1:5060" or "tcp:[::1]:5060"`
+	}
+	return "", ""
+}
+
+// ListenAddr returns Listen as an address; c is valid.
+func (c Adapter) ListenAddr() netip.AddrPort { return listenAddr(c.Listen) }
+
+// AdvertiseAddrs returns Advertise as IP:PORT, with the port of Listen where
+// none is given; c is valid. A port 0 stands for the one that is bound.
+func (c Adapter) AdvertiseAddrs() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, text := range withPort(c.Advertise, c.ListenAddr().Port()) {
+		if ap, err := netip.ParseAddrPort(text); err == nil {
+			out = append(out, ap)
+		}
+	}
+	return out
+}
