@@ -14,10 +14,10 @@ const (
 	MaxPeers       = 32                                             // peers in one message: successor list, next hops
 	MaxAddrs       = 8                                              // addresses of one peer
 	MaxItems       = 15                                             // records in one StoreMany or Fetched: always fit a message
-	MaxShares      = 32                                             // shares in one Registered
+	MaxShares      = identity.MaxShares                             // shares in one Registered
 	MaxChain       = 3                                              // certificates of one chain
-	MaxCertificate = 2 << 10                                        // one certificate
-	MaxDelegation  = 1 << 10                                        // one signed delegation
+	MaxCertificate = identity.MaxCertificate                        // one certificate
+	MaxDelegation  = 512                                            // one signed delegation
 	MaxCharter     = 4 << 10                                        // the signed charter
 	MaxSigned      = 4 << 10                                        // a signed body: Invite, Redirect, Register, Renew
 	MaxTextBody    = 16 << 10                                       // the body of one text
@@ -25,15 +25,14 @@ const (
 	MaxCarry       = 60 << 10                                       // the data of one CarryFrame
 	MaxAOR         = 4 + 1 + identity.MaxUser + identity.MaxOverlay // "sip:", "@" and both halves
 	MaxNumber      = identity.MaxUser
-	MaxInvitation  = 64      // an invitation's secret
-	MinInvitation  = 16      // the same: at least 128 bit
-	MaxCallID      = 256     // a Call-ID
-	MaxReason      = 256     // a reason phrase or warning
-	MaxContact     = 512     // a Contact URI
-	MaxToken       = 128     // a content type, a software name
-	MaxPaths       = 8       // call paths in one Invite or Redirect
-	MaxPath        = 16      // the name of a call path
-	MaxRecord      = 4 << 10 // one encoded record
+	MaxInvitation  = 64  // an invitation's secret
+	MinInvitation  = 16  // the same: at least 128 bit
+	MaxCallID      = 256 // a Call-ID
+	MaxReason      = 256 // a reason phrase or warning
+	MaxContact     = 512 // a Contact URI
+	MaxToken       = 128 // a content type, a software name
+	MaxPaths       = 8   // call paths in one Invite or Redirect
+	MaxPath        = 16  // the name of a call path
 )
 
 // firstError returns the first of errs that is not nil.
@@ -149,19 +148,13 @@ func checkPeer(p *Peer) error {
 	return p.check()
 }
 
-// checkRecord bounds a record by the sum of its parts; the CBOR heads around
-// them take a few bytes each.
+// checkRecord bounds a record as a whole and in its parts.
 func checkRecord(r *record.Record) error {
-	const heads = 3
-	size := 2*heads + len(r.Signed) + heads + len(r.Chain.Delegation)
-	for _, c := range r.Chain.Certificates {
-		size += heads + len(c)
-	}
-	if size > MaxRecord {
-		return outOfBound("record", size, MaxRecord)
+	if size := r.Size(); size > record.MaxRecord {
+		return outOfBound("record", size, record.MaxRecord)
 	}
 	return firstError(
-		checkFull("record", r.Signed, MaxRecord),
+		checkFull("record", r.Signed, record.MaxRecord),
 		checkChain(r.Chain.Certificates),
 		checkBytes("delegation", r.Chain.Delegation, MaxDelegation),
 	)

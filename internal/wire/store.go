@@ -12,7 +12,7 @@ import (
 type Store struct {
 	_        struct{} `cbor:",toarray"`
 	Position identity.NodeID
-	Record   record.Record // ≤ MaxRecord
+	Record   record.Record // ≤ record.MaxRecord
 }
 
 // Type implements Message.

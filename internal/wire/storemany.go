@@ -18,7 +18,7 @@ type StoreMany struct {
 type Placed struct {
 	_        struct{} `cbor:",toarray"`
 	Position identity.NodeID
-	Record   record.Record // ≤ MaxRecord
+	Record   record.Record // ≤ record.MaxRecord
 }
 
 // Type implements Message.

@@ -1,0 +1,70 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// Handler serves the nodes that are connected. Both methods are called from
+// many goroutines at once.
+type Handler interface {
+	// Serve answers one request; nil means that nobody serves it. ctx ends with
+	// Limits.RequestTime, with the connection, or when the other side gives up.
+	Serve(ctx context.Context, from *Conn, req wire.Message) wire.Message
+	// ServeStream serves a long stream, which is closed when it returns. ctx
+	// ends with the connection.
+	ServeStream(ctx context.Context, from *Conn, open wire.Message, s *Stream)
+}
+
+// EnrolHandler serves peers that have no certificate yet. Only EnrolStart,
+// Register, GetCharter, GetTime and Ping reach it.
+type EnrolHandler interface {
+	ServeEnrol(ctx context.Context, from EnrolPeer, req wire.Message) wire.Message
+}
+
+// EnrolPeer is a peer without a certificate.
+type EnrolPeer struct {
+	Addr     netip.AddrPort // validated: it has answered from there
+	Exporter [32]byte       // TLS exporter of the connection, unique to it
+}
+
+// Config is what a Link needs. Key, Chain, Trust and Handler are required.
+type Config struct {
+	Listen      netip.AddrPort      // zero address: every interface, both families; port 0: any
+	Key         identity.PrivateKey // the node key
+	Chain       [][]byte            // node certificate and issuer certificate, DER
+	Trust       *identity.Trust
+	Now         func() time.Time // overlay time; nil = time.Now
+	ClockSynced func() bool      // until it says true, certificates' times are not checked; nil = always
+	Handler     Handler
+	Enrol       EnrolHandler // nil: strangers are not served
+	Limits      Limits
+	Log         zerolog.Logger
+	Refused     func(reason string) // counts refusals; nil = ignore
+}
+
+func (c *Config) complete() error {
+	switch {
+	case c.Trust == nil:
+		return fmt.Errorf("%w: no trust anchor", ErrConfig)
+	case c.Handler == nil:
+		return fmt.Errorf("%w: no handler", ErrConfig)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.ClockSynced == nil {
+		c.ClockSynced = func() bool { return true }
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
+	}
+	c.Limits = c.Limits.withDefaults()
+	return nil
+}

@@ -1,0 +1,168 @@
+package link
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// The labels of the TLS exporters (RFC 8446 §7.5), without a context.
+const (
+	exporterCall  = "EXPORTER-secp2psip-call"
+	exporterEnrol = "EXPORTER-secp2psip-enrol"
+)
+
+// Conn is an authenticated connection to one node. Safe for concurrent use.
+type Conn struct {
+	link    *Link
+	qc      *quic.Conn
+	cert    *identity.NodeCertificate
+	chain   [][]byte
+	inbound bool
+	since   time.Time
+	born    int64 // order of making
+
+	used  atomic.Int64 // when it was last used, in ns since the process began
+	busy  atomic.Int64 // requests and long streams under way, both directions
+	longs atomic.Int64 // long streams that the other side opened
+
+	source func() netip.AddrPort
+}
+
+// processStart gives used a monotonic origin.
+var processStart = time.Now()
+
+var births atomic.Int64
+
+func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
+	cs := qc.ConnectionState().TLS
+	cert, err := l.verify(cs)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{
+		link: l, qc: qc, cert: cert, chain: rawChain(cs), inbound: inbound,
+		since: l.cfg.Now(), born: births.Add(1),
+	}
+	c.source = sync.OnceValue(c.findSource)
+	c.touch()
+	return c, nil
+}
+
+// ID returns the other node's Node-ID, as its certificate says.
+func (c *Conn) ID() identity.NodeID { return c.cert.ID }
+
+// Owner returns the tag of the person that the other node belongs to.
+func (c *Conn) Owner() identity.OwnerTag { return c.cert.Owner }
+
+// Bootstrap tells whether the other node is a bootstrap server.
+func (c *Conn) Bootstrap() bool { return c.cert.Bootstrap }
+
+// Certificate returns the other node's certificate, not to be changed.
+func (c *Conn) Certificate() *identity.NodeCertificate { return c.cert }
+
+// Inbound tells whether the other node opened the connection.
+func (c *Conn) Inbound() bool { return c.inbound }
+
+// RemoteAddr returns where the other node is now.
+func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.qc.RemoteAddr()) }
+
+// LocalAddr returns this node's address as the other node's host should see it,
+// before any address translation: the source address of the route there, and
+// the link's port.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.source() }
+
+func (c *Conn) findSource() netip.AddrPort {
+	port := c.link.bound.Port()
+	if a := c.link.bound.Addr(); !a.IsUnspecified() {
+		return netip.AddrPortFrom(a, port)
+	}
+	if a := addrPort(c.qc.LocalAddr()).Addr(); a.IsValid() && !a.IsUnspecified() {
+		return netip.AddrPortFrom(a, port)
+	}
+	a, err := sourceFor(c.RemoteAddr())
+	if err != nil {
+		return c.link.bound
+	}
+	return netip.AddrPortFrom(a, port)
+}
+
+// Exporter returns 32 bytes that only the two ends of this connection know, the
+// same on both and on no other connection (RFC 8446 §7.5).
+func (c *Conn) Exporter() ([32]byte, error) { return export(c.qc, exporterCall) }
+
+func export(qc *quic.Conn, label string) ([32]byte, error) {
+	cs := qc.ConnectionState().TLS
+	b, err := cs.ExportKeyingMaterial(label, nil, 32)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("link: TLS exporter: %w", err)
+	}
+	return [32]byte(b), nil
+}
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.qc.Context().Done() }
+
+// RTT returns the smoothed round-trip time, 0 where it is not known yet.
+func (c *Conn) RTT() time.Duration { return c.qc.ConnectionStats().SmoothedRTT }
+
+func (c *Conn) alive() bool { return c.qc.Context().Err() == nil }
+
+func (c *Conn) touch() { c.used.Store(int64(time.Since(processStart))) }
+
+// begin marks a request or stream; the function that it returns ends it.
+func (c *Conn) begin() (end func()) {
+	c.busy.Add(1)
+	c.touch()
+	return func() {
+		c.touch()
+		c.busy.Add(-1)
+	}
+}
+
+func (c *Conn) close(code quic.ApplicationErrorCode, why string) {
+	_ = c.qc.CloseWithError(code, why)
+}
+
+// PeerInfo tells about one connection, for people.
+type PeerInfo struct {
+	ID        identity.NodeID
+	Owner     identity.OwnerTag
+	Bootstrap bool
+	Addr      netip.AddrPort
+	Inbound   bool
+	Since     time.Time     // overlay time
+	RTT       time.Duration // smoothed
+	Busy      int           // requests and long streams under way
+}
+
+// Peers returns the connections there are, ordered by Node-ID.
+func (l *Link) Peers() []PeerInfo {
+	conns := l.pool.all()
+	out := make([]PeerInfo, 0, len(conns))
+	for _, c := range conns {
+		out = append(out, PeerInfo{
+			ID: c.ID(), Owner: c.Owner(), Bootstrap: c.Bootstrap(), Addr: c.RemoteAddr(),
+			Inbound: c.inbound, Since: c.since, RTT: c.RTT(), Busy: int(c.busy.Load()),
+		})
+	}
+	return out
+}
+
+// Drop closes every connection for which match returns true, and returns how
+// many there were.
+func (l *Link) Drop(match func(*Conn) bool) int {
+	n := 0
+	for _, c := range l.pool.all() {
+		if match(c) {
+			c.close(CloseDropped, "dropped")
+			n++
+		}
+	}
+	return n
+}

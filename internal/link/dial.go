@@ -1,0 +1,232 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// stagger is how long one address has before the next is tried beside it
+// (RFC 8305 §5).
+const stagger = 150 * time.Millisecond
+
+// flight is one attempt to connect that all who want the same node share.
+type flight struct {
+	done chan struct{}
+	conn *Conn
+	err  error
+}
+
+// flightKey is a Node-ID, or an address where the ID is not known.
+type flightKey struct {
+	id   identity.NodeID
+	addr netip.AddrPort
+}
+
+// Connect returns a connection to the node, the one there is or a new one to
+// any of its addresses. The other side has shown a certificate of this overlay
+// with this Node-ID. Errors: ErrSelf, ErrUnreachable, ErrWrongNode, ErrClosed,
+// those of identity.Trust.VerifyNode, or ctx's.
+func (l *Link) Connect(ctx context.Context, to wire.Peer) (*Conn, error) {
+	c, _, err := l.connect(ctx, to)
+	return c, err
+}
+
+// connect also tells whether the connection was there before.
+func (l *Link) connect(ctx context.Context, to wire.Peer) (c *Conn, pooled bool, err error) {
+	if to.ID == l.self {
+		return nil, false, ErrSelf
+	}
+	if c := l.pool.get(to.ID); c != nil {
+		return c, true, nil
+	}
+	accept := func(got *identity.NodeCertificate) error {
+		if got.ID != to.ID {
+			return fmt.Errorf("%w: %s instead of %s", ErrWrongNode, got.ID, to.ID)
+		}
+		return nil
+	}
+	c, err = l.share(ctx, flightKey{id: to.ID}, to.Addrs, accept)
+	return c, false, err
+}
+
+// ConnectAny connects to whichever node of this overlay answers at addr: for a
+// seed whose Node-ID is not known. Errors as Connect's.
+func (l *Link) ConnectAny(ctx context.Context, addr netip.AddrPort) (*Conn, error) {
+	accept := func(got *identity.NodeCertificate) error {
+		if got.ID == l.self {
+			return ErrSelf
+		}
+		return nil
+	}
+	return l.share(ctx, flightKey{addr: addr}, []netip.AddrPort{addr}, accept)
+}
+
+// share joins the flight under key or starts it. A flight that somebody else
+// started may have known other addresses: after it has failed, the caller
+// starts its own.
+func (l *Link) share(ctx context.Context, key flightKey, addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (*Conn, error) {
+	if err := l.await(ctx); err != nil {
+		return nil, err
+	}
+	for {
+		f, own, err := l.flight(key, addrs, accept)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if f.err == nil || own {
+			return f.conn, f.err
+		}
+	}
+}
+
+func (l *Link) flight(key flightKey, addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (f *flight, own bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false, ErrClosed
+	}
+	if f, ok := l.flights[key]; ok {
+		return f, false, nil
+	}
+	f = &flight{done: make(chan struct{})}
+	l.flights[key] = f
+	l.work.Go(func() {
+		f.conn, f.err = l.dial(addrs, accept)
+		l.mu.Lock()
+		delete(l.flights, key)
+		l.mu.Unlock()
+		close(f.done)
+	})
+	return f, true, nil
+}
+
+// dial connects and takes the connection into the pool.
+func (l *Link) dial(addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Limits.Dial)
+	defer cancel()
+	tlsConf, conf := l.clientTLS(accept), l.quicConfig()
+	qc, err := race(ctx, addrs, func(ctx context.Context, a netip.AddrPort) (*quic.Conn, error) {
+		return l.tr.Dial(ctx, net.UDPAddrFromAddrPort(a), tlsConf, conf)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := l.newConn(qc, false)
+	if err != nil {
+		_ = qc.CloseWithError(CloseDropped, "certificate")
+		return nil, err
+	}
+	if err := l.adopt(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// adopt puts c into the pool and serves it until it ends.
+func (l *Link) adopt(c *Conn) error {
+	evicted, ok := l.pool.add(c)
+	if !ok {
+		l.cfg.Refused(ReasonConnsFull)
+		c.close(CloseFull, "no place")
+		return fmt.Errorf("%w: every connection is in use", ErrUnreachable)
+	}
+	for _, e := range evicted {
+		e.close(CloseIdle, "another connection needs the place")
+	}
+	if !l.spawn(func() { l.serve(c) }) {
+		l.pool.remove(c)
+		c.close(CloseBye, "shutting down")
+		return ErrClosed
+	}
+	return nil
+}
+
+type attempt struct {
+	qc  *quic.Conn
+	err error
+}
+
+// race tries the addresses one after the other, each with a head start over the
+// next, and returns the first connection.
+func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*quic.Conn, error)) (*quic.Conn, error) {
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("%w: no address known", ErrUnreachable)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan attempt, len(addrs))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	started, ended := 0, 0
+	defer func() { // close what still arrives after the winner
+		cancel()
+		for ; ended < started; ended++ {
+			if late := <-results; late.qc != nil {
+				_ = late.qc.CloseWithError(CloseDone, "another address answered first")
+			}
+		}
+	}()
+	var errs []error
+	for {
+		select {
+		case <-next.C:
+			if started == len(addrs) {
+				continue
+			}
+			a := addrs[started]
+			started++
+			go func() {
+				qc, err := dial(ctx, a)
+				results <- attempt{qc, err}
+			}()
+			next.Reset(stagger)
+		case r := <-results:
+			ended++
+			if r.err == nil {
+				return r.qc, nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", addrs[ended-1], dialError(r.err)))
+			if ended == len(addrs) {
+				return nil, joinDialErrors(errs)
+			}
+			next.Reset(0)
+		}
+	}
+}
+
+// dialError turns quic-go's errors into this package's.
+func dialError(err error) error {
+	var timeout *quic.HandshakeTimeoutError
+	var transport *quic.TransportError
+	switch {
+	case errors.Is(err, ErrSelf), errors.Is(err, ErrWrongNode), errors.Is(err, ErrProtocol),
+		errors.Is(err, identity.ErrMalformed), errors.Is(err, identity.ErrUntrusted),
+		errors.Is(err, identity.ErrOtherOverlay), errors.Is(err, identity.ErrExpired):
+		return err
+	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: no answer", ErrUnreachable)
+	case errors.As(err, &transport) && transport.Remote:
+		return fmt.Errorf("%w: it refuses the connection: %w", ErrUnreachable, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+// joinDialErrors returns the one error there is, or all of them.
+func joinDialErrors(errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}

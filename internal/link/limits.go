@@ -1,0 +1,68 @@
+package link
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// MaxFrame bounds one frame of a Stream, in bytes.
+const MaxFrame = 64 << 10
+
+// Limits bounds what others can cause. A zero field takes the default in
+// brackets.
+type Limits struct {
+	Handshake             time.Duration // until a handshake must be complete [3 s]
+	Handshakes            int           // incoming handshakes at once [64]
+	HandshakesPerAddr     int           // of them from one IPv4 address or IPv6 /64 [4]
+	HandshakesPerLoopback int           // the same for loopback, where many nodes may live [64]
+	Unvalidated           int           // handshakes a second before addresses must prove themselves by Retry [50]
+
+	Conns        int           // connections to other nodes; the least recently used idle one goes first [512]
+	ConnsPerPeer int           // connections to one node; the oldest goes first [4]
+	Dial         time.Duration // until all addresses of a node have failed [5 s]
+	KeepAlive    time.Duration // [15 s]
+	Idle         time.Duration // silence after which a connection is dead [45 s]
+
+	RequestRate    rate.Limit    // requests a second from one node [50]
+	RequestBurst   int           // and at once [100]
+	Requests       int           // requests being served at once, of all nodes [256]
+	RequestTime    time.Duration // for one request, from its first byte to the answer's last [10 s]
+	RequestsAtOnce int           // streams of one node at once beside its long ones; more wait at the sender [16]
+	Streams        int           // long streams of one node at once [16]
+
+	Enrolments int           // enrolment connections at once [64]
+	EnrolTime  time.Duration // for one whole enrolment [30 s]
+	STUN       int           // STUN requests answered a second [100]
+}
+
+// withDefaults returns l with every zero field set.
+func (l Limits) withDefaults() Limits {
+	def(&l.Handshake, 3*time.Second)
+	def(&l.Handshakes, 64)
+	def(&l.HandshakesPerAddr, 4)
+	def(&l.HandshakesPerLoopback, 64)
+	def(&l.Unvalidated, 50)
+	def(&l.Conns, 512)
+	def(&l.ConnsPerPeer, 4)
+	def(&l.Dial, 5*time.Second)
+	def(&l.KeepAlive, 15*time.Second)
+	def(&l.Idle, 45*time.Second)
+	def(&l.RequestRate, 50)
+	def(&l.RequestBurst, 100)
+	def(&l.Requests, 256)
+	def(&l.RequestTime, 10*time.Second)
+	def(&l.RequestsAtOnce, 16)
+	def(&l.Streams, 16)
+	def(&l.Enrolments, 64)
+	def(&l.EnrolTime, 30*time.Second)
+	def(&l.STUN, 100)
+	return l
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

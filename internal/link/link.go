@@ -1,0 +1,261 @@
+package link
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// Link is one node's port: it serves and opens connections to other nodes. Safe
+// for concurrent use.
+type Link struct {
+	cfg   Config
+	creds atomic.Pointer[credentials]
+	self  identity.NodeID
+	gate  *gate
+	pool  *pool
+	rates *rates
+	stun  *stunner
+	slots chan struct{} // one token per request being served
+	enrol chan struct{} // one token per enrolment connection
+
+	started  atomic.Bool
+	draining atomic.Bool
+	ready    chan struct{}   // closed when the port is bound
+	done     chan struct{}   // closed when Run has returned
+	tr       *quic.Transport // set before ready is closed
+	bound    netip.AddrPort  // likewise
+	stop     context.CancelCauseFunc
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[flightKey]*flight
+	work    sync.WaitGroup
+}
+
+// New checks the configuration. It starts nothing.
+func New(cfg Config) (*Link, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	creds, err := newCredentials(cfg.Key, cfg.Chain, cfg.Trust)
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{
+		cfg:     cfg,
+		self:    creds.node.ID,
+		gate:    newGate(cfg.Limits, cfg.Refused),
+		pool:    newPool(cfg.Limits.Conns, cfg.Limits.ConnsPerPeer),
+		rates:   newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
+		stun:    newStunner(cfg.Limits.STUN),
+		slots:   make(chan struct{}, cfg.Limits.Requests),
+		enrol:   make(chan struct{}, cfg.Limits.Enrolments),
+		ready:   make(chan struct{}),
+		done:    make(chan struct{}),
+		flights: make(map[flightKey]*flight),
+	}
+	l.creds.Store(creds)
+	return l, nil
+}
+
+// Run binds the port and serves until ctx ends, then closes every connection
+// and returns when all its goroutines have ended: with nil, or with the reason
+// for which it could not go on. A Link runs once.
+func (l *Link) Run(ctx context.Context) error {
+	if l.started.Swap(true) {
+		return fmt.Errorf("%w: a link runs once", ErrConfig)
+	}
+	defer close(l.done)
+	sock, err := listenUDP(l.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer sock.Close()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	listener, err := l.listen(sock)
+	if err != nil {
+		return err
+	}
+	l.bound = addrPort(sock.LocalAddr())
+	l.stop = stop
+	l.spawn(func() { stop(l.acceptAll(ctx, listener)) })
+	l.spawn(func() { l.readDatagrams(ctx) })
+	l.spawn(func() { l.maintain(ctx) })
+	close(l.ready)
+	<-ctx.Done()
+	l.shutdown(listener)
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) && !errors.Is(cause, ErrClosed) {
+		return cause
+	}
+	return nil
+}
+
+func (l *Link) listen(sock net.PacketConn) (*quic.Listener, error) {
+	// A node that has lost its state answers packets of old connections with a
+	// reset that its peers recognise, so they dial anew at once instead of
+	// waiting for the idle timeout. For that the key must survive the restart.
+	reset := quic.StatelessResetKey(sha256.Sum256(append([]byte("secp2psip/1 stateless reset\x00"), l.cfg.Key.Ed25519().Seed()...)))
+	unvalidated := newTokenBucket(l.cfg.Limits.Unvalidated)
+	l.tr = &quic.Transport{
+		Conn:                sock,
+		StatelessResetKey:   &reset,
+		MaxTokenAge:         time.Minute,
+		ConnContext:         l.gate.admit,
+		VerifySourceAddress: func(net.Addr) bool { return !unvalidated.Allow() },
+		Tracer:              dropCounter{l.cfg.Refused},
+	}
+	listener, err := l.tr.Listen(l.serverTLS(), l.quicConfig())
+	if err != nil {
+		return nil, fmt.Errorf("link: listen: %w", err)
+	}
+	return listener, nil
+}
+
+func (l *Link) quicConfig() *quic.Config {
+	const window = 64 << 10 // of one stream; a message fits
+	lim := l.cfg.Limits
+	return &quic.Config{
+		HandshakeIdleTimeout:           lim.Handshake / 2, // quic-go gives the whole handshake twice that
+		MaxIdleTimeout:                 lim.Idle,
+		KeepAlivePeriod:                lim.KeepAlive,
+		InitialStreamReceiveWindow:     window,
+		MaxStreamReceiveWindow:         window,
+		InitialConnectionReceiveWindow: 2 * window,
+		MaxConnectionReceiveWindow:     2 * window,
+		MaxIncomingStreams:             int64(lim.RequestsAtOnce + lim.Streams),
+		MaxIncomingUniStreams:          -1,
+		EnableDatagrams:                true,
+	}
+}
+
+// shutdown closes everything and waits for every goroutine.
+func (l *Link) shutdown(listener *quic.Listener) {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.draining.Store(true)
+	var closing sync.WaitGroup
+	for _, c := range l.pool.all() {
+		closing.Go(func() { c.close(CloseBye, "shutting down") })
+	}
+	closing.Wait()
+	_ = listener.Close()
+	_ = l.tr.Close()
+	l.work.Wait()
+}
+
+// spawn runs f in a goroutine that Run waits for, unless the link is closed.
+func (l *Link) spawn(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.work.Go(f)
+	return true
+}
+
+// CloseGracefully refuses new requests, waits until those being served are
+// answered or ctx ends, then stops Run and waits for it.
+func (l *Link) CloseGracefully(ctx context.Context) error {
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	l.draining.Store(true)
+	for range cap(l.slots) { // whoever holds every slot is alone
+		select {
+		case l.slots <- struct{}{}:
+			continue
+		case <-ctx.Done():
+		case <-l.done:
+		}
+		break
+	}
+	l.stop(ErrClosed)
+	<-l.done
+	return nil
+}
+
+// await waits until the link is running.
+func (l *Link) await(ctx context.Context) error {
+	select {
+	case <-l.done:
+		return ErrClosed
+	default:
+	}
+	select {
+	case <-l.ready:
+		return nil
+	case <-l.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Ready is closed when the port is bound; it stays open if Run fails before.
+func (l *Link) Ready() <-chan struct{} { return l.ready }
+
+// Addr returns the bound address once Ready is closed, else the zero value. Its
+// IP is unspecified where the link listens on every interface.
+func (l *Link) Addr() netip.AddrPort {
+	select {
+	case <-l.ready:
+		return l.bound
+	default:
+		return netip.AddrPort{}
+	}
+}
+
+// ID returns this node's own Node-ID.
+func (l *Link) ID() identity.NodeID { return l.self }
+
+// SetIdentity takes a renewed certificate for the same key and Node-ID. New
+// handshakes show it; connections that exist stay.
+func (l *Link) SetIdentity(chain [][]byte) error {
+	creds, err := newCredentials(l.cfg.Key, chain, l.cfg.Trust)
+	if err != nil {
+		return err
+	}
+	if creds.node.ID != l.self {
+		return fmt.Errorf("%w: the renewed certificate has another Node-ID", ErrConfig)
+	}
+	l.creds.Store(creds)
+	return nil
+}
+
+// maintain closes connections whose certificates have expired and forgets the
+// request rates of nodes that have been quiet.
+func (l *Link) maintain(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.dropExpired()
+		l.rates.forget()
+	}
+}
+
+func (l *Link) dropExpired() {
+	for _, c := range l.pool.all() {
+		if _, err := l.cfg.Trust.VerifyNode(c.chain, l.verifyTime()); err != nil {
+			l.cfg.Refused(ReasonExpired)
+			c.close(CloseExpired, "certificate no longer valid")
+		}
+	}
+}

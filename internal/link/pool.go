@@ -1,0 +1,105 @@
+package link
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// pool holds the connections to other nodes, whoever opened them.
+type pool struct {
+	most, perPeer int
+
+	mu     sync.Mutex
+	byNode map[identity.NodeID][]*Conn // oldest first
+	n      int
+}
+
+func newPool(most, perPeer int) *pool {
+	return &pool{most: most, perPeer: perPeer, byNode: make(map[identity.NodeID][]*Conn)}
+}
+
+// get returns the newest live connection to a node, or nil. The newest, because
+// a node that has restarted is behind that one only.
+func (p *pool) get(id identity.NodeID) *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range slices.Backward(p.byNode[id]) {
+		if c.alive() {
+			return c
+		}
+	}
+	return nil
+}
+
+// add takes c in. It returns the connections that have to go for it, and false
+// where there is no place because every other connection is in use.
+func (p *pool) add(c *Conn) (evicted []*Conn, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if same := p.byNode[c.ID()]; len(same) >= p.perPeer {
+		evicted = append(evicted, same[0])
+	} else if p.n >= p.most {
+		idle := p.leastUsedLocked()
+		if idle == nil {
+			return nil, false
+		}
+		evicted = append(evicted, idle)
+	}
+	for _, e := range evicted {
+		p.removeLocked(e)
+	}
+	p.byNode[c.ID()] = append(p.byNode[c.ID()], c)
+	p.n++
+	return evicted, true
+}
+
+func (p *pool) remove(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.removeLocked(c)
+}
+
+func (p *pool) removeLocked(c *Conn) {
+	conns := p.byNode[c.ID()]
+	i := slices.Index(conns, c)
+	if i < 0 {
+		return
+	}
+	p.n--
+	if conns = slices.Delete(conns, i, i+1); len(conns) == 0 {
+		delete(p.byNode, c.ID())
+		return
+	}
+	p.byNode[c.ID()] = conns
+}
+
+// leastUsedLocked returns the connection without requests and streams that has
+// been so for the longest time, or nil.
+func (p *pool) leastUsedLocked() *Conn {
+	var least *Conn
+	for _, conns := range p.byNode {
+		for _, c := range conns {
+			if c.busy.Load() == 0 && (least == nil || c.used.Load() < least.used.Load()) {
+				least = c
+			}
+		}
+	}
+	return least
+}
+
+// all returns every connection, ordered by Node-ID.
+func (p *pool) all() []*Conn {
+	p.mu.Lock()
+	var out []*Conn
+	for _, conns := range p.byNode {
+		out = append(out, conns...)
+	}
+	p.mu.Unlock()
+	slices.SortStableFunc(out, func(a, b *Conn) int {
+		return cmp.Or(a.ID().Compare(b.ID()), cmp.Compare(a.born, b.born))
+	})
+	return out
+}

@@ -1,0 +1,27 @@
+package link
+
+// The reasons for which this package refuses things, as given to
+// Config.Refused.
+const (
+	ReasonGarbage        = "garbage_datagram"    // neither QUIC nor STUN
+	ReasonQUICDropped    = "quic_packet_dropped" // QUIC in form, of no connection
+	ReasonSTUNRate       = "stun_rate"           // too many STUN requests
+	ReasonHandshakes     = "handshakes_full"     // too many handshakes at once
+	ReasonHandshakesAddr = "handshakes_address"  // too many of one address at once
+	ReasonHandshake      = "handshake_failed"    // not completed, for whatever reason
+	ReasonCertificate    = "bad_certificate"     // a certificate that is not of a node of this overlay
+	ReasonProtocol       = "unknown_protocol"    // an ALPN that is not served here
+	ReasonSelf           = "own_certificate"     // another program shows this node's certificate
+	ReasonConnsFull      = "connections_full"    // no place for another connection
+	ReasonExpired        = "certificate_expired" // while connected
+	ReasonRequestRate    = "request_rate"        // a peer asks too often
+	ReasonBusy           = "requests_full"       // too many requests at once
+	ReasonMalformed      = "malformed_message"   // not readable
+	ReasonOversized      = "oversized_message"   // longer than allowed
+	ReasonUnserved       = "unserved_message"    // readable, but nobody serves it
+	ReasonStreams        = "streams_full"        // too many long streams
+	ReasonSlow           = "request_timeout"     // a request that took too long to arrive
+	ReasonDraining       = "draining"            // the node is about to go
+	ReasonEnrolFull      = "enrolments_full"     // too many enrolments at once
+	ReasonEnrolForbidden = "enrolment_forbidden" // a message that needs a certificate
+)

@@ -1,0 +1,214 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// acceptAll takes in connections until ctx ends; it returns why it stopped.
+func (l *Link) acceptAll(ctx context.Context, listener *quic.Listener) error {
+	for {
+		qc, err := listener.Accept(ctx)
+		if err != nil {
+			return err
+		}
+		passFrom(qc.Context()).done()
+		if !l.spawn(func() { l.welcome(qc) }) {
+			_ = qc.CloseWithError(CloseBye, "shutting down")
+		}
+	}
+}
+
+// welcome takes in one connection whose handshake is complete.
+func (l *Link) welcome(qc *quic.Conn) {
+	if qc.ConnectionState().TLS.NegotiatedProtocol == alpnEnrol {
+		l.serveEnrolment(qc)
+		return
+	}
+	c, err := l.newConn(qc, true)
+	if err != nil {
+		_ = qc.CloseWithError(CloseDropped, "certificate")
+		return
+	}
+	if c.ID() == l.self {
+		l.cfg.Refused(ReasonSelf)
+		l.cfg.Log.Warn().Stringer("addr", c.RemoteAddr()).Msg("another program runs with a copy of this node's identity")
+		c.close(CloseSelf, "your certificate is mine")
+		return
+	}
+	_ = l.adopt(c) // where it cannot, it has closed c and counted why
+}
+
+// serve accepts streams until the connection ends.
+func (l *Link) serve(c *Conn) {
+	defer l.pool.remove(c)
+	for {
+		s, err := c.qc.AcceptStream(context.Background())
+		if err != nil {
+			return
+		}
+		if !l.spawn(func() { l.serveStream(c, s) }) {
+			abandon(s, wire.CodeUnavailable)
+		}
+	}
+}
+
+// serveStream serves one stream that the other side opened.
+func (l *Link) serveStream(c *Conn, s *quic.Stream) {
+	defer c.begin()()
+	deadline := time.Now().Add(l.cfg.Limits.RequestTime)
+	_ = s.SetReadDeadline(deadline)
+	var kind [1]byte
+	if _, err := io.ReadFull(s, kind[:]); err != nil {
+		l.refuseRead(err)
+		abandon(s, wire.CodeMalformed)
+		return
+	}
+	switch kind[0] {
+	case kindRequest:
+		ctx, cancel := context.WithDeadline(s.Context(), deadline)
+		defer cancel()
+		l.answer(s, deadline, l.serveRequest(ctx, c, s))
+	case kindLong:
+		l.serveLong(c, s)
+	default:
+		l.cfg.Refused(ReasonMalformed)
+		abandon(s, wire.CodeMalformed)
+	}
+}
+
+// serveRequest returns the answer to the request on s.
+func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream) wire.Message {
+	if !l.rates.of(c.ID()).Allow() {
+		l.cfg.Refused(ReasonRequestRate)
+		return l.tryLater(wire.CodeTooMany, "too many requests")
+	}
+	if l.draining.Load() {
+		l.cfg.Refused(ReasonDraining)
+		return wire.Errorf(wire.CodeUnavailable, "the node is about to go")
+	}
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	default:
+		l.cfg.Refused(ReasonBusy)
+		return l.tryLater(wire.CodeUnavailable, "too many requests at once")
+	}
+	req, refusal := l.readRequest(s)
+	if refusal != nil {
+		return refusal
+	}
+	if m := l.cfg.Handler.Serve(ctx, c, req); m != nil {
+		return m
+	}
+	l.cfg.Refused(ReasonUnserved)
+	return wire.Errorf(wire.CodeUnsupported, "%s is not served", req.Type())
+}
+
+func (l *Link) tryLater(code wire.Code, why string) wire.Message {
+	e := wire.Errorf(code, "%s", why)
+	e.Retry = uint32(l.rates.retryAfter() / time.Millisecond)
+	return e
+}
+
+// readRequest reads a message up to the end of s, or says what is wrong with it.
+func (l *Link) readRequest(s *quic.Stream) (req wire.Message, refusal wire.Message) {
+	b, err := readLimited(s, wire.MaxMessage)
+	if err != nil {
+		l.refuseRead(err)
+		return nil, wire.Errorf(wire.CodeMalformed, "request not readable")
+	}
+	req, err = wire.Decode(b)
+	switch {
+	case errors.Is(err, wire.ErrUnknownType):
+		l.cfg.Refused(ReasonUnserved)
+		return nil, wire.Errorf(wire.CodeUnsupported, "%v", err)
+	case err != nil:
+		l.cfg.Refused(ReasonMalformed)
+		return nil, wire.Errorf(wire.CodeMalformed, "%v", err)
+	}
+	return req, nil
+}
+
+// refuseRead counts why a stream could not be read. One that the other side
+// gave up, or that ended with its connection, is nobody's fault.
+func (l *Link) refuseRead(err error) {
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		l.cfg.Refused(ReasonOversized)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		l.cfg.Refused(ReasonSlow)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		l.cfg.Refused(ReasonMalformed)
+	}
+}
+
+// answer writes m and ends the stream.
+func (l *Link) answer(s *quic.Stream, deadline time.Time, m wire.Message) {
+	s.CancelRead(quic.StreamErrorCode(wire.CodeTooMany)) // has no effect on a request read to its end
+	b, err := wire.Encode(m)
+	if err != nil {
+		l.cfg.Log.Error().Err(err).Msg("answer cannot be encoded")
+		code := wire.CodeInternal
+		if errors.Is(err, wire.ErrTooLarge) {
+			code = wire.CodeTooLarge
+		}
+		if b, err = wire.Encode(wire.Errorf(code, "the answer cannot be encoded")); err != nil {
+			abandon(s, wire.CodeInternal)
+			return
+		}
+	}
+	_ = s.SetWriteDeadline(deadline)
+	if _, err := s.Write(b); err != nil {
+		s.CancelWrite(quic.StreamErrorCode(wire.CodeTimeout))
+		return
+	}
+	_ = s.Close()
+}
+
+// serveLong serves a long stream after its first byte.
+func (l *Link) serveLong(c *Conn, qs *quic.Stream) {
+	code, reason := l.admitLong(c)
+	if reason != "" {
+		l.cfg.Refused(reason)
+		abandon(qs, code)
+		return
+	}
+	defer c.longs.Add(-1)
+	s := newStream(c, qs)
+	b, err := s.Recv(qs.Context()) // within the deadline of a request
+	if err != nil {
+		l.refuseRead(err)
+		abandon(qs, wire.CodeMalformed)
+		return
+	}
+	_ = qs.SetReadDeadline(time.Time{})
+	open, err := wire.Decode(b)
+	if err != nil {
+		l.cfg.Refused(ReasonMalformed)
+		abandon(qs, wire.CodeMalformed)
+		return
+	}
+	defer s.Close()
+	l.cfg.Handler.ServeStream(qs.Context(), c, open, s)
+}
+
+// admitLong counts a long stream in, or says why not.
+func (l *Link) admitLong(c *Conn) (code wire.Code, refused string) {
+	switch {
+	case !l.rates.of(c.ID()).Allow():
+		return wire.CodeTooMany, ReasonRequestRate
+	case l.draining.Load():
+		return wire.CodeUnavailable, ReasonDraining
+	case c.longs.Add(1) > int64(l.cfg.Limits.Streams):
+		c.longs.Add(-1)
+		return wire.CodeUnavailable, ReasonStreams
+	}
+	return 0, ""
+}
