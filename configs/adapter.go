@@ -130,11 +130,5 @@ func (c Adapter) ListenAddr() netip.AddrPort { return listenAddr(c.Listen) }
 // AdvertiseAddrs returns Advertise as IP:PORT, with the port of Listen where
 // none is given; c is valid. A port 0 stands for the one that is bound.
 func (c Adapter) AdvertiseAddrs() []netip.AddrPort {
-	var out []netip.AddrPort
-	for _, text := range withPort(c.Advertise, c.ListenAddr().Port()) {
-		if ap, err := netip.ParseAddrPort(text); err == nil {
-			out = append(out, ap)
-		}
-	}
-	return out
+	return addrPorts(withPort(c.Advertise, c.ListenAddr().Port()))
 }

@@ -107,3 +107,7 @@ func (c Bootstrap) ListenAddr() netip.AddrPort { return listenAddr(c.Listen) }
 // AdvertiseAddrs returns Advertise as HOST:PORT, with the port of Listen
 // where none is given; c is valid.
 func (c Bootstrap) AdvertiseAddrs() []string { return withPort(c.Advertise, c.ListenAddr().Port()) }
+
+// AdvertiseIPs returns those of AdvertiseAddrs that are addresses and not host
+// names; c is valid.
+func (c Bootstrap) AdvertiseIPs() []netip.AddrPort { return addrPorts(c.AdvertiseAddrs()) }

@@ -156,6 +156,16 @@ func withPort(list []string, port uint16) []string {
 	return out
 }
 
+func addrPorts(list []string) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, text := range list {
+		if ap, err := netip.ParseAddrPort(text); err == nil {
+			out = append(out, ap)
+		}
+	}
+	return out
+}
+
 // hostName accepts labels of letters, digits and hyphens (RFC 1123 §2.1).
 func hostName(v string) bool {
 	if v == "" || len(v) > 253 {

@@ -39,6 +39,16 @@ func Dial(stateDir string) *Client {
 	return &Client{dir: stateDir, http: &http.Client{Transport: transport}}
 }
 
+// Answers tells whether a daemon listens on the socket in stateDir.
+func Answers(stateDir string) bool {
+	c, err := net.DialTimeout("unix", filepath.Join(stateDir, SocketName), probeLimit)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
 // Call sends req (nil for none) to method and decodes the answer into out
 // (nil to drop it). It returns ErrUnreachable if no daemon answers, and an
 // *Error if the daemon said no.

@@ -150,16 +150,25 @@ type Person struct {
 // that the file belongs to who asked and not to the daemon's user.
 type BackupRequest struct{}
 
-// RootRequest asks for the overlay's root key. With Forget the daemon removes
-// its own copy; it does so only if Proof shows that the caller has one: the
-// lower-case hexadecimal SHA-256 of the key file that an earlier request gave.
+// RootRequest is about the overlay's root key. Without a field it asks for the
+// key's file.
+//
+// With Forget the daemon removes its own copy, and does so only if Proof shows
+// that the caller has one: the lower-case hexadecimal SHA-256 of the file.
+//
+// With Use, the file of a key that was moved away, the daemon signs what only
+// the root key can (the issuing certificate of another year) and keeps no
+// copy of it.
 type RootRequest struct {
-	Forget bool   `json:"forget"`
+	Forget bool   `json:"forget,omitempty"`
 	Proof  string `json:"proof,omitempty"`
+	Use    []byte `json:"use,omitempty"`
 }
 
-// RootResult is the root key's file, or its fingerprint alone after Forget.
+// RootResult answers it.
 type RootResult struct {
-	File        []byte `json:"file,omitempty"`
-	Fingerprint string `json:"fingerprint"` // of the root certificate, as in a join link
+	File          []byte    `json:"file,omitempty"` // the key's file, if that was asked for
+	Fingerprint   string    `json:"fingerprint"`    // SHA-256 of the root certificate, hexadecimal
+	Offline       bool      `json:"offline"`        // the daemon has no copy now
+	IssuerExpires time.Time `json:"issuer_expires"`
 }

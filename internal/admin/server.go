@@ -86,8 +86,7 @@ func Listen(stateDir string) (*Server, error) {
 func listen(path string) (*net.UnixListener, error) {
 	// The lock says that nobody is there; a file system without working locks
 	// says so too. Only a socket that nobody answers on is replaced.
-	if c, err := net.DialTimeout("unix", path, probeLimit); err == nil {
-		_ = c.Close()
+	if Answers(filepath.Dir(path)) {
 		return nil, ErrRunning
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 && !info.Mode().IsRegular() {
