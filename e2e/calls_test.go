@@ -88,7 +88,7 @@ func start(t testing.TB, phones ...phone.Phone) {
 type answer int
 
 const (
-	any answer = iota
+	unasked answer = iota
 	yes
 	no
 )

@@ -37,4 +37,8 @@ func TestPhonesCallEachOtherThroughKamailio(t *testing.T) {
 	proveText(t, callers[0], called[0], "sip:bb@"+server)
 	proveText(t, callers[1], called[0], "sip:bb@"+server)
 	proveText(t, callers[1], called[1], "sip:bl@"+server)
+	must(t, called[0].Off(within(t, closing)))
+	must(t, called[1].Off(within(t, closing)))
+	proveRefusal(t, callers[0], "sip:bb@"+server, 404)
+	proveRefusal(t, callers[0], "sip:bl@"+server, 404)
 }

@@ -89,9 +89,12 @@ func NewBaresip(cfg Config) (*Baresip, error) {
 	if err != nil {
 		return nil, err
 	}
-	account := fmt.Sprintf("<%s>;regint=%d;audio_codecs=PCMU/8000/1;answermode=auto", cfg.AOR(), cfg.expires())
+	account := fmt.Sprintf("<%s%s>;regint=%d;audio_codecs=PCMU/8000/1;answermode=auto", cfg.AOR(), cfg.transport(), cfg.expires())
 	if cfg.Proxy != "" {
-		account += fmt.Sprintf(";outbound=%q", "sip:"+cfg.Proxy)
+		account += fmt.Sprintf(";outbound=%q", "sip:"+cfg.Proxy+cfg.transport())
+	}
+	if cfg.Password != "" {
+		account += ";auth_pass=" + cfg.Password
 	}
 	var contacts strings.Builder
 	for _, p := range cfg.Peers {
@@ -309,7 +312,15 @@ func (b *Baresip) WaitText(ctx context.Context, words string) error {
 // Trace gives the SIP messages since Ready.
 func (b *Baresip) Trace() []Message { return parseTrace(b.proc.Log.From(b.mark), b.cfg.own()...) }
 
-// Kill switches the phone off.
+// Off unregisters and ends the phone.
+func (b *Baresip) Off(ctx context.Context) error {
+	if _, err := b.command(ctx, "quit", ""); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return switchedOff(ctx, b, b.proc)
+}
+
+// Kill pulls the plug.
 func (b *Baresip) Kill() {
 	b.proc.Kill()
 	if b.conn != nil {

@@ -20,7 +20,7 @@ import (
 // linphoneConfig is linphonec's rc file. Ports of TCP and TLS are off, or two phones on a host would meet there.
 var linphoneConfig = template.Must(template.New("rc").Parse(`[sip]
 sip_port={{.Port}}
-sip_tcp_port=0
+sip_tcp_port={{if .TCP}}-1{{else}}0{{end}}
 sip_tls_port=0
 default_proxy=0
 inc_timeout=60
@@ -40,13 +40,17 @@ automatically_accept=0
 echocancellation=0
 
 [proxy_0]
-reg_proxy=<{{.Registrar}};transport=udp>
-{{if .Route}}reg_route=<{{.Route}};transport=udp;lr>
+reg_proxy=<{{.Registrar}}{{.Transport}}>
+{{if .Route}}reg_route=<{{.Route}}{{.Transport}};lr>
 {{end}}reg_identity={{.AOR}}
 reg_expires={{.Expires}}
 reg_sendregister=1
 publish=0
-`))
+{{if .Password}}
+[auth_info_0]
+username={{.User}}
+passwd={{.Password}}
+{{end}}`))
 
 // Linphone is linphonec 5.1, controlled through its standard input.
 type Linphone struct {
@@ -66,7 +70,7 @@ func NewLinphone(cfg Config) (*Linphone, error) {
 	}
 	params := map[string]any{
 		"Port": cfg.Port, "RTP": 30000 + cfg.Port%100*200, "AOR": cfg.AOR(), "Expires": cfg.expires(),
-		"Registrar": "sip:" + cfg.Domain, "Route": "",
+		"Registrar": "sip:" + cfg.Domain, "Route": "", "Transport": cfg.transport(), "TCP": cfg.TCP, "User": cfg.User, "Password": cfg.Password,
 	}
 	if cfg.Proxy != "" { // linphonec sends REGISTER to the registrar itself, past the route
 		params["Registrar"], params["Route"] = "sip:"+cfg.Proxy, "sip:"+cfg.Proxy
@@ -218,5 +222,13 @@ func (l *Linphone) WaitText(ctx context.Context, words string) error { return wa
 // Trace gives the SIP messages since Ready.
 func (l *Linphone) Trace() []Message { return parseTrace(l.proc.Log.From(l.mark), l.cfg.own()...) }
 
-// Kill switches the phone off.
+// Off unregisters and ends the phone.
+func (l *Linphone) Off(ctx context.Context) error {
+	if err := l.proc.Type("quit"); err != nil {
+		return err
+	}
+	return switchedOff(ctx, l, l.proc)
+}
+
+// Kill pulls the plug.
 func (l *Linphone) Kill() { l.proc.Kill() }

@@ -39,7 +39,8 @@ type Phone interface {
 	WaitText(ctx context.Context, words string) error
 	// Trace gives the SIP messages sent and received since Ready.
 	Trace() []Message
-	// Kill switches the phone off at the plug: it does not unregister.
+	// Off switches the phone off as a person does: it unregisters. Kill pulls the plug.
+	Off(ctx context.Context) error
 	Kill()
 }
 
@@ -61,6 +62,10 @@ type Config struct {
 	Domain string
 	// Proxy is the outbound proxy, "127.0.0.1:5060"; empty for none: the phone then sends its requests where their URI points.
 	Proxy string
+	// TCP makes the phone speak TCP to the registrar and the proxy; otherwise it is UDP.
+	TCP bool
+	// Password is for digest authentication; empty for none.
+	Password string
 	// Port is the phone's own SIP port; Port+1 is in use too.
 	Port int
 	// Tone is a WAV file that outlasts any call.
@@ -69,6 +74,14 @@ type Config struct {
 	Expires int
 	// Peers are the URIs that the phone can send texts to. baresip knows no others.
 	Peers []string
+}
+
+// transport is the parameter that a URI carries.
+func (c Config) transport() string {
+	if c.TCP {
+		return ";transport=tcp"
+	}
+	return ";transport=udp"
 }
 
 // AOR is the account's address of record.
@@ -101,6 +114,16 @@ func outcomeOf(trace []Message) Outcome {
 		o.Code, o.Reason, o.Warning = m.Status, m.Reason, m.Header("Warning")
 	}
 	return o
+}
+
+// switchedOff waits until the program has ended.
+func switchedOff(ctx context.Context, p Phone, proc *lab.Proc) error {
+	select {
+	case <-proc.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s does not switch off: %w", p.Name(), context.Cause(ctx))
+	}
 }
 
 // waitFor asks until the condition holds or ctx ends. It is for what a phone tells only when asked.

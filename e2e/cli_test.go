@@ -1,0 +1,97 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// The command line, as these tests use it. Nothing else spells a subcommand or a flag.
+
+const (
+	overlay    = "lan.example"
+	proxyAddr  = "127.0.0.1:5060" // where an adapter waits for its phone
+	ringPort   = 5871
+	serverPort = 5870
+)
+
+func bootstrapCommand(state string, addr netip.Addr) []string {
+	return []string{"bootstrap", "--state", state, "--overlay", overlay, "--listen", netip.AddrPortFrom(addr, serverPort).String(), "--log-level", "debug"}
+}
+
+// adapterOptions are the settings in which the tests' adapters differ.
+type adapterOptions struct {
+	redirect string // "auto", "always", "never"; empty for the default
+	path     string // "auto", "direct", "carried"; empty for the default
+	listen   string // for the phone, "udp:IP:PORT"; empty for the default
+	config   string // a configuration file; empty for none
+}
+
+// adapterCommand starts an adapter; the join link is empty from the second start on.
+func adapterCommand(state string, addr netip.Addr, link string, o adapterOptions) []string {
+	argv := []string{"adapter", "--state", state, "--listen", netip.AddrPortFrom(addr, ringPort).String(), "--log-level", "debug"}
+	for flag, value := range map[string]string{"--join": link, "--sip-redirect": o.redirect, "--sip-path": o.path, "--sip-listen": o.listen, "--config": o.config} {
+		if value != "" {
+			argv = append(argv, flag, value)
+		}
+	}
+	return argv
+}
+
+func inviteCommand(state, user, number string) []string {
+	argv := []string{"invite", user, "--state", state, "--json"}
+	if number != "" {
+		argv = append(argv, "--number", number)
+	}
+	return argv
+}
+
+func statusCommand(state string) []string { return []string{"status", "--state", state, "--json"} }
+
+func lookupCommand(state, name string) []string {
+	return []string{"lookup", name, "--state", state, "--json"}
+}
+
+// program gives the binary under test: the one that scripts/e2e.sh has built, or one built now.
+var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("SECP2PSIP_BIN"); path != "" {
+		return path, nil
+	}
+	path := filepath.Join(os.Getenv(binDir), "secp2psip")
+	if out, err := exec.Command("go", "build", "-o", path, "../cmd/secp2psip").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// binDir is the environment variable in which TestMain leaves the folder for what program builds.
+const binDir = "SECP2PSIP_BIN_DIR"
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "s2pbin")
+	if err == nil {
+		err = os.Setenv(binDir, dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	return m.Run()
+}
+
+// command puts the program before its arguments.
+func command(t testing.TB, args []string) []string {
+	t.Helper()
+	path, err := program()
+	must(t, err)
+	return append([]string{path}, args...)
+}
