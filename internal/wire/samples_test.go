@@ -1,0 +1,147 @@
+package wire_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"net/netip"
+	"testing"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// key returns a fixed key, so that signatures, being deterministic, are too.
+func key(t testing.TB, name string) identity.PrivateKey {
+	t.Helper()
+	seed := sha256.Sum256([]byte(name))
+	k, err := identity.NewKeyFromSeed(seed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func fill[T ~[16]byte | ~[32]byte | ~[8]byte](b byte) (out T) {
+	for i := range len(out) {
+		out[i] = b
+	}
+	return out
+}
+
+var (
+	addr4 = netip.MustParseAddrPort("192.0.2.7:7060")
+	addr6 = netip.MustParseAddrPort("[2001:db8::7]:7060")
+	peerA = wire.Peer{ID: fill[identity.NodeID](0xa1), Owner: fill[identity.OwnerTag](0xa2), Addrs: []netip.AddrPort{addr4, addr6}}
+	peerB = wire.Peer{ID: fill[identity.NodeID](0xb1), Owner: fill[identity.OwnerTag](0xb2)}
+	rec   = record.Record{
+		Signed: bytes.Repeat([]byte{0x51}, 40),
+		Chain:  record.Chain{Certificates: [][]byte{{0x30, 1}, {0x30, 2}}, Delegation: []byte{0xd2}},
+	}
+	nonce16    = fill[[16]byte](0x16)
+	nonce32    = fill[[32]byte](0x32)
+	exporter   = fill[[32]byte](0xee)
+	invitation = bytes.Repeat([]byte{0x1b}, 16)
+	chain      = [][]byte{{0x30, 1}, {0x30, 2}}
+	delegation = identity.SignedDelegation{0xd2, 0x84}
+)
+
+func inviteBody(t testing.TB) wire.InviteBody {
+	return wire.InviteBody{
+		Version: wire.InviteVersion, Caller: "sip:alice@lan.example", Callee: "sip:bob@lan.example",
+		CallerNode: peerA.ID, CalleeNode: peerB.ID, CallID: "c1@192.0.2.7", Nonce: nonce16, Time: 1_700_000_000_000,
+		Exporter: exporter, Paths: []string{"direct", "carried"}, Device: key(t, "alice's device").Public(),
+	}
+}
+
+func redirectBody(t testing.TB) wire.RedirectBody {
+	return wire.RedirectBody{
+		InviteHash: fill[[32]byte](0x1a), Caller: "sip:alice@lan.example", Callee: "sip:bob@lan.example",
+		CallerNode: peerA.ID, CalleeNode: peerB.ID, CallID: "c1@192.0.2.7", Nonce: nonce16, Time: 1_700_000_000_001,
+		Exporter: exporter, Device: key(t, "bob's device").Public(), Status: 302, Reason: "Moved Temporarily",
+		Contact: "sip:bob@192.0.2.8:5060", Paths: []string{"direct"}, Token: nonce16,
+	}
+}
+
+func textBody(t testing.TB) wire.TextBody {
+	return wire.TextBody{
+		Caller: "sip:alice@lan.example", Callee: "sip:bob@lan.example", CallerNode: peerA.ID, CalleeNode: peerB.ID,
+		CallID: "m1@192.0.2.7", Nonce: nonce16, Time: 1_700_000_000_000, Exporter: exporter,
+		Device: key(t, "alice's device").Public(), ContentType: "text/plain", Body: []byte("hello\r\nbob"),
+	}
+}
+
+func textAckBody(t testing.TB) wire.TextAckBody {
+	return wire.TextAckBody{
+		TextHash: fill[[32]byte](0x1a), Time: 1_700_000_000_001, Exporter: exporter,
+		Device: key(t, "bob's device").Public(), Status: 200, Reason: "OK",
+	}
+}
+
+func registerBody(t testing.TB) wire.RegisterBody {
+	return wire.RegisterBody{
+		AOR: "sip:alice@lan.example", Number: "101", Account: key(t, "alice").Public(),
+		Device: key(t, "alice's device").Public(), Node: key(t, "alice's node").Public(),
+		Nonce: nonce32, Exporter: exporter, Invitation: invitation, Addrs: []netip.AddrPort{addr4}, Software: "secp2psip 1.0",
+	}
+}
+
+func renewBody(t testing.TB) wire.RenewBody {
+	return wire.RenewBody{
+		AOR: "sip:alice@lan.example", Account: key(t, "alice").Public(), Device: key(t, "alice's device").Public(),
+		Node: peerA.ID, Time: 1_700_000_000_000, Exporter: exporter,
+	}
+}
+
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// samples returns every message at least once, with every field set in one.
+func samples(t testing.TB) []wire.Message {
+	part := uint64(7)
+	alice, aliceDev, aliceNode, bobDev := key(t, "alice"), key(t, "alice's device"), key(t, "alice's node"), key(t, "bob's device")
+	invite := must[*wire.Invite](t)(wire.SignInvite(inviteBody(t), aliceDev, delegation, chain))
+	return []wire.Message{
+		&wire.Error{Code: wire.CodeTooMany, Reason: "too many requests", Retry: 20},
+		&wire.Ack{}, &wire.Ping{}, &wire.Pong{Time: 1_700_000_000_000},
+		&wire.GetTime{Nonce: nonce16}, &wire.Time{Nonce: nonce16, Now: -1},
+		&wire.GetCharter{}, &wire.CharterIs{Charter: identity.SignedCharter{0xd2}},
+		&wire.Challenge{Nonce: nonce16, Now: 1},
+		&wire.GetState{}, &wire.State{Self: peerA, Pred: &peerB, Succ: []wire.Peer{peerB, peerA}}, &wire.State{},
+		&wire.Find{Target: peerA.ID}, &wire.Found{Done: true, Peers: []wire.Peer{peerA}},
+		&wire.Join{Self: peerA},
+		&wire.Joined{Accepted: true, Pred: &peerA, Succ: []wire.Peer{peerB}, Closer: []wire.Peer{peerA}},
+		&wire.Notify{Self: peerB}, &wire.Leave{Self: peerA, Pred: &peerB, Succ: []wire.Peer{peerB}},
+		&wire.Store{Position: peerA.ID, Record: rec}, &wire.Stored{Outcome: 1, Seq: 1 << 40},
+		&wire.StoreMany{Items: []wire.Placed{{Position: peerA.ID, Record: rec}, {Position: peerB.ID, Record: rec}}},
+		&wire.StoredMany{Outcomes: []byte{1, 2}},
+		&wire.Fetch{Position: peerA.ID, Resource: peerB.ID, Part: &part}, &wire.Fetch{},
+		&wire.Fetched{Records: []record.Record{rec, rec}, Pred: &peerA, Succ0: &peerB}, &wire.Fetched{},
+		&wire.EnrolStart{},
+		&wire.EnrolChallenge{Nonce: nonce32, Charter: identity.SignedCharter{0xd2}, Root: []byte{0x30, 1}, Issuer: []byte{0x30, 2}, Open: true},
+		must[*wire.Register](t)(wire.SignRegister(registerBody(t), &alice, aliceDev, aliceNode)),
+		&wire.Registered{
+			Node: []byte{0x30, 3}, Account: []byte{0x30, 4}, Issuer: []byte{0x30, 2}, Charter: identity.SignedCharter{0xd2},
+			Part: 1, Shares: []record.Record{rec, rec}, Lookup: &rec, Number: &rec, Peers: []wire.Peer{peerA}, Delegation: delegation,
+		},
+		must[*wire.Renew](t)(wire.SignRenew(renewBody(t), alice)),
+		&wire.Delegate{
+			AOR: "sip:alice@lan.example", Device: bobDev.Public(), NodeKey: aliceNode.Public(), Node: peerA.ID, Part: 2,
+			Nonce: nonce32, Invitation: sha256.Sum256(invitation),
+			MAC: wire.InvitationMAC(invitation, bobDev.Public(), aliceNode.Public(), nonce32),
+		},
+		&wire.Delegated{Delegation: delegation},
+		invite,
+		must[*wire.Redirect](t)(wire.SignRedirect(redirectBody(t), bobDev, delegation, chain)),
+		&wire.Carry{Token: nonce16}, &wire.CarryFrame{Data: []byte("INVITE")},
+		must[*wire.Text](t)(wire.SignText(textBody(t), aliceDev, delegation, chain)),
+		must[*wire.TextAck](t)(wire.SignTextAck(textAckBody(t), bobDev, delegation, chain)),
+	}
+}
