@@ -51,8 +51,8 @@ func NormalizeUser(user string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %q cannot be a name: %v", ErrMalformed, user, err)
 	}
-	if len(u) > MaxUser {
-		return "", fmt.Errorf("%w: a name may have at most %d bytes", ErrMalformed, MaxUser)
+	if u == "" || len(u) > MaxUser {
+		return "", fmt.Errorf("%w: a name has 1 to %d bytes", ErrMalformed, MaxUser)
 	}
 	if strings.ContainsAny(u, "@:;<>?&=,\"/ \x00") {
 		return "", fmt.Errorf("%w: %q has a character that a SIP name cannot have", ErrMalformed, user)

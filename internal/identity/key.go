@@ -96,10 +96,10 @@ func (p PublicKey) Verify(context string, msg []byte) ([]byte, error) {
 }
 
 // PrivateKey is an Ed25519 key pair that does not show itself: it formats,
-// logs and encodes as nothing. The zero value is no key. It holds a pointer,
-// so that not even a formatted struct around it prints its bytes.
+// logs and encodes as nothing. The zero value is no key. It holds a function,
+// into which not even a formatted struct around it looks, and which == refuses.
 type PrivateKey struct {
-	secret *[ed25519.PrivateKeySize]byte
+	secret func() *[ed25519.PrivateKeySize]byte
 }
 
 // GenerateKey returns a new key from the system's random source.
@@ -131,7 +131,7 @@ func ParsePrivateKey(text string) (PrivateKey, error) {
 func newPrivateKey(k ed25519.PrivateKey) PrivateKey {
 	s := new([ed25519.PrivateKeySize]byte)
 	copy(s[:], k)
-	return PrivateKey{s}
+	return PrivateKey{func() *[ed25519.PrivateKeySize]byte { return s }}
 }
 
 // Secret returns the key in text form, "p2psip-key1" and 58 letters and
@@ -151,7 +151,7 @@ func (k PrivateKey) Public() PublicKey {
 	if k.IsZero() {
 		return PublicKey{}
 	}
-	return PublicKey(k.secret[ed25519.SeedSize:])
+	return PublicKey(k.secret()[ed25519.SeedSize:])
 }
 
 // Equal compares in constant time.
@@ -159,7 +159,7 @@ func (k PrivateKey) Equal(other PrivateKey) bool {
 	if k.IsZero() || other.IsZero() {
 		return k.IsZero() && other.IsZero()
 	}
-	return subtle.ConstantTimeCompare(k.secret[:], other.secret[:]) == 1
+	return subtle.ConstantTimeCompare(k.secret()[:], other.secret()[:]) == 1
 }
 
 // Ed25519 returns the key in the standard library's form, or nil.
@@ -167,7 +167,7 @@ func (k PrivateKey) Ed25519() ed25519.PrivateKey {
 	if k.IsZero() {
 		return nil
 	}
-	return ed25519.PrivateKey(k.secret[:])
+	return ed25519.PrivateKey(k.secret()[:])
 }
 
 // Sign returns payload as a COSE_Sign1 under context; see package canon.
