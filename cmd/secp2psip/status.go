@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secp2psip/secp2psip/configs"
+	"github.com/secp2psip/secp2psip/internal/admin"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what a running daemon does",
+		Long: `Show overlay, node, ring neighbours, accounts with their phones, and the last
+calls with the reason of each failure.`,
+		Example: "  secp2psip status\n  secp2psip status --json\n  sudo secp2psip status --state /var/lib/secp2psip/bootstrap",
+		Args:    cobra.NoArgs,
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var s admin.Status
+		dir := a.findState(*state, anyKind()...)
+		if err := admin.Dial(dir).Call(cmd.Context(), admin.MethodStatus, nil, &s); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(s)
+		}
+		return a.printStatus(s)
+	}
+	return cmd
+}
+
+func (a *app) printStatus(s admin.Status) error {
+	name := s.Kind
+	if s.Kind == configs.KindBootstrap {
+		name = "bootstrap server"
+	}
+	up := configs.Duration(time.Duration(s.UptimeSeconds * float64(time.Second)).Truncate(time.Second))
+	fmt.Fprintln(a.stdout, clean(fmt.Sprintf("%s %s of %s, %s, up %s\n", name, s.Version, s.Overlay, s.Phase, up)))
+	t := a.table()
+	t.row("node", s.NodeID.String())
+	t.row("link", strings.Join(append([]string{s.Listen}, s.Advertised...), "  "))
+	if len(s.SIP) > 0 {
+		t.row("phones at", strings.Join(s.SIP, "  "))
+	}
+	t.row("ring", ringLine(s.Ring))
+	t.row("neighbours", neighbours(s.Ring))
+	t.row("links", plural(len(s.Links), "open connection"))
+	t.row("store", fmt.Sprintf("%s, %s of %s", plural(s.Store.Records, "record"), size(s.Store.Bytes), size(s.Store.MaxBytes)))
+	t.row("clock", clockLine(s))
+	t.row("state", s.State)
+	if e := s.Enrolment; e != nil {
+		t.row("enrolment", fmt.Sprintf("%s, %d of %d names, %s", e.Mode, e.Names, e.MaxNames, plural(e.Invitations, "open invitation")))
+		t.row("issuing key", "until "+day(e.IssuerExpires)+", root key "+map[bool]string{true: "offline", false: "in the state folder"}[e.RootOffline])
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if err := a.printAccounts(s.Accounts); err != nil {
+		return err
+	}
+	if err := a.printCalls(s.Calls); err != nil {
+		return err
+	}
+	return a.printRefusals(s)
+}
+
+func ringLine(r admin.Ring) string {
+	line := r.Phase + ", " + plural(r.Members, "member")
+	if r.SmallRing {
+		line += ", small ring: trust rests on certificate and pin"
+	}
+	return line
+}
+
+func neighbours(r admin.Ring) string {
+	var parts []string
+	if r.Pred != nil {
+		parts = append(parts, r.Pred.ID.Short()+" before")
+	}
+	for i, n := range r.Succ {
+		if i == 0 {
+			parts = append(parts, n.ID.Short()+" after")
+			continue
+		}
+		parts = append(parts, n.ID.Short())
+	}
+	return strings.Join(parts, ", ")
+}
+
+func clockLine(s admin.Status) string {
+	if !s.ClockSynced {
+		return "not compared with other nodes yet"
+	}
+	return fmt.Sprintf("overlay time is %+d ms from this host's", s.ClockOffsetMS)
+}
+
+func (a *app) printAccounts(accounts []admin.Account) error {
+	if len(accounts) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
+	t := a.table("ACCOUNT", "NUMBER", "KEY", "PUBLISHED", "CERTIFICATE", "PHONE", "UNTIL", "DIRECT")
+	for _, acc := range accounts {
+		published := yesNo(acc.Published)
+		if acc.Problem != "" {
+			published += ": " + acc.Problem
+		}
+		row := []string{acc.AOR, acc.Number, acc.Fingerprint, published, day(acc.CertificateExpires)}
+		if len(acc.Phones) == 0 {
+			t.row(append(row, "none", "", "")...)
+		}
+		for _, p := range acc.Phones {
+			direct := p.Direct
+			if direct == "" {
+				direct = "no: " + p.DirectWhy
+			}
+			t.row(append(slices.Clone(row), strings.TrimSpace(p.Contact+" "+p.UserAgent), moment(p.Expires), direct)...)
+			row = []string{"", "", "", "", ""}
+		}
+	}
+	return t.flush()
+}
+
+func (a *app) printCalls(calls []admin.Call) error {
+	if len(calls) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
+	t := a.table("CALL", "", "FROM", "TO", "PATH", "STATUS", "SETUP", "SHARES", "VERIFIED")
+	for _, c := range calls {
+		t.row(moment(c.Time), c.Direction, c.From, c.To, c.Path, strings.TrimSpace(strconv.Itoa(c.Status)+" "+c.Reason),
+			millis(c.SetupMS), strconv.Itoa(c.SharesUsed), yesNo(c.Verified))
+	}
+	return t.flush()
+}
+
+func (a *app) printRefusals(s admin.Status) error {
+	if len(s.Refusals) > 0 {
+		fmt.Fprintln(a.stdout)
+		t := a.table("REFUSED", "TIMES")
+		for _, reason := range slices.Sorted(maps.Keys(s.Refusals)) {
+			t.row(reason, strconv.FormatUint(s.Refusals[reason], 10))
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintln(a.stdout, "\nwarning: "+clean(w))
+	}
+	return nil
+}
