@@ -60,7 +60,7 @@ func lookupCommand(state, name string) []string {
 
 // program gives the binary under test: the one that scripts/e2e.sh has built, or one built now.
 var program = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("SECP2PSIP_BIN"); path != "" {
+	if path := os.Getenv("E2E_PROGRAM"); path != "" {
 		return path, nil
 	}
 	path := filepath.Join(os.Getenv(binDir), "secp2psip")
@@ -71,7 +71,7 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 // binDir is the environment variable in which TestMain leaves the folder for what program builds.
-const binDir = "SECP2PSIP_BIN_DIR"
+const binDir = "E2E_BUILD_DIR"
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 

@@ -20,7 +20,7 @@ for f in "$@"; do
   esac
 done
 
-run=(env "PATH=$PATH:/usr/sbin:/sbin" "SECP2PSIP_BIN=$out/secp2psip" "$out/e2e.test" "${flags[@]}")
+run=(env "PATH=$PATH:/usr/sbin:/sbin" "E2E_PROGRAM=$out/secp2psip" "$out/e2e.test" "${flags[@]}")
 cd e2e
 if [ "$(id -u)" -eq 0 ]; then
   exec "${run[@]}"
