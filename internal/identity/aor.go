@@ -51,6 +51,10 @@ func NormalizeUser(user string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %q cannot be a name: %v", ErrMalformed, user, err)
 	}
+	// RFC 8264 §7: the mappings are not idempotent for a few characters.
+	if again, err := precis.UsernameCaseMapped.String(u); err != nil || again != u {
+		return "", fmt.Errorf("%w: %q has no canonical form", ErrMalformed, user)
+	}
 	if u == "" || len(u) > MaxUser {
 		return "", fmt.Errorf("%w: a name has 1 to %d bytes", ErrMalformed, MaxUser)
 	}

@@ -169,18 +169,22 @@ func (p *Pins) writeLocked() error {
 	if p.path == "" {
 		return nil
 	}
-	var b bytes.Buffer
-	b.WriteString("# Keys seen: name, key, version, first and last time. One line a name; delete a line to forget its key.\n")
-	for _, name := range sortedNames(p.byName) {
-		pin := p.byName[name]
-		fmt.Fprintf(&b, "%s %s %d %s %s\n", name, pin.Key, pin.Version,
-			pin.First.Format(time.RFC3339), pin.Last.Format(time.RFC3339))
-	}
-	if err := WriteFileAtomic(p.path, b.Bytes(), 0o600); err != nil {
+	if err := WriteFileAtomic(p.path, formatPins(p.byName), 0o600); err != nil {
 		return err
 	}
 	p.written = maps.Clone(p.byName)
 	return nil
+}
+
+func formatPins(byName map[AOR]Pin) []byte {
+	var b bytes.Buffer
+	b.WriteString("# Keys seen: name, key, version, first and last time. One line a name; delete a line to forget its key.\n")
+	for _, name := range sortedNames(byName) {
+		pin := byName[name]
+		fmt.Fprintf(&b, "%s %s %d %s %s\n", name, pin.Key, pin.Version,
+			pin.First.Format(time.RFC3339), pin.Last.Format(time.RFC3339))
+	}
+	return b.Bytes()
 }
 
 func sortedNames(m map[AOR]Pin) []AOR {
