@@ -101,7 +101,7 @@ func bareDurations(file string, at map[string]position, config any) []Problem {
 
 func unknownKey(file string, e *toml.DecodeError, config any) Problem {
 	key := strings.Join(e.Key(), ".")
-	p := Problem{File: file, What: fmt.Sprintf("unknown key %q", key)}
+	p := Problem{File: file, What: fmt.Sprintf("unknown key %q", key), Unknown: true}
 	p.Line, p.Column = e.Position()
 	own := keysOf(config)
 	other, where := Fields(KindAdapter), "an adapter"
@@ -114,7 +114,7 @@ func unknownKey(file string, e *toml.DecodeError, config any) Problem {
 			p.Mend = fmt.Sprintf("%s belongs under [%s]", last, table)
 		}
 	}
-	if slices.ContainsFunc(other, func(f Field) bool { return f.Key == key }) {
+	if slices.ContainsFunc(other, func(f Field) bool { return f.Key == key || strings.HasPrefix(f.Key, key+".") }) {
 		p.Mend = "it is a setting of " + where
 	} else if p.Mend == "" {
 		p.Mend = nearest(key, own)

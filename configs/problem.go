@@ -17,6 +17,8 @@ type Problem struct {
 	Key    string // "sip.accounts[1].password"; "" for the file as a whole
 	What   string // what is wrong
 	Mend   string // what to do
+
+	Unknown bool // the key is not one of this kind of configuration
 }
 
 // String returns "FILE:LINE:COLUMN: KEY: WHAT; MEND".

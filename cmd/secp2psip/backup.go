@@ -79,11 +79,8 @@ func (a *app) rootKeyCommand() *cobra.Command {
 It may lie in a safe. While it is offline, enrolment and renewal go on until the
 issuing certificate ends; 'secp2psip root renew' needs the file for a moment.`,
 		Example: "  secp2psip root move /media/stick/root.key\n  secp2psip root renew /media/stick/root.key",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError(cmd, errors.New("say what to do with the root key: export, move or renew"))
-		},
 	}
+	group(cmd, "say what to do with the root key: export, move or renew")
 	state := cmd.PersistentFlags().String("state", "", "state folder of the bootstrap server")
 	client := func() *admin.Client { return admin.Dial(a.findState(*state, configs.KindBootstrap)) }
 	cmd.AddCommand(

@@ -26,7 +26,7 @@ loopback: enrol, register, call by name, follow the 302, send a second of audio,
 hang up, and show what happened and why it can be trusted. Nothing is left
 behind.`,
 		Example: "  secp2psip demo\n  secp2psip demo --stay\n  secp2psip demo --json",
-		Args:    cobra.NoArgs,
+		Args:    none,
 	}
 	opts := demoOptions{out: a.stdout}
 	cmd.Flags().BoolVar(&opts.stay, "stay", false, "keep it running and say how to attach a phone")

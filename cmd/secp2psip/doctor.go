@@ -23,7 +23,7 @@ func (a *app) doctorCommand() *cobra.Command {
 ring, the clock, the phones and whether they can be reached directly. Each
 check that is not fine comes with what to do. Exit code 1 if one failed.`,
 		Example: "  secp2psip doctor\n  secp2psip doctor --json",
-		Args:    cobra.NoArgs,
+		Args:    none,
 	}
 	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -48,9 +48,9 @@ func fail(code int, hint, format string, args ...any) error {
 // usageError turns what cobra found wrong with the arguments into an error
 // that points to the command's help.
 func usageError(cmd *cobra.Command, err error) error {
-	message, suggestion, _ := strings.Cut(err.Error(), "\n")
+	message, words, ok := strings.Cut(err.Error(), suggestions)
 	hint := fmt.Sprintf("run '%s --help'", cmd.CommandPath())
-	if _, words, ok := strings.Cut(suggestion, "Did you mean this?"); ok {
+	if ok {
 		hint = "did you mean " + strings.Join(strings.Fields(words), " or ") + "?"
 	}
 	return &exitError{code: exitUsage, err: errors.New(message), hint: hint}
@@ -65,6 +65,33 @@ func one(what string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// none accepts no arguments.
+func none(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("no argument is needed, and %q is one", args[0])
+	}
+	return nil
+}
+
+// group makes cmd one that only stands for its subcommands.
+func group(cmd *cobra.Command, what string) {
+	cmd.SuggestionsMinimumDistance = 2 // as cobra has it for the root
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return errors.New(what)
+		}
+		message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			message += suggestions + strings.Join(near, "\n")
+		}
+		return errors.New(message)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return cmd.Args(cmd, args) }
+}
+
+// suggestions stands before similar commands in cobra's errors.
+const suggestions = "\n\nDid you mean this?\n"
 
 // report tells a person what happened and returns the exit code.
 func report(ctx context.Context, w io.Writer, err error) int {

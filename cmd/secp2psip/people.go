@@ -70,7 +70,7 @@ func (a *app) peopleCommand() *cobra.Command {
 		Short:   "List the enrolled names",
 		Long:    "List the names that the bootstrap server has enrolled, with their keys' fingerprints.",
 		Example: "  secp2psip people\n  secp2psip people --json",
-		Args:    cobra.NoArgs,
+		Args:    none,
 	}
 	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

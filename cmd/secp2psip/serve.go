@@ -30,7 +30,7 @@ starts resume it. Once people are enrolled, their calls need it no more.`,
   secp2psip bootstrap --overlay home.example --advertise 192.168.1.2
   secp2psip bootstrap --enrol open
   secp2psip bootstrap --config /etc/secp2psip/bootstrap.toml`,
-		Args: cobra.NoArgs,
+		Args: none,
 	}
 	file := a.configFlags(cmd, configs.KindBootstrap)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -58,7 +58,7 @@ point the phone's registrar, or its outbound proxy, at 127.0.0.1:5060.`,
   secp2psip adapter
   secp2psip adapter --sip-redirect never
   secp2psip adapter --config /etc/secp2psip/adapter.toml`,
-		Args: cobra.NoArgs,
+		Args: none,
 	}
 	file := a.configFlags(cmd, configs.KindAdapter)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -21,7 +21,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Show overlay, node, ring neighbours, accounts with their phones, and the last
 calls with the reason of each failure.`,
 		Example: "  secp2psip status\n  secp2psip status --json\n  sudo secp2psip status --state /var/lib/secp2psip/bootstrap",
-		Args:    cobra.NoArgs,
+		Args:    none,
 	}
 	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -22,11 +22,8 @@ func (a *app) configCommand() *cobra.Command {
 		Short:   "Check a configuration file, or print a sample",
 		Long:    "Check a configuration file, or print a sample with every setting and its default.",
 		Example: "  secp2psip config sample adapter > adapter.toml\n  secp2psip config check adapter.toml",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError(cmd, errors.New("say what to do: check or sample"))
-		},
 	}
+	group(cmd, "say what to do: check or sample")
 	cmd.AddCommand(a.configCheckCommand(), a.configSampleCommand())
 	return cmd
 }
@@ -58,7 +55,7 @@ environment and the defaults are not looked at.`,
 	return cmd
 }
 
-// checkConfig loads file as what kind says, or as what it has fewer mistakes as.
+// checkConfig loads file as what kind says, or as what more of its keys are of.
 func (a *app) checkConfig(kind, file string) (is string, warnings []string, err error) {
 	src := configs.Source{File: file}
 	adapter, _, adapterErr := a.loadAdapter(src)
@@ -68,7 +65,7 @@ func (a *app) checkConfig(kind, file string) (is string, warnings []string, err 
 		return "", nil, fail(exitUsage, "", "--for takes bootstrap or adapter, not %q", kind)
 	case kind == "" && adapterErr == nil && bootstrapErr == nil:
 		return "an adapter and of a bootstrap server", adapter.Warnings, nil
-	case kind == configs.KindAdapter, kind == "" && mistakes(adapterErr, file, configs.KindAdapter) <= mistakes(bootstrapErr, file, configs.KindBootstrap):
+	case kind == configs.KindAdapter, kind == "" && strangeness(adapterErr, file, configs.KindAdapter) <= strangeness(bootstrapErr, file, configs.KindBootstrap):
 		if adapterErr != nil {
 			return "", nil, adapterErr
 		}
@@ -79,13 +76,17 @@ func (a *app) checkConfig(kind, file string) (is string, warnings []string, err 
 	return "a bootstrap server", bootstrap.Warnings, nil
 }
 
-// mistakes counts what stands against a file being of a kind; its name
-// decides between equals.
-func mistakes(err error, file, kind string) int {
-	var e *configs.Error
+// strangeness counts the keys that speak against a file being of a kind; its
+// name decides between equals.
+func strangeness(err error, file, kind string) int {
 	n := 0
+	var e *configs.Error
 	if errors.As(err, &e) {
-		n = 2 * len(e.Problems)
+		for _, p := range e.Problems {
+			if p.Unknown {
+				n += 2
+			}
+		}
 	}
 	if !strings.Contains(filepath.Base(file), kind) {
 		n++
@@ -100,7 +101,7 @@ func (a *app) configSampleCommand() *cobra.Command {
 		Long:      "Print a commented configuration file that sets everything to its default.",
 		Example:   "  secp2psip config sample bootstrap > bootstrap.toml",
 		ValidArgs: []string{configs.KindBootstrap, configs.KindAdapter},
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      cobra.MatchAll(one("KIND"), cobra.OnlyValidArgs),
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := configs.Sample(args[0])
 			if err != nil {
@@ -146,7 +147,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print the version",
 		Long:    "Print the version, the revision it was built from, and the platform.",
 		Example: "  secp2psip version\n  secp2psip version --json",
-		Args:    cobra.NoArgs,
+		Args:    none,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {

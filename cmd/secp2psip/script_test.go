@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/secp2psip/secp2psip/internal/admin"
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"secp2psip": main})
+}
+
+// The scripts in testdata run the program as a person would. Beside
+// testscript's own commands they have
+//
+//	exits CODE PROGRAM ARGS…  run the program; fail unless it exits with CODE
+//	serve KIND FOLDER         answer on the admin socket there as a daemon of KIND
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits,
+			"serve": serve,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
+			return nil
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var e *exec.ExitError
+		if !errors.As(err, &e) {
+			ts.Fatalf("%v", err)
+		}
+		got = e.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: serve KIND FOLDER")
+	}
+	dir := ts.MkAbs(args[1])
+	ts.Check(identity.MakeStateDir(dir))
+	handlers := adapterHandlers(dir)
+	if args[0] == admin.KindBootstrap {
+		handlers = bootstrapHandlers()
+	}
+	s, err := admin.Listen(dir)
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, handlers) }()
+	ts.Defer(func() {
+		cancel()
+		if err := <-done; err != nil {
+			ts.Logf("admin server: %v", err)
+		}
+	})
+}
+
+func nodeID(first byte) identity.NodeID { return identity.NodeID{first, 0xcd, 0xef} }
+
+// always answers every request with the same result.
+func always(res any) admin.Handler {
+	return func(context.Context, json.RawMessage) (any, error) { return res, nil }
+}
+
+func adapterHandlers(dir string) admin.Handlers {
+	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	return admin.Handlers{
+		admin.MethodStatus: always(admin.Status{
+			Kind: admin.KindAdapter, Version: "1.2.3", Overlay: "lan.example", NodeID: nodeID(0xab), State: dir,
+			Listen: "[::]:5871", Advertised: []string{"192.0.2.9:5871"}, UptimeSeconds: 3723, Phase: "joined",
+			ClockOffsetMS: -12, ClockSynced: true,
+			Ring: admin.Ring{Phase: "joined", Members: 3, SmallRing: true,
+				Pred: &admin.Neighbour{ID: nodeID(0x01)}, Succ: []admin.Neighbour{{ID: nodeID(0xfe)}, {ID: nodeID(0x01)}}},
+			SIP: []string{"udp:127.0.0.1:5060"},
+			Accounts: []admin.Account{{AOR: "sip:alice@lan.example", Number: "101", Fingerprint: "abcd", Enrolled: true, Published: true, CertificateExpires: at,
+				Phones: []admin.Phone{
+					{Contact: "sip:alice@127.0.0.1:5062", UserAgent: "evil\x1b[2Jphone", Expires: at, DirectWhy: "the phone listens on 127.0.0.1 only"},
+					{Contact: "sip:alice@192.0.2.9:5070", Expires: at, Direct: "sip:alice@192.0.2.9:5070"},
+				}}},
+			Calls: []admin.Call{
+				{Time: at, Direction: admin.CallOut, From: "alice", To: "bob", Path: "direct", Status: 302, SetupMS: 3.217, SharesUsed: 4, Verified: true},
+				{Time: at, Direction: admin.CallOut, From: "alice", To: "carol", Status: 480, Reason: "carol's phone is off", SetupMS: 12},
+			},
+			Refusals: map[string]uint64{"link/rate": 3},
+			Warnings: []string{"certificates end soon"},
+		}),
+		admin.MethodLookup: admin.Handle(lookup),
+		admin.MethodDoctor: always(admin.DoctorReport{Checks: []admin.Check{
+			{Name: "ring", Result: admin.CheckOK, Detail: "3 members"},
+			{Name: "clock", Result: admin.CheckWarn, Detail: "off by 2 h", Mend: "set this host's clock"},
+			{Name: "phone", Result: admin.CheckFail, Detail: "no phone is registered", Mend: "set the phone's registrar to 127.0.0.1"},
+		}}),
+	}
+}
+
+func lookup(_ context.Context, r admin.LookupRequest) (admin.LookupResult, error) {
+	res := admin.LookupResult{
+		Asked: r.Name, Outcome: admin.OutcomeVerified, AOR: "sip:bob@lan.example", Number: "102", Key: "p2psip-pub1xyz", Fingerprint: "1234 5678", KeyVersion: 1,
+		Devices: []admin.Device{{Node: nodeID(0xbb), Addrs: []string{"192.0.2.8:5871"}}},
+		Evidence: admin.Evidence{K: 4, N: 10, SharesUsed: []int{1, 3, 5, 9}, DistinctOwners: 3, ElapsedMS: 2.5,
+			Positions: []admin.Position{
+				{Kind: "keyshare", Index: 2, At: nodeID(0x22), Holder: nodeID(0x23), Owner: "aabb", Outcome: "found", RTTMS: 0.31},
+				{Kind: "keyshare", Index: 3, At: nodeID(0x33), Outcome: "timeout"},
+			},
+			BadShares: []admin.BadShare{{X: 7, Holder: nodeID(0x77), Reason: "bad_signature"}}},
+	}
+	switch r.Name {
+	case "nobody":
+		res = admin.LookupResult{Asked: r.Name, Outcome: admin.OutcomeNotFound, Message: `nobody has the name "nobody"`}
+	case "mallory":
+		res.Outcome, res.Message = admin.OutcomeKeyChanged, "the key is another than the one seen before"
+	case "far":
+		res = admin.LookupResult{Asked: r.Name, Outcome: admin.OutcomeRingDown, Message: "no other node can be reached"}
+	case "@":
+		return res, admin.Errorf(admin.CodeBadRequest, `"@" is not a name`)
+	}
+	return res, nil
+}
+
+func bootstrapHandlers() admin.Handlers {
+	const file = "the root key's file\n"
+	at := time.Date(2027, 5, 4, 12, 0, 0, 0, time.UTC)
+	offline := false
+	return admin.Handlers{
+		admin.MethodInvite: admin.Handle(func(_ context.Context, r admin.InviteRequest) (admin.InviteResult, error) {
+			if r.User == "taken" {
+				return admin.InviteResult{}, admin.Errorf(admin.CodeRefused, `the name "taken" is enrolled`).WithHint("choose another")
+			}
+			return admin.InviteResult{Link: "secp2psip://192.0.2.1:5870/lan.example#v1.xyz." + r.User,
+				AOR: "sip:" + r.User + "@lan.example", Number: r.Number, Devices: r.Devices, Expires: time.Unix(r.ExpiresSeconds, 0).UTC()}, nil
+		}),
+		admin.MethodPeople: always(admin.People{People: []admin.Person{{AOR: "sip:bob@lan.example", Fingerprint: "1234", KeyVersion: 1, Devices: 2, Enrolled: at, CertificateExpires: at}}}),
+		admin.MethodBackup: always(admin.Stream(func(w io.Writer) error { _, err := io.WriteString(w, "the backup\n"); return err })),
+		admin.MethodRoot: admin.Handle(func(_ context.Context, r admin.RootRequest) (admin.RootResult, error) {
+			sum := sha256.Sum256([]byte(file))
+			res := admin.RootResult{Fingerprint: "beef", IssuerExpires: at}
+			switch {
+			case r.Forget && r.Proof != hex.EncodeToString(sum[:]):
+				return res, admin.Errorf(admin.CodeRefused, "the proof is wrong")
+			case r.Forget:
+				offline = true
+			case r.Use != nil && string(r.Use) != file:
+				return res, admin.Errorf(admin.CodeRefused, "this is not the root key of this overlay")
+			case r.Use == nil && !offline:
+				res.File = []byte(file)
+			}
+			res.Offline = offline
+			return res, nil
+		}),
+	}
+}
