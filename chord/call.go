@@ -1,0 +1,223 @@
+package chord
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// maxCalls bounds the calls that a machine has under way; those for its own
+// place in the ring come on top, and there are never more than a few.
+const maxCalls = 48
+
+// callGrace is what the driver may take beyond a call's timeout to report it.
+const callGrace = time.Second
+
+type callKind uint8
+
+const (
+	callStabilize callKind = iota // the head's state, for StabilizeFromSuccessor
+	callNextHead                  // the same after a dead head was dropped
+	callCandidate                 // a candidate's state, for StabilizeFromPredecessor
+	callNotify                    // tells the head about us
+	callProbe                     // the state of anybody: does it live?
+	callJoin                      // asks to be let in
+	callWalk                      // the state of one member after the other
+	callFind                      // a step of a finger's or the self-check's look-up
+	callLeave                     // goodbye
+)
+
+type call struct {
+	kind     callKind
+	try      uint8
+	peer     wire.Peer
+	msg      wire.Message
+	deadline time.Time
+}
+
+// retries reports whether a second try comes before the verdict.
+func (c *call) retries() bool {
+	return c.try == 1 && c.kind < callJoin && c.kind != callNotify
+}
+
+// call sends a request. It returns false when too many are under way.
+func (m *Machine) call(kind callKind, p wire.Peer, msg wire.Message) bool {
+	if kind >= callProbe && kind != callLeave && len(m.calls) >= maxCalls {
+		return false
+	}
+	m.send(&call{kind: kind, try: 1, peer: p, msg: msg})
+	return true
+}
+
+func (m *Machine) send(c *call) {
+	timeout := firstTimeout
+	if known := m.table.get(c.peer.ID); known != nil {
+		c.peer = known.peer
+		timeout = known.timeout(c.try)
+	}
+	m.lastID++
+	c.deadline = m.now.Add(timeout + callGrace)
+	m.calls[m.lastID] = c
+	m.emit(Effect{Kind: Send, ID: m.lastID, To: c.peer, Msg: c.msg, Timeout: timeout})
+}
+
+// expireCalls fails calls that the driver has not reported in time.
+func (m *Machine) expireCalls() {
+	for {
+		var id uint64
+		for k, c := range m.calls {
+			if !c.deadline.After(m.now) && (id == 0 || k < id) {
+				id = k
+			}
+		}
+		if id == 0 {
+			return
+		}
+		m.finish(Result{Call: id, Err: ErrStopped})
+	}
+}
+
+// answer is how a call ended, as far as the ring is concerned.
+type answer uint8
+
+const (
+	answered answer = iota // a message of the type that was asked for
+	refusedM               // the node lives but is not a member
+	odd                    // the node lives and said something else
+	silent                 // no answer
+)
+
+// maxOdd is how many odd answers in a row a member may give before it counts
+// as dead.
+const maxOdd = 5
+
+// finish takes in the end of a call: an answer, a second try, or a verdict.
+func (m *Machine) finish(r Result) {
+	c := m.calls[r.Call]
+	if c == nil {
+		return
+	}
+	delete(m.calls, r.Call)
+	how := m.classify(c, r)
+	if known := m.table.get(c.peer.ID); how == silent && known != nil && c.retries() {
+		m.table.setSuspect(known, true)
+		c.try++
+		m.send(c)
+		return
+	}
+	if c.kind == callProbe {
+		delete(m.probing, c.peer.ID)
+	}
+	m.route(c, r.Msg, how)
+}
+
+func (m *Machine) classify(c *call, r Result) answer {
+	if r.Err != nil || r.Msg == nil {
+		return silent
+	}
+	known := m.table.get(c.peer.ID)
+	if known != nil {
+		known.sample(r.RTT)
+	}
+	if e, ok := r.Msg.(*wire.Error); ok && e.Code == wire.CodeUnavailable && e.Retry == 0 {
+		return refusedM // with Retry it is only busy
+	}
+	if m.expected(c, r.Msg) {
+		m.alive(known, 0)
+		return answered
+	}
+	m.refuse(RefusedUnexpected)
+	if known == nil {
+		return odd
+	}
+	if known.odd++; known.odd >= maxOdd {
+		return refusedM
+	}
+	return odd
+}
+
+// expected reports whether msg is of the type that the call asked for. A state
+// must be the answering node's own.
+func (m *Machine) expected(c *call, msg wire.Message) bool {
+	switch msg := msg.(type) {
+	case *wire.State:
+		return c.msg.Type() == wire.TypeGetState && msg.Self.ID == c.peer.ID
+	case *wire.Found:
+		return c.msg.Type() == wire.TypeFind
+	case *wire.Joined:
+		return c.msg.Type() == wire.TypeJoin
+	case *wire.Ack:
+		t := c.msg.Type()
+		return t == wire.TypeNotify || t == wire.TypeLeave
+	}
+	return false
+}
+
+// route hands a call's end to the part that made the call.
+func (m *Machine) route(c *call, msg wire.Message, how answer) {
+	state, _ := msg.(*wire.State)
+	if c.kind == callJoin {
+		m.joinAnswered(c, msg, how)
+		return
+	}
+	if m.phase != PhaseJoined {
+		return
+	}
+	if how == answered && state != nil {
+		m.table.firsthand(m.self(c.peer, state.Self), m.now)
+		m.learn(state)
+	}
+	if how == refusedM || how == silent && c.try > 1 {
+		m.gone(c.peer.ID)
+	}
+	switch c.kind {
+	case callStabilize, callNextHead, callCandidate:
+		m.stabilized(c, state, how)
+	case callProbe:
+		m.probed(c, state, how)
+	case callWalk:
+		m.walked(c, state, how)
+	case callFind:
+		found, _ := msg.(*wire.Found)
+		m.foundNext(c, found, how)
+	case callNotify:
+		if how == silent {
+			m.suspected(c.peer.ID)
+		}
+	}
+}
+
+// self returns what a node says about itself, with the owner that is known for
+// it where one is: a node names its addresses, not its owner.
+func (m *Machine) self(known, says wire.Peer) wire.Peer {
+	if known.Owner != (wire.Peer{}).Owner {
+		says.Owner = known.Owner
+	}
+	return says
+}
+
+// alive notes a sign of life at first hand.
+func (m *Machine) alive(c *contact, rtt time.Duration) {
+	if c == nil {
+		return
+	}
+	c.sample(rtt)
+	c.verified, c.heard, c.odd = true, m.now, 0
+	m.table.setSuspect(c, false)
+	if c.peer.ID == m.ring.Pred && m.predDead {
+		m.predDead = false
+		m.version++
+	}
+}
+
+// suspected follows up a failed call: the node is left out of look-ups until it
+// answers, and asked at once whether it lives.
+func (m *Machine) suspected(id ID) {
+	if m.phase != PhaseJoined {
+		return
+	}
+	if c := m.table.get(id); c != nil {
+		m.table.setSuspect(c, true)
+		m.probe(id)
+	}
+}

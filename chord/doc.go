@@ -1,0 +1,42 @@
+// Package chord is the ring: who is whose neighbour, who is responsible for a
+// position, how to find that node, and where records are kept.
+//
+// It has four layers, each usable without the next:
+//
+//   - zave: the ring operations as pure functions.
+//   - [Machine]: one node's part in the ring as a step function. Events and the
+//     time go in, effects come out; it knows neither sockets nor clock nor
+//     goroutines. The simulator drives the same machine as the node does.
+//   - [Search]: one iterative look-up, likewise.
+//   - [Node]: a machine with a [Transport], a clock and [Records]. One goroutine
+//     owns the machine; others send it events and read immutable snapshots
+//     ([View]). Nothing blocks that goroutine: calls run in others.
+//
+// # Looking after the ring
+//
+// A node stabilises every Timing.Every, more often just after a change or a
+// failure and less often when nothing has changed for a while. A call that is
+// not answered is tried again; when the second try fails, too, the node that was
+// called is dead as far as this one is concerned, and is asked again at growing
+// intervals in case a partition was to blame. What others say about a node is
+// hearsay: it is asked before it matters to the ring, and dialled before it
+// matters to a look-up.
+//
+// # Look-ups
+//
+// A node keeps a table of up to 8,192 members, filled by walks round the ring,
+// so that it mostly knows who precedes a target; that member is asked, and names
+// the responsible node. Where the table falls short, the members named come ever
+// closer, three are asked at a time, and there is a cap. Store and Fetch go
+// straight to the responsible node when the table is complete: its answer says
+// which interval it is responsible for, so a mistake is found out.
+//
+// # Records
+//
+// What lies at a position is kept by the responsible node and by its first
+// successor of another owner. A node takes records for its own interval and for
+// positions a few members before it, and in a ring that is smaller than a
+// successor list for all; everything else it refuses. When neighbours change, a
+// node pushes what it keeps to those that should have it now; now and then it
+// does so for everything, and fills the next place of each record as well.
+package chord

@@ -1,0 +1,119 @@
+package chord
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// maxGraves bounds how many dead members a node keeps asking.
+const maxGraves = 64
+
+// A dead member is asked again after a second, then at growing intervals. After
+// a day nobody expects it back.
+const (
+	graveFirst  = time.Second
+	graveMost   = time.Minute
+	graveExpiry = 24 * time.Hour
+)
+
+// grave is a member that died, as far as this node could tell.
+type grave struct {
+	peer  wire.Peer
+	since time.Time
+	next  time.Time
+	wait  time.Duration
+}
+
+// graves are the dead members that a node keeps asking: one that answers may be
+// the other half of a ring that a partition has cut.
+type graves struct {
+	byID map[ID]*grave
+	next time.Time // when the first one is due; zero when there is none
+}
+
+func newGraves() graves { return graves{byID: make(map[ID]*grave)} }
+
+// bury adds a member; the one that has been dead for longest makes room.
+func (g *graves) bury(p wire.Peer, now time.Time) {
+	if old := g.byID[p.ID]; old != nil {
+		return
+	}
+	if len(g.byID) >= maxGraves {
+		var oldest *grave
+		for _, v := range g.byID {
+			if oldest == nil || v.since.Before(oldest.since) ||
+				v.since.Equal(oldest.since) && v.peer.ID.Compare(oldest.peer.ID) < 0 {
+				oldest = v
+			}
+		}
+		delete(g.byID, oldest.peer.ID)
+	}
+	g.byID[p.ID] = &grave{peer: p, since: now, next: now.Add(graveFirst), wait: graveFirst}
+	g.settle()
+}
+
+// raise takes out a member that lives.
+func (g *graves) raise(id ID) bool {
+	if g.byID[id] == nil {
+		return false
+	}
+	delete(g.byID, id)
+	g.settle()
+	return true
+}
+
+// due returns the members to ask now, the most overdue first, at most k, and
+// sets the time when each is asked again.
+func (g *graves) due(now time.Time, k int) []wire.Peer {
+	if g.next.IsZero() || g.next.After(now) {
+		return nil
+	}
+	var out []wire.Peer
+	for len(out) < k {
+		first := g.first()
+		if first == nil || first.next.After(now) {
+			break
+		}
+		if now.Sub(first.since) > graveExpiry {
+			delete(g.byID, first.peer.ID)
+			continue
+		}
+		first.wait = min(2*first.wait, graveMost)
+		first.next = now.Add(first.wait)
+		out = append(out, first.peer)
+	}
+	g.settle()
+	return out
+}
+
+func (g *graves) settle() {
+	g.next = time.Time{}
+	if first := g.first(); first != nil {
+		g.next = first.next
+	}
+}
+
+// first returns the grave that is due first, by ID among equals so that a run
+// can be repeated.
+func (g *graves) first() *grave {
+	var first *grave
+	for _, v := range g.byID {
+		if first == nil || v.next.Before(first.next) ||
+			v.next.Equal(first.next) && v.peer.ID.Compare(first.peer.ID) < 0 {
+			first = v
+		}
+	}
+	return first
+}
+
+// rouse makes every grave due soon: one member has come back, so others may.
+func (g *graves) rouse(now time.Time) {
+	for _, v := range g.byID {
+		v.wait = graveFirst
+		if soon := now.Add(graveFirst / 4); v.next.After(soon) {
+			v.next = soon
+		}
+	}
+	g.settle()
+}

@@ -1,0 +1,220 @@
+package chord
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// The bounds of the keeper's work.
+const (
+	keeperSettle   = 250 * time.Millisecond // after a change, before records move
+	keeperRest     = time.Second            // between two rounds
+	keeperParallel = 4                      // nodes that are pushed to at a time
+	keeperRound    = 4096                   // pushes in one round
+	keeperSent     = 16384                  // pushes remembered
+	keeperPerItem  = 10 * time.Millisecond  // rounds of repair are this far apart per record held
+)
+
+// keeper moves records to where they belong: to new neighbours soon after the
+// neighbourhood changed, and everything now and then.
+type keeper struct {
+	n    *Node
+	kick chan struct{}
+
+	mu   sync.Mutex
+	sent map[sentKey]struct{} // pushes that were answered
+}
+
+type sentKey struct {
+	to   ID
+	slot slotKey
+}
+
+func newKeeper(n *Node) *keeper {
+	return &keeper{n: n, kick: make(chan struct{}, 1), sent: make(map[sentKey]struct{})}
+}
+
+// wake says that the neighbourhood has changed.
+func (k *keeper) wake() {
+	select {
+	case k.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) run(ctx context.Context) {
+	repair := time.NewTimer(k.untilRepair(0))
+	defer repair.Stop()
+	var retry <-chan time.Time
+	for {
+		all := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.kick:
+		case <-retry:
+		case <-repair.C:
+			all = true
+		}
+		if !pause(ctx, keeperSettle) {
+			return
+		}
+		select {
+		case <-k.kick: // of the changes that came meanwhile
+		default:
+		}
+		held, failed := k.round(ctx, all)
+		if all {
+			repair.Reset(k.untilRepair(held))
+		}
+		retry = nil
+		if failed > 0 {
+			retry = time.After(2 * keeperRest)
+		}
+		if !pause(ctx, keeperRest) {
+			return
+		}
+	}
+}
+
+// untilRepair spreads the rounds of repair, and makes them rarer for a node
+// that holds much.
+func (k *keeper) untilRepair(held int) time.Duration {
+	d := max(k.n.cfg.RepairEvery, time.Duration(held)*keeperPerItem)
+	return d/2 + rand.N(d)
+}
+
+// round pushes what has to be pushed, and returns how many records the node
+// holds and how many pushes failed.
+func (k *keeper) round(ctx context.Context, all bool) (held, failed int) {
+	v := k.n.view.Load()
+	if v.Phase != PhaseJoined || !v.Settled {
+		return 0, 0
+	}
+	records := k.n.cfg.Records.All()
+	k.forget(v, all)
+	return len(records), k.push(ctx, k.unsent(plan(v, records, k.n.cfg.Charter, all)))
+}
+
+// handOver pushes everything to where it belongs once this node is gone.
+func (k *keeper) handOver(ctx context.Context) {
+	v := k.n.view.Load().leaving()
+	k.push(ctx, plan(v, k.n.cfg.Records.All(), k.n.cfg.Charter, true))
+}
+
+// forget drops the memory of what was pushed to nodes that are no neighbours
+// any more: should they come back, they may have lost it.
+func (k *keeper) forget(v *View, all bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if all {
+		clear(k.sent)
+		return
+	}
+	near := map[ID]bool{v.Pred.ID: true}
+	for _, p := range v.Succ {
+		near[p.ID] = true
+	}
+	for s := range k.sent {
+		if !near[s.to] {
+			delete(k.sent, s)
+		}
+	}
+}
+
+func (k *keeper) unsent(pushes []push) []push {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := pushes[:0]
+	for _, p := range pushes {
+		if _, done := k.sent[sentKey{p.to.ID, p.slot}]; !done {
+			out = append(out, p)
+		}
+	}
+	if len(out) > keeperRound { // the rest has its turn in another round
+		rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+		out = out[:keeperRound]
+	}
+	return out
+}
+
+// push sends the pushes, node by node, a few nodes at a time.
+func (k *keeper) push(ctx context.Context, pushes []push) (failed int) {
+	byNode := map[ID][]push{}
+	var order []ID
+	for _, p := range pushes {
+		if byNode[p.to.ID] == nil {
+			order = append(order, p.to.ID)
+		}
+		byNode[p.to.ID] = append(byNode[p.to.ID], p)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	room := make(chan struct{}, keeperParallel)
+	for _, id := range order {
+		room <- struct{}{}
+		wg.Go(func() {
+			lost := k.pushTo(ctx, byNode[id])
+			mu.Lock()
+			failed += lost
+			mu.Unlock()
+			<-room
+		})
+	}
+	wg.Wait()
+	return failed
+}
+
+// pushTo sends the pushes for one node, and returns how many failed.
+func (k *keeper) pushTo(ctx context.Context, pushes []push) (failed int) {
+	for len(pushes) > 0 {
+		batch := pushes[:min(len(pushes), wire.MaxItems)]
+		req := &wire.StoreMany{}
+		for _, p := range batch {
+			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: p.record})
+		}
+		msg, _, err := k.n.ask(ctx, batch[0].to, req)
+		answer, ok := msg.(*wire.StoredMany)
+		if err != nil || !ok || len(answer.Outcomes) != len(batch) {
+			return len(pushes)
+		}
+		for i, p := range batch {
+			k.pushed(p, record.Outcome(answer.Outcomes[i]))
+		}
+		pushes = pushes[len(batch):]
+	}
+	return 0
+}
+
+// pushed takes in what became of one push. An orphan that is now where it
+// belongs, or that a newer one has replaced there, is dropped here.
+func (k *keeper) pushed(p push, o record.Outcome) {
+	if o == outcomeElsewhere {
+		return // our table is out of date; a later round will know better
+	}
+	k.mu.Lock()
+	if len(k.sent) >= keeperSent {
+		clear(k.sent)
+	}
+	k.sent[sentKey{p.to.ID, p.slot}] = struct{}{}
+	k.mu.Unlock()
+	if p.orphan && (o.Held() || o == record.OutcomeStale) && k.n.view.Load().Phase == PhaseJoined {
+		k.n.cfg.Records.Drop(p.slot.res, p.slot.kind, p.slot.part)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,330 @@
+package chord
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// Phase is where a node stands on its way into the ring and out of it.
+type Phase uint8
+
+// The phases.
+const (
+	PhaseIdle    Phase = iota // not a member, and not trying to be
+	PhaseJoining              // asking members to be let in
+	PhaseJoined               // a member
+	PhaseLeft                 // was a member and said goodbye
+)
+
+// String returns the phase as a word.
+func (p Phase) String() string { return [...]string{"idle", "joining", "joined", "left"}[p&3] }
+
+// Timing says how often a node looks after its place in the ring. The zero
+// value stands for the defaults.
+type Timing struct {
+	Every   time.Duration // between stabilisations, 1 s
+	Fast    time.Duration // the same just after a change or a failure, 120 ms
+	FastFor time.Duration // how long after a change, 3 s
+	Slow    time.Duration // the same when nothing has changed for SlowAfter, 4 s
+	// SlowAfter is how long nothing must have changed, 20 s.
+	SlowAfter time.Duration
+}
+
+func (t Timing) withDefaults() Timing {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&t.Every, time.Second)
+	def(&t.Fast, min(120*time.Millisecond, t.Every))
+	def(&t.FastFor, 3*time.Second)
+	def(&t.Slow, 4*t.Every)
+	def(&t.SlowAfter, 20*time.Second)
+	return t
+}
+
+// MachineConfig describes a Machine.
+type MachineConfig struct {
+	Self       wire.Peer
+	Successors int // r, 2 to zave.MaxSuccessors; 0 = 8
+	Members    int // bound of the table of known members; 0 = MaxMembers
+	Timing     Timing
+	Seed       uint64 // of the jitter: the same seed and events give the same run
+	Refused    func(reason string)
+}
+
+// Machine is one node's part in the ring, without sockets, clock or
+// goroutines: events and the time go in, effects come out. It is owned by one
+// goroutine. Equal events at equal times give equal effects.
+type Machine struct {
+	cfg   MachineConfig
+	rng   *rand.Rand
+	now   time.Time // of the step under way
+	out   []Effect
+	phase Phase
+	ring  zave.State
+	table *table
+	dead  graves
+
+	calls   map[uint64]*call
+	lastID  uint64
+	probing map[ID]bool
+	refuted refuted
+
+	op         operation
+	nextStab   time.Time
+	fastUntil  time.Time
+	changed    time.Time // when the ring state last changed
+	quiet      int       // stabilisations in a row that changed nothing
+	predDead   bool
+	waiting    wire.Peer // notified us while the predecessor's life was in doubt
+	hasWaiting bool
+	unsettled  time.Time // until then a node that lost everybody gives no answers; zero = settled
+	nextDead   time.Time // no dead member is asked before
+
+	shrink  shrink
+	join    joining
+	explore explore
+	moved   bool // neighbours changed in this step
+	version uint64
+}
+
+// NewMachine returns a machine that is not a member of any ring.
+func NewMachine(cfg MachineConfig) (*Machine, error) {
+	if cfg.Successors == 0 {
+		cfg.Successors = zave.MaxSuccessors
+	}
+	if cfg.Successors < 2 || cfg.Successors > zave.MaxSuccessors {
+		return nil, configError("%d successors, not 2 to %d", cfg.Successors, zave.MaxSuccessors)
+	}
+	if cfg.Members == 0 {
+		cfg.Members = MaxMembers
+	}
+	if cfg.Members < 4*zave.MaxSuccessors {
+		return nil, configError("room for %d members, not %d or more", cfg.Members, 4*zave.MaxSuccessors)
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
+	}
+	cfg.Timing = cfg.Timing.withDefaults()
+	m := &Machine{
+		cfg:     cfg,
+		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x63686f7264)),
+		ring:    zave.Alone(cfg.Self.ID, cfg.Successors),
+		dead:    newGraves(),
+		calls:   make(map[uint64]*call),
+		probing: make(map[ID]bool),
+	}
+	m.table = newTable(cfg.Members, m.rng, m.pinned)
+	return m, nil
+}
+
+// Step takes in one event at time now, which never goes back, and returns what
+// is to be done. The slice is valid until the next step.
+func (m *Machine) Step(now time.Time, ev Event) []Effect {
+	m.now = now
+	clear(m.out)
+	m.out = m.out[:0]
+	switch ev := ev.(type) {
+	case Request:
+		m.serve(ev)
+	case Result:
+		m.finish(ev)
+	case Heard:
+		if c := m.table.get(ev.ID); c != nil {
+			m.alive(c, ev.RTT)
+		}
+	case Suspect:
+		m.suspected(ev.ID)
+	case Create:
+		m.create(ev.Known)
+	case Join:
+		m.startJoin(ev.Seeds)
+	case Leave:
+		m.leave()
+	case Readdress:
+		ev.Self.ID = m.cfg.Self.ID
+		m.cfg.Self = clonePeer(ev.Self)
+		m.version++
+	}
+	m.tick()
+	if m.moved {
+		m.moved = false
+		m.emit(Effect{Kind: Moved})
+	}
+	return m.out
+}
+
+// tick does whatever is due.
+func (m *Machine) tick() {
+	m.expireCalls()
+	switch m.phase {
+	case PhaseJoining:
+		m.tickJoin()
+	case PhaseJoined:
+		if !m.unsettled.IsZero() && !m.unsettled.After(m.now) {
+			m.unsettled = time.Time{}
+			m.version++
+		}
+		if !m.nextStab.After(m.now) {
+			m.stabilize()
+		}
+		m.tickShrink()
+		m.tickGraves()
+		m.tickExplore()
+	}
+}
+
+// Deadline returns when the machine wants a Tick at the latest; zero = never.
+func (m *Machine) Deadline() time.Time {
+	var at time.Time
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	for _, c := range m.calls {
+		sooner(c.deadline)
+	}
+	switch m.phase {
+	case PhaseJoining:
+		if len(m.join.chains) == 0 {
+			sooner(m.join.next)
+		}
+	case PhaseJoined:
+		sooner(m.nextStab)
+		if !m.dead.next.IsZero() {
+			sooner(later(m.dead.next, m.nextDead))
+		}
+		sooner(m.explore.next)
+		sooner(m.unsettled)
+		if m.shrink.active {
+			sooner(m.shrink.until)
+		}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Version changes whenever View would return something else.
+func (m *Machine) Version() uint64 { return m.version + m.table.version }
+
+// Phase returns where the node stands.
+func (m *Machine) Phase() Phase { return m.phase }
+
+// Ring returns the node's ring state.
+func (m *Machine) Ring() zave.State { return m.ring }
+
+func (m *Machine) emit(e Effect) { m.out = append(m.out, e) }
+
+func (m *Machine) refuse(reason string) { m.cfg.Refused(reason) }
+
+// setRing replaces the ring state, and notes what follows from a change.
+func (m *Machine) setRing(next zave.State) {
+	if next == m.ring {
+		return
+	}
+	if next.Pred != m.ring.Pred {
+		m.predDead = false
+	}
+	m.ring = next
+	m.version++
+	m.quiet = 0
+	m.changed = m.now
+	m.moved = true
+	m.hurry()
+}
+
+// hurry makes the node look after its place soon and often for a while.
+func (m *Machine) hurry() {
+	m.fastUntil = m.now.Add(m.cfg.Timing.FastFor)
+	m.explore.hurry(m.now, m.cfg.Timing)
+	if soon := m.now.Add(m.jitter(m.cfg.Timing.Fast) / 2); m.nextStab.After(soon) {
+		m.nextStab = soon
+	}
+}
+
+// interval returns the time to the next stabilisation.
+func (m *Machine) interval() time.Duration {
+	t := m.cfg.Timing
+	switch {
+	case m.now.Before(m.fastUntil):
+		return m.jitter(t.Fast)
+	case m.now.Sub(m.changed) < t.SlowAfter:
+		return m.jitter(t.Every)
+	}
+	return m.jitter(t.Slow)
+}
+
+// jitter returns d, give or take an eighth.
+func (m *Machine) jitter(d time.Duration) time.Duration {
+	return d - d/8 + time.Duration(m.rng.Int64N(int64(d)/4+1))
+}
+
+// pinned reports whether a member must stay in the table.
+func (m *Machine) pinned(id ID) bool {
+	return id == m.ring.Pred || m.ring.Succ.Contains(id) || m.explore.fingers[id]
+}
+
+// view turns an answer into what the ring operations read. The lists of all
+// members are equally long, so a shorter one is the small-ring mode.
+func (m *Machine) view(s *wire.State) zave.View {
+	v := zave.View{Self: s.Self.ID, Pred: s.Self.ID, R: m.ring.R}
+	if s.Pred != nil {
+		v.Pred = s.Pred.ID
+	}
+	v.Succ = m.list(s.Succ)
+	return v
+}
+
+// list returns the IDs of the first r peers.
+func (m *Machine) list(peers []wire.Peer) zave.List {
+	var ids [zave.MaxSuccessors]ID
+	n := 0
+	for i := range peers[:min(len(peers), int(m.ring.R))] {
+		ids[n] = peers[i].ID
+		n++
+	}
+	return zave.MakeList(ids[:n]...)
+}
+
+// create makes the node a ring of one.
+func (m *Machine) create(known []wire.Peer) {
+	m.remember(known)
+	m.ring = zave.Alone(m.cfg.Self.ID, m.cfg.Successors)
+	m.become()
+}
+
+// become makes the node a member with the ring state that it has.
+func (m *Machine) become() {
+	m.phase = PhaseJoined
+	m.version++
+	m.join = joining{}
+	m.op = operation{}
+	m.predDead, m.hasWaiting = false, false
+	m.changed = m.now
+	m.moved = true
+	m.nextStab = m.now
+	m.hurry()
+	m.emit(Effect{Kind: Joined})
+}
+
+// remember puts peers of an earlier run among those that are asked now and
+// then.
+func (m *Machine) remember(known []wire.Peer) {
+	for _, p := range known[:min(len(known), maxGraves)] {
+		if p.ID != m.cfg.Self.ID && m.table.get(p.ID) == nil {
+			m.dead.bury(clonePeer(p), m.now)
+		}
+	}
+}

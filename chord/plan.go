@@ -1,0 +1,114 @@
+package chord
+
+import (
+	"slices"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// push is a record that should be at another node, too.
+type push struct {
+	to     wire.Peer
+	pos    ID
+	record record.Record
+	slot   slotKey
+	orphan bool // this node is out of its range: once it is elsewhere, it goes
+}
+
+// slotKey names a version of a record.
+type slotKey struct {
+	res  ID
+	kind record.Kind
+	part uint64
+	seq  uint64
+}
+
+// plan returns where the records that a node holds have to be pushed, seen from
+// v:
+//
+//   - what lies in the node's own interval, to its first successor of another
+//     owner;
+//   - what it keeps as a replica, to the responsible node;
+//   - in a round of repair (all), what lies in its own interval also to the
+//     responsible node of the record's next place, so that a place all of whose
+//     holders died is filled again;
+//   - what is out of its range, to every place of the record.
+func plan(v *View, records []record.Record, c identity.Charter, all bool) []push {
+	var out []push
+	for _, r := range records {
+		body, err := r.Body()
+		if err != nil {
+			continue
+		}
+		places := record.PositionsOf(body, c)
+		if len(places) == 0 {
+			continue
+		}
+		p := planner{v: v, r: r, slot: slotKey{resourceOf(body), body.Kind, body.Part, body.Seq}}
+		p.record(places, all)
+		out = append(out, p.out...)
+	}
+	return out
+}
+
+type planner struct {
+	v    *View
+	r    record.Record
+	slot slotKey
+	out  []push
+}
+
+func (p *planner) record(places []ID, all bool) {
+	inRange := false
+	for i, pos := range places {
+		switch {
+		case p.v.Responsible(pos):
+			inRange = true
+			if succ := p.v.replica(); succ != nil {
+				p.push(*succ, pos, false)
+			}
+			if next := places[(i+1)%len(places)]; all && next != pos {
+				p.push(p.v.Owner(next), next, false)
+			}
+		case p.v.InRange(pos):
+			inRange = true
+			p.push(p.v.Owner(pos), pos, false)
+		}
+	}
+	if inRange {
+		return
+	}
+	for _, pos := range places {
+		p.push(p.v.Owner(pos), pos, !p.v.gone) // who leaves may come back with what it has
+	}
+}
+
+func (p *planner) push(to wire.Peer, pos ID, orphan bool) {
+	same := func(q push) bool { return q.to.ID == to.ID }
+	if to.ID != p.v.Self.ID && !slices.ContainsFunc(p.out, same) {
+		p.out = append(p.out, push{to: to, pos: pos, record: p.r, slot: p.slot, orphan: orphan})
+	}
+}
+
+// replica returns the node that keeps a copy of what this one is responsible
+// for: its first successor of another owner.
+func (v *View) replica() *wire.Peer {
+	i := replicaOf(append([]wire.Peer{v.Self}, v.Succ...))
+	if i == 0 {
+		return nil
+	}
+	return &v.Succ[i-1]
+}
+
+// leaving returns what the node's view would be for everybody else without it,
+// as the base of a plan that hands everything over.
+func (v *View) leaving() *View {
+	w := *v
+	w.gone = true
+	return &w
+}
+
+// resourceOf returns the resource that a record belongs to.
+func resourceOf(b record.Body) ID { return identity.HashID(b.AOR, b.Kind.String()) }

@@ -1,0 +1,216 @@
+package chord
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// maxProbes bounds the probes under way.
+const maxProbes = 32
+
+// probe asks a member, dead or alive, for its state. It returns false when that
+// is under way already or cannot be done now.
+func (m *Machine) probe(id ID) bool {
+	if id == m.ring.Self || m.probing[id] || len(m.probing) >= maxProbes {
+		return false
+	}
+	var p wire.Peer
+	if c := m.table.get(id); c != nil {
+		p = c.peer
+	} else if g := m.dead.byID[id]; g != nil {
+		p = g.peer
+	} else {
+		return false
+	}
+	if !m.call(callProbe, p, &wire.GetState{}) {
+		return false
+	}
+	m.probing[id] = true
+	return true
+}
+
+// probed takes in the answer. What the dead did to the ring, gone has done.
+func (m *Machine) probed(c *call, s *wire.State, how answer) {
+	if how != answered {
+		return
+	}
+	back := m.dead.raise(c.peer.ID)
+	if back {
+		m.dead.rouse(m.now)
+		m.hurry()
+	}
+	m.welcome(m.view(s))
+}
+
+// welcome makes use of a member that has just shown that it lives: a small ring
+// takes everybody in, a large one whoever lies between this node and its head.
+func (m *Machine) welcome(v zave.View) {
+	if m.ring.Small() {
+		m.setRing(zave.Meet(m.ring, v.Self))
+		return
+	}
+	if v.Self != m.ring.Head() && zave.Candidate(&m.ring, v.Self) {
+		step := zave.CandidateLive(m.ring, v)
+		m.setRing(step.State)
+		if step.HasNotify {
+			m.notify(step.Notify)
+		}
+	}
+}
+
+// learn takes in the members that a state names, as hearsay. Those that matter
+// to this node's own place are asked.
+func (m *Machine) learn(s *wire.State) {
+	for i := range s.Succ[:min(len(s.Succ), zave.MaxSuccessors)] {
+		m.hear(s.Succ[i])
+	}
+	if s.Pred != nil {
+		m.hear(*s.Pred)
+	}
+}
+
+func (m *Machine) hear(p wire.Peer) {
+	if p.ID == m.ring.Self || m.refuted.has(p.ID, m.now) {
+		return
+	}
+	if g := m.dead.byID[p.ID]; g != nil {
+		// Somebody says that it lives; ask rather than believe.
+		if soon := m.now.Add(graveFirst); g.next.After(soon) && g.wait > graveFirst {
+			g.wait, g.next = graveFirst, soon
+			m.dead.settle()
+		}
+		return
+	}
+	known := m.table.get(p.ID)
+	if len(p.Addrs) == 0 && known == nil {
+		return
+	}
+	c := m.table.hearsay(p)
+	if c == nil {
+		return
+	}
+	if known == nil {
+		m.explore.learned++
+	}
+	if !m.ring.Succ.Contains(p.ID) && (m.ring.Small() || !m.op.active && zave.Candidate(&m.ring, p.ID)) {
+		m.probe(p.ID)
+	}
+}
+
+// meetKnown asks members that a small ring has heard of and not met, a few at a
+// time.
+func (m *Machine) meetKnown() {
+	const few = 16
+	n := len(m.table.order)
+	if n <= m.ring.Succ.Len() {
+		return
+	}
+	start := m.rng.IntN(n)
+	for i, asked := 0, 0; i < n && asked < few; i++ {
+		c := m.table.order[(start+i)%n]
+		if !m.ring.Succ.Contains(c.peer.ID) && m.probe(c.peer.ID) {
+			asked++
+		}
+	}
+}
+
+// gone is the verdict that a node is no member any more: its own calls failed
+// twice, or it says so itself.
+func (m *Machine) gone(id ID) {
+	if c := m.table.get(id); c != nil {
+		verified := c.verified
+		p := c.peer
+		m.table.remove(id)
+		if verified {
+			m.dead.bury(p, m.now)
+		} else {
+			m.refuted.add(id, m.now)
+		}
+		delete(m.explore.fingers, id)
+	}
+	wasHead := m.ring.Head() == id && id != m.ring.Self
+	m.setRing(zave.Forget(m.ring, id))
+	if wasHead && m.ring.Succ.Len() == 0 {
+		m.stranded()
+		return
+	}
+	if m.ring.Pred == id && !m.predDead {
+		m.predDead = true
+		m.version++
+		m.hurry()
+	}
+	if m.predDead && m.hasWaiting {
+		m.adoptWaiting()
+	}
+	if wasHead && !m.op.active {
+		m.dropHead()
+	}
+}
+
+// adoptWaiting ends a Rectify that had to find out whether the predecessor
+// lives.
+func (m *Machine) adoptWaiting() {
+	m.hasWaiting = false
+	if c := m.table.get(m.waiting.ID); c != nil {
+		m.setRing(zave.Rectify(m.ring, c.peer.ID, false))
+	}
+}
+
+// tickGraves asks dead members that are due, one a second in a ring at rest. A
+// partition does not hide for long from all of its nodes.
+func (m *Machine) tickGraves() {
+	if m.nextDead.After(m.now) {
+		return
+	}
+	few, pace := 1, time.Second
+	if m.now.Before(m.fastUntil) {
+		few, pace = 4, m.cfg.Timing.Fast
+	}
+	due := m.dead.due(m.now, few)
+	for _, p := range due {
+		m.probe(p.ID)
+	}
+	if len(due) > 0 {
+		m.nextDead = m.now.Add(pace)
+	}
+}
+
+func (m *Machine) heardWithin(id ID, d time.Duration) bool {
+	c := m.table.get(id)
+	return c != nil && !c.suspect && m.now.Sub(c.heard) < d
+}
+
+// refuted remembers for a while which hearsay was wrong, so that repeating it
+// has no effect.
+type refuted struct {
+	byID map[ID]time.Time
+}
+
+const (
+	maxRefuted = 256
+	refutedFor = 5 * time.Second
+)
+
+func (r *refuted) add(id ID, now time.Time) {
+	if r.byID == nil {
+		r.byID = make(map[ID]time.Time)
+	}
+	if len(r.byID) >= maxRefuted {
+		for k, at := range r.byID {
+			if now.Sub(at) >= refutedFor {
+				delete(r.byID, k)
+			}
+		}
+		if len(r.byID) >= maxRefuted {
+			clear(r.byID)
+		}
+	}
+	r.byID[id] = now
+}
+
+func (r *refuted) has(id ID, now time.Time) bool {
+	at, ok := r.byID[id]
+	return ok && now.Sub(at) < refutedFor
+}

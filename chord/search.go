@@ -1,0 +1,213 @@
+package chord
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// The bounds of one look-up.
+const (
+	searchParallel = 3  // queries at a time
+	searchQueries  = 24 // queries in all: the hop cap
+	searchKeep     = 32 // members to ask, at most
+)
+
+// HopOutcome tells how a query of a look-up ended.
+type HopOutcome string
+
+// The outcomes of a query.
+const (
+	HopCloser     HopOutcome = "closer"      // it named members closer to the target
+	HopDone       HopOutcome = "done"        // it named the responsible node
+	HopNoProgress HopOutcome = "no_progress" // it named nobody closer
+	HopFailed     HopOutcome = "failed"      // it did not answer, or not sensibly
+)
+
+// Hop is one query of a look-up.
+type Hop struct {
+	Peer    wire.Peer
+	From    ID // who named it; the asking node's own ID when its table did
+	RTT     time.Duration
+	Outcome HopOutcome
+}
+
+// Route is where a look-up led.
+type Route struct {
+	Responsible wire.Peer
+	Successors  []wire.Peer // of the responsible node, nearest first
+	Hops        []Hop       // the queries that were answered or failed, in that order
+}
+
+// candidate is a member that may be asked.
+type candidate struct {
+	peer  wire.Peer
+	from  ID
+	state candidateState
+}
+
+type candidateState uint8
+
+const (
+	fresh candidateState = iota
+	asking
+	heardFrom
+	failed
+)
+
+// Search is one iterative look-up without sockets or clock: the caller asks
+// whom Next gives, several at a time, and hands in the answers. Every answer
+// must make progress towards the target: a member that it names lies strictly
+// between the one asked and the target.
+type Search struct {
+	self   ID
+	target ID
+	cands  []candidate // closest to the target first
+	asked  int
+	flying int
+	done   *Route // what the closest member that knows has said
+	doneBy ID
+	hops   []Hop
+	refuse func(string)
+}
+
+// NewSearch begins a look-up of target with the members that start names.
+func NewSearch(self, target ID, start []wire.Peer, refused func(reason string)) *Search {
+	if refused == nil {
+		refused = func(string) {}
+	}
+	s := &Search{self: self, target: target, refuse: refused}
+	for _, p := range start {
+		s.add(p, self)
+	}
+	return s
+}
+
+// add queues a member, in the order of its distance before the target.
+func (s *Search) add(p wire.Peer, from ID) {
+	if p.ID == s.self {
+		return
+	}
+	d := p.ID.Distance(s.target)
+	i, found := slices.BinarySearchFunc(s.cands, d, func(c candidate, d ID) int {
+		return c.peer.ID.Distance(s.target).Compare(d)
+	})
+	if found || i >= searchKeep {
+		return
+	}
+	s.cands = slices.Insert(s.cands, i, candidate{peer: p, from: from})
+	if n := len(s.cands); n > searchKeep && s.cands[n-1].state != asking {
+		s.cands = s.cands[:n-1]
+	}
+}
+
+// Next returns whom to ask next; ok is false when there is nobody for now, or
+// the hop cap is reached.
+func (s *Search) Next() (p wire.Peer, ok bool) {
+	if s.flying >= searchParallel || s.asked >= searchQueries {
+		return wire.Peer{}, false
+	}
+	for i := range s.cands {
+		c := &s.cands[i]
+		if s.done != nil && !between(s.doneBy, c.peer.ID, s.target) {
+			break // farther away than the one who knew
+		}
+		if c.state == fresh {
+			c.state = asking
+			s.asked++
+			s.flying++
+			return c.peer, true
+		}
+	}
+	return wire.Peer{}, false
+}
+
+// Flying returns how many queries are under way.
+func (s *Search) Flying() int { return s.flying }
+
+// Answer takes in what the member id said; msg is nil when it said nothing.
+func (s *Search) Answer(id ID, msg wire.Message, rtt time.Duration) {
+	i := slices.IndexFunc(s.cands, func(c candidate) bool { return c.peer.ID == id && c.state == asking })
+	if i < 0 {
+		return
+	}
+	s.flying--
+	c := s.cands[i]
+	hop := Hop{Peer: c.peer, From: c.from, RTT: rtt, Outcome: HopFailed}
+	s.cands[i].state = failed
+	if found, ok := msg.(*wire.Found); ok {
+		s.cands[i].state = heardFrom
+		hop.Outcome = s.found(id, found)
+	}
+	s.hops = append(s.hops, hop)
+}
+
+func (s *Search) found(id ID, f *wire.Found) HopOutcome {
+	if f.Done {
+		if len(f.Peers) == 0 || f.Peers[0].ID != id && !zave.Owns(id, s.target, f.Peers[0].ID) {
+			s.refuse(RefusedNoProgress)
+			return HopNoProgress
+		}
+		if s.done == nil || between(s.doneBy, id, s.target) {
+			s.done = &Route{Responsible: f.Peers[0], Successors: ordered(f.Peers)}
+			s.doneBy = id
+		}
+		return HopDone
+	}
+	outcome := HopNoProgress
+	for _, p := range f.Peers[:min(len(f.Peers), nextHops)] {
+		if !between(id, p.ID, s.target) {
+			s.refuse(RefusedNoProgress)
+			continue
+		}
+		outcome = HopCloser
+		s.add(p, id)
+	}
+	return outcome
+}
+
+// ordered returns what follows peers[0], as far as it goes clockwise.
+func ordered(peers []wire.Peer) []wire.Peer {
+	last := peers[0].ID
+	var out []wire.Peer
+	for _, p := range peers[1:min(len(peers), zave.MaxSuccessors+1)] {
+		if p.ID == peers[0].ID || !between(last, p.ID, peers[0].ID) {
+			continue // a suspect that was put last, or nonsense
+		}
+		out = append(out, p)
+		last = p.ID
+	}
+	return out
+}
+
+// Result returns the route, once somebody has named the responsible node. It is
+// final when no member that lies closer to the target may still say otherwise.
+func (s *Search) Result() (r Route, final, ok bool) {
+	if s.done == nil {
+		return Route{}, false, false
+	}
+	r = *s.done
+	r.Hops = s.hops
+	for _, c := range s.cands {
+		if !between(s.doneBy, c.peer.ID, s.target) {
+			break
+		}
+		if c.state == asking || c.state == fresh && s.asked < searchQueries {
+			return r, false, true
+		}
+	}
+	return r, true, true
+}
+
+// Err returns why a look-up that has nobody left to ask has failed.
+func (s *Search) Err() error {
+	if s.asked >= searchQueries {
+		return ErrHops
+	}
+	return ErrNoRoute
+}
+
+// Hops returns the queries so far.
+func (s *Search) Hops() []Hop { return s.hops }

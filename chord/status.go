@@ -1,0 +1,59 @@
+package chord
+
+import (
+	"slices"
+
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// Status is a node's place in the ring, for people and for tests.
+type Status struct {
+	Self    wire.Peer
+	Pred    wire.Peer
+	Succ    []wire.Peer
+	Members int   // known live members, the node itself included
+	Small   bool  // small-ring mode: Members is the whole ring
+	Whole   bool  // Members is the whole ring, as far as the node can tell
+	Ideal   bool  // nothing has changed for some rounds
+	Phase   Phase // where the node stands
+	Dead    int   // members that died and are asked now and then
+}
+
+// Status returns the node's place in the ring.
+func (n *Node) Status() Status {
+	v := n.view.Load()
+	return Status{
+		Self: v.Self, Pred: v.Pred, Succ: slices.Clone(v.Succ), Members: 1 + len(v.members),
+		Small: v.Small, Whole: v.Complete, Ideal: v.Ideal, Phase: v.Phase, Dead: v.Dead,
+	}
+}
+
+// maxKnown is how many peers are worth keeping for the next start.
+const maxKnown = maxGraves
+
+// Known returns peers to join at after a restart: the neighbours, then others
+// from all round the ring, at most 64.
+func (n *Node) Known() []wire.Peer {
+	v := n.view.Load()
+	out := make([]wire.Peer, 0, maxKnown)
+	seen := map[ID]bool{v.Self.ID: true}
+	add := func(p wire.Peer) {
+		if len(out) < maxKnown && !seen[p.ID] && len(p.Addrs) > 0 {
+			seen[p.ID] = true
+			out = append(out, p)
+		}
+	}
+	for _, p := range v.Succ {
+		add(p)
+	}
+	add(v.Pred)
+	step := max(1, len(v.members)/maxKnown)
+	for i := 0; i < len(v.members); i += step {
+		add(v.members[i].peer)
+	}
+	return out
+}
+
+// Owner returns the member that is responsible for pos, as far as this node can
+// tell without asking.
+func (n *Node) Owner(pos ID) wire.Peer { return n.view.Load().Owner(pos) }
