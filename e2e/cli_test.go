@@ -76,7 +76,7 @@ const binDir = "E2E_BUILD_DIR"
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "s2pbin")
+	dir, err := os.MkdirTemp("", fmt.Sprintf("s2p-%d-", os.Getpid()))
 	if err == nil {
 		err = os.Setenv(binDir, dir)
 	}

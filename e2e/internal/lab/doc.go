@@ -7,7 +7,7 @@
 //	10.0.0.1   10.0.0.2       10.0.0.3
 //	bootstrap  alice          bob                  one namespace each, with a loopback of its own
 //
-// Each host has a default route to 10.0.0.254, where nobody answers: phones take a host without one for offline. Nothing
+// Each host has a default route to 10.0.0.254, where every port is closed: phones take a host without one for offline. Nothing
 // of this is visible in the namespace of the caller, so labs can run side by side with the same addresses.
 //
 // A lab needs root, or a user namespace in which the caller is root (see scripts/e2e.sh).

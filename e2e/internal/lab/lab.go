@@ -4,7 +4,6 @@ package lab
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,11 +13,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 )
 
-// prefix begins the name of every namespace that a lab makes; the process number follows, by which sweep knows what is left over.
+// prefix begins the name of every namespace and folder that a lab makes; the process number follows.
 const prefix = "s2p"
 
 // labs numbers the labs of this process.
@@ -44,20 +42,21 @@ func New(t testing.TB) *Lab {
 	}
 	Require(t, "ip")
 	sweepOnce()
-	dir, err := os.MkdirTemp("", prefix)
-	if err != nil {
+	l := &Lab{t: t, id: fmt.Sprintf("%s-%d-%d", prefix, os.Getpid(), labs.Add(1)), logs: artifacts(t)}
+	l.dir = filepath.Join(os.TempDir(), l.id)
+	if err := os.Mkdir(l.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l := &Lab{t: t, id: fmt.Sprintf("%s-%d-%d", prefix, os.Getpid(), labs.Add(1)), dir: dir, logs: artifacts(t)}
 	t.Cleanup(l.close)
 	l.ip("netns", "add", l.id+"-sw")
 	l.ip("-n", l.id+"-sw", "link", "set", "lo", "up")
 	l.ip("-n", l.id+"-sw", "link", "add", "br0", "type", "bridge")
 	l.ip("-n", l.id+"-sw", "addr", "add", "10.0.0.254/24", "dev", "br0")
 	l.ip("-n", l.id+"-sw", "link", "set", "br0", "up")
-	// The world outside is known not to be there at once: without this a phone that asks a name server waits for it.
-	l.ip("netns", "exec", l.id+"-sw", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-	l.ip("-n", l.id+"-sw", "route", "add", "unreachable", "default")
+	// The gateway takes every other address for its own and offers nothing there: a phone that asks a name server learns
+	// at once that it is closed, instead of waiting.
+	l.ip("-n", l.id+"-sw", "route", "add", "local", "default", "dev", "lo")
+	l.ip("netns", "exec", l.id+"-sw", "sh", "-c", "cd /proc/sys/net/ipv4 && echo 1 >ip_forward && echo 0 >icmp_ratelimit")
 	return l
 }
 
@@ -130,39 +129,4 @@ func (l *Lab) close() {
 	if err := os.RemoveAll(l.dir); err != nil {
 		l.t.Errorf("remove the lab's files: %v", err)
 	}
-}
-
-var sweepOnce = sync.OnceFunc(sweep)
-
-// sweep removes the namespaces of runs that ended without doing so.
-func sweep() {
-	out, err := exec.Command("ip", "netns", "list").Output()
-	if err != nil {
-		return
-	}
-	for line := range strings.Lines(string(out)) {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		part := strings.Split(name, "-")
-		if len(part) < 4 || part[0] != prefix {
-			continue
-		}
-		pid, err := strconv.Atoi(part[1])
-		if err != nil || syscall.Kill(pid, 0) == nil {
-			continue // another run's, and it lives
-		}
-		removeNamespace(name)
-	}
-}
-
-// removeNamespace ends whatever still runs in one of our namespaces and removes it.
-func removeNamespace(ns string) {
-	out, err := exec.CommandContext(context.Background(), "ip", "netns", "pids", ns).Output()
-	if err == nil {
-		for _, f := range strings.Fields(string(out)) {
-			if pid, err := strconv.Atoi(f); err == nil && pid > 1 && pid != os.Getpid() {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-		}
-	}
-	_ = exec.Command("ip", "netns", "del", ns).Run()
 }
