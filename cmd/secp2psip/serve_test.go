@@ -392,3 +392,32 @@ func TestTimesAndSizes(t *testing.T) {
 		}
 	}
 }
+
+// The sample units start a command that exists, with flags that it has, and
+// keep the state where root's own commands look for it.
+func TestSystemdUnits(t *testing.T) {
+	for _, kind := range []string{configs.KindBootstrap, configs.KindAdapter} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "configs", "systemd", "secp2psip-"+kind+".service"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings := map[string]string{}
+		for line := range strings.Lines(string(data)) {
+			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+				settings[key] = value
+			}
+		}
+		args := strings.Fields(settings["ExecStart"])
+		cmd, rest, err := (&app{}).rootCommand().Find(args[1:])
+		if err != nil || cmd.Name() != kind {
+			t.Fatalf("%s starts %v: %v", kind, args, err)
+		}
+		if err := cmd.ParseFlags(rest); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		want := configs.DefaultState(kind, configs.Host{OS: "linux", Getenv: func(string) string { return "" }})
+		if got := "/var/lib/" + settings["StateDirectory"]; got != want {
+			t.Errorf("%s keeps its state in %s, not in %s", kind, got, want)
+		}
+	}
+}
