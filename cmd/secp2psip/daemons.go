@@ -1,15 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/bootstrap"
 	"github.com/secp2psip/secp2psip/configs"
 	"github.com/secp2psip/secp2psip/internal/admin"
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/joinlink"
 	"github.com/secp2psip/secp2psip/internal/metrics"
+	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
 // daemon is one daemon that is built and does not run yet.
@@ -33,6 +41,9 @@ type tools struct {
 	metrics *metrics.Set
 }
 
+// refused counts a refusal in the metrics.
+func (t tools) refused(room, reason string) { t.metrics.Refused(room)(reason) }
+
 // daemons are the parts that the command line puts together. Each function
 // starts nothing.
 type daemons struct {
@@ -46,13 +57,97 @@ type daemons struct {
 	restore func(ctx context.Context, file, state string) error
 }
 
-var errNotBuilt = errors.New("this part is not linked in")
-
 func theDaemons() daemons {
 	return daemons{
-		bootstrap: func(configs.Bootstrap, tools) (*daemon, error) { return nil, errNotBuilt },
-		adapter:   func(configs.Adapter, *joinlink.Link, tools) (*daemon, error) { return nil, errNotBuilt },
-		demo:      func(context.Context, demoOptions, tools) error { return errNotBuilt },
-		restore:   func(context.Context, string, string) error { return errNotBuilt },
+		bootstrap: buildBootstrap,
+		adapter:   buildAdapter,
+		demo:      runDemo,
+		restore:   func(_ context.Context, file, state string) error { return bootstrap.Restore(file, state) },
 	}
+}
+
+func buildBootstrap(cfg configs.Bootstrap, t tools) (*daemon, error) {
+	s, err := bootstrap.New(bootstrap.Config{
+		State: cfg.State, Charter: charterOf(cfg), Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseIPs(), JoinAddrs: cfg.AdvertiseAddrs(),
+		Open: cfg.Enrol == "open", OpenPerSource: cfg.OpenPerSource, MaxNames: cfg.MaxNames, Reserved: cfg.Reserved,
+		Version: t.version, Log: t.log, Refused: t.refused,
+	})
+	if err != nil {
+		return nil, err
+	}
+	watchRing(t.metrics, s.Node)
+	return &daemon{run: s.Run, ready: s.Ready(), health: func() error { return joined(s.Node()) }, handlers: s.Handlers()}, nil
+}
+
+// charterOf is the plan for a new overlay.
+func charterOf(cfg configs.Bootstrap) identity.Charter {
+	c := identity.DefaultCharter(cfg.Overlay, identity.PublicKey{}, time.Now())
+	c.K, c.N, c.RegistrationReplicas, c.Paths = uint8(cfg.K), uint8(cfg.N), uint8(cfg.RegistrationReplicas), cfg.Paths
+	c.OwnerRecords = max(c.OwnerRecords, uint32(cfg.N)+uint32(c.MaxDevices)+2)
+	c.CertificateLifetime = wholeSeconds(cfg.Lifetimes.Certificate)
+	c.ShareLifetime = c.CertificateLifetime
+	c.RenewAfter, c.Grace = wholeSeconds(cfg.Lifetimes.Renew), wholeSeconds(cfg.Lifetimes.Grace)
+	return c
+}
+
+func wholeSeconds(d configs.Duration) uint32 { return uint32(time.Duration(d) / time.Second) }
+
+func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, error) {
+	a, err := adapter.New(adapter.Config{
+		State: cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP),
+		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
+		Called: func(c admin.Call) {
+			t.metrics.Call(c.Direction, c.Path, c.Status, time.Duration(c.SetupMS*float64(time.Millisecond)))
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	watchRing(t.metrics, a.Node)
+	return &daemon{run: a.Run, ready: a.Bridge().Ready(), health: a.Health, handlers: a.Handlers()}, nil
+}
+
+// noCache is what the directory takes for "not at all".
+const noCache = -1
+
+func sipConfig(c configs.SIP) sipbridge.Config {
+	out := sipbridge.Config{
+		Listen: c.Listen, Redirect: c.Redirect, Path: c.Path,
+		SHA256: slices.Contains(c.DigestAlgorithms, "SHA-256"), Digest: map[string]string{},
+	}
+	for _, a := range c.Accounts {
+		out.Accounts = append(out.Accounts, a.User)
+		out.Digest[a.User] = a.Password
+	}
+	if ip, err := netip.ParseAddr(c.HostIP); err == nil {
+		out.HostIPs = func() []netip.Addr { return []netip.Addr{ip} }
+	}
+	return out
+}
+
+// joined says why a node cannot serve, nil if it can.
+func joined(n *node.Node) error {
+	select {
+	case <-n.Joined():
+		return nil
+	default:
+		return node.ErrNotJoined
+	}
+}
+
+// watchRing shows a node in the metrics; the node may come later.
+func watchRing(m *metrics.Set, get func() *node.Node) {
+	status := func() (s admin.Status) {
+		if n := get(); n != nil {
+			n.FillStatus(&s)
+		}
+		return s
+	}
+	m.Ring(metrics.Ring{
+		Members:    func() int { return status().Ring.Members },
+		Successors: func() int { return len(status().Ring.Succ) },
+		Joined:     func() bool { return status().Phase == "joined" },
+		Links:      func() int { return len(status().Links) },
+		Records:    func() int { return status().Store.Records },
+	})
 }

@@ -1,0 +1,93 @@
+package adapter
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/admin"
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/sipbridge"
+)
+
+const (
+	callOut = admin.CallOut
+	callIn  = admin.CallIn
+	// maxCalls is how many of the last calls status shows.
+	maxCalls = 50
+)
+
+// callLog keeps the last calls. The zero value is ready.
+type callLog struct {
+	mu    sync.Mutex
+	calls []*callEntry     // oldest first
+	told  func(admin.Call) // nil = nobody
+}
+
+// callEntry is one call in the log; its log's mutex guards it.
+type callEntry struct {
+	log   *callLog
+	start time.Time
+	admin.Call
+}
+
+func (l *callLog) begin(now time.Time, direction, from, to string) *callEntry {
+	e := &callEntry{log: l, start: time.Now(), Call: admin.Call{Time: now, Direction: direction, From: from, To: to}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, e)
+	if len(l.calls) > maxCalls {
+		l.calls = slices.Delete(l.calls, 0, len(l.calls)-maxCalls)
+	}
+	return e
+}
+
+// finish notes how the attempt was answered: 302, or the refusal in err.
+func (l *callLog) finish(e *callEntry, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.SetupMS = float64(time.Since(e.start).Microseconds()) / 1000
+	e.Status, e.Reason = 302, "Moved Temporarily"
+	if err != nil {
+		e.Status, e.Reason = 500, err.Error()
+	}
+	if refusal, ok := errors.AsType[*sipbridge.Refusal](err); ok {
+		e.Status, e.Reason = refusal.Code, refusal.Error()
+	}
+	if l.told != nil {
+		l.told(e.Call)
+	}
+}
+
+func (e *callEntry) evidence(res *directory.Resolution) {
+	if res == nil {
+		return
+	}
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	e.SharesUsed = len(res.Evidence.SharesUsed)
+}
+
+func (e *callEntry) verified() {
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	e.Verified = true
+}
+
+func (e *callEntry) onPath(path string) {
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	e.Path = path
+}
+
+// last returns the calls, newest first.
+func (l *callLog) last() []admin.Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]admin.Call, 0, len(l.calls))
+	for _, e := range slices.Backward(l.calls) {
+		out = append(out, e.Call)
+	}
+	return out
+}

@@ -1,0 +1,289 @@
+package adapter
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/wire"
+	"github.com/secp2psip/secp2psip/sipbridge"
+	"github.com/secp2psip/secp2psip/sipbridge/carry"
+)
+
+// callTimeout bounds resolution and exchange of one outgoing call.
+const callTimeout = 6 * time.Second
+
+// exchangeTimeout bounds the exchange with one device of the callee.
+const exchangeTimeout = 4 * time.Second
+
+// answerLife is how long a REDIRECT may be acted on.
+const answerLife = time.Minute
+
+// party is what both directions of an exchange need of a local account.
+type party struct {
+	aor  identity.AOR
+	acct *account
+	node *node.Node
+}
+
+// Call resolves the callee, exchanges signed INVITE and REDIRECT with her
+// adapters and returns how the call goes on: the poster's II.C.
+func (a *Adapter) Call(ctx context.Context, c sipbridge.Call) (*sipbridge.Answer, error) {
+	entry := a.calls.begin(a.clock.Now(), callOut, c.Caller.User(), c.Target)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := a.call(ctx, c, entry)
+	a.calls.finish(entry, err)
+	return answer, err
+}
+
+func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) (*sipbridge.Answer, error) {
+	acct := a.account(c.Caller)
+	if acct == nil {
+		return nil, sipbridge.Forbidden("the caller is no account of this adapter; register the phone first")
+	}
+	n, err := a.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := a.resolve(ctx, n, c.Target)
+	entry.evidence(res)
+	if err != nil {
+		return nil, err
+	}
+	me := party{c.Caller, acct, n}
+	best, err := a.inviteAll(ctx, me, res, c)
+	if err != nil {
+		return nil, err
+	}
+	entry.verified()
+	if best.body.Status != 302 {
+		return nil, &sipbridge.Refusal{
+			Code: int(best.body.Status), Reason: best.body.Reason, Warning: best.body.Warning,
+			RetryAfter: time.Duration(best.body.Retry) * time.Second,
+		}
+	}
+	answer, err := a.choosePath(best, res.AOR, c)
+	if err == nil {
+		entry.onPath(answer.Path)
+	}
+	return answer, err
+}
+
+// redirected is one device's verified answer.
+type redirected struct {
+	body  wire.RedirectBody
+	conn  *link.Conn                                  // the link that the exchange crossed
+	local func(context.Context) (carry.Tunnel, error) // instead, where the callee is on this adapter
+}
+
+// inviteAll asks all live devices of the callee at once and returns the best
+// answer: the first 302, else the refusal that says most.
+func (a *Adapter) inviteAll(ctx context.Context, me party, res *directory.Resolution, c sipbridge.Call) (*redirected, error) {
+	if len(res.Devices) == 1 {
+		return a.inviteDevice(ctx, me, res, res.Devices[0], c)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		r   *redirected
+		err error
+	}
+	results := make(chan result, len(res.Devices))
+	for _, dev := range res.Devices {
+		go func() {
+			r, err := a.inviteDevice(ctx, me, res, dev, c)
+			results <- result{r, err}
+		}()
+	}
+	var best *redirected
+	var firstErr error = sipbridge.NotRegistered("")
+	for i := range res.Devices {
+		got := <-results
+		switch {
+		case got.err != nil:
+			if i == 0 {
+				firstErr = got.err
+			}
+		case got.r.body.Status == 302:
+			return got.r, nil
+		case best == nil || got.r.body.Status >= 600 || best.body.Status == 480:
+			best = got.r
+		}
+	}
+	if best == nil {
+		return nil, firstErr
+	}
+	return best, nil
+}
+
+// inviteDevice exchanges INVITE and REDIRECT with one device over the link to
+// its node. Only what the device signed counts; anything else is a failure to
+// reach it.
+func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Resolution, dev directory.Device, c sipbridge.Call) (*redirected, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	conn, err := me.node.Link().Connect(ctx, wire.Peer{ID: dev.Node, Addrs: dev.Addrs})
+	if errors.Is(err, link.ErrSelf) {
+		return a.inviteSelf(ctx, me, res, dev, c)
+	}
+	if err != nil {
+		me.node.Directory().Invalidate(res.AOR)
+		a.log.Debug().Err(err).Stringer("node", dev.Node).Msg("callee's adapter not reached")
+		return nil, sipbridge.Unreachable("")
+	}
+	exporter, err := conn.Exporter()
+	if err != nil {
+		return nil, sipbridge.Internal("the link's keys cannot be exported")
+	}
+	body := newInviteBody(me, res.AOR, dev.Node, exporter, c, a.clock.Now())
+	sent, answer, err := a.sendInvite(ctx, conn, me, body)
+	if err != nil {
+		me.node.Directory().Invalidate(res.AOR)
+		return nil, err
+	}
+	got, err := checkRedirect(answer, sent, body, res, dev, a.clock.Now())
+	if err != nil {
+		a.refusals.Count("adapter", reasonBadRedirect)
+		a.log.Warn().Err(err).Stringer("node", dev.Node).Msg("a REDIRECT is refused")
+		return nil, sipbridge.KeyUnverified("the answer of the called name's adapter does not verify: " + err.Error())
+	}
+	return &redirected{body: got, conn: conn}, nil
+}
+
+func newInviteBody(me party, callee identity.AOR, to identity.NodeID, exporter [32]byte, c sipbridge.Call, now time.Time) wire.InviteBody {
+	b := wire.InviteBody{
+		Version: wire.InviteVersion, Caller: me.aor.String(), Callee: callee.String(),
+		CallerNode: me.node.Self().ID, CalleeNode: to, CallID: c.CallID, Time: now.UnixMilli(),
+		Exporter: exporter, Paths: c.Paths, Device: me.acct.DeviceKey.Public(),
+	}
+	rand.Read(b.Nonce[:])
+	return b
+}
+
+// sendInvite signs and sends the INVITE; a callee whose clock disagrees
+// answers a challenge once, and the INVITE goes again with its nonce.
+func (a *Adapter) sendInvite(ctx context.Context, conn *link.Conn, me party, body wire.InviteBody) (*wire.Invite, *wire.Redirect, error) {
+	for range 2 {
+		msg, err := wire.SignInvite(body, me.acct.DeviceKey.PrivateKey, me.acct.Delegation, me.acct.Chain)
+		if err != nil {
+			return nil, nil, sipbridge.Malformed(err.Error())
+		}
+		answer, err := conn.Call(ctx, msg)
+		if err != nil {
+			return nil, nil, linkRefusal(err)
+		}
+		switch m := answer.(type) {
+		case *wire.Redirect:
+			return msg, m, nil
+		case *wire.Challenge:
+			body.Challenge = m.Nonce
+			rand.Read(body.Nonce[:])
+		default:
+			return nil, nil, sipbridge.Unreachable("the other adapter answered " + answer.Type().String())
+		}
+	}
+	return nil, nil, sipbridge.Stale("the clocks of the two adapters disagree")
+}
+
+// linkRefusal is the phone's answer when the exchange itself failed: no
+// refusal of the callee's, for that would be signed.
+func linkRefusal(err error) error {
+	if remote, ok := errors.AsType[*link.RemoteError](err); ok {
+		if remote.Code == wire.CodeTooMany || remote.Code == wire.CodeUnavailable {
+			return sipbridge.Overloaded("the other adapter: "+remote.Reason, max(remote.Retry, time.Second))
+		}
+		return sipbridge.Unreachable("the other adapter: " + remote.Reason)
+	}
+	return sipbridge.Unreachable("")
+}
+
+// callWindow is how far the time in an INVITE or REDIRECT may lie from ours.
+const callWindow = 60 * time.Second
+
+// checkRedirect verifies the answer against the callee's rebuilt key and
+// everything that the INVITE said.
+func checkRedirect(m *wire.Redirect, sent *wire.Invite, body wire.InviteBody, res *directory.Resolution, dev directory.Device, now time.Time) (wire.RedirectBody, error) {
+	got, err := m.Open(dev.Key)
+	if err != nil {
+		return got, err
+	}
+	want := wire.RedirectBody{
+		InviteHash: sent.Hash(), Caller: body.Caller, Callee: res.AOR.String(), CallerNode: body.CallerNode, CalleeNode: dev.Node,
+		CallID: body.CallID, Nonce: got.Nonce, Exporter: body.Exporter,
+	}
+	switch {
+	case got.InviteHash != want.InviteHash, got.CallID != want.CallID:
+		return got, errors.New("it answers another INVITE")
+	case got.Caller != want.Caller, got.Callee != want.Callee:
+		return got, errors.New("it names other people")
+	case got.CallerNode != want.CallerNode, got.CalleeNode != want.CalleeNode, got.Exporter != want.Exporter:
+		return got, errors.New("it belongs to another link")
+	case body.Challenge == [16]byte{} && now.Sub(time.UnixMilli(got.Time)).Abs() > callWindow:
+		return got, errors.New("it is stale")
+	case got.Status < 300 || got.Status > 699:
+		return got, fmt.Errorf("it has the impossible status %d", got.Status)
+	}
+	return got, nil
+}
+
+// choosePath takes the first of the paths that our phone accepts and the
+// callee offers.
+func (a *Adapter) choosePath(r *redirected, callee identity.AOR, c sipbridge.Call) (*sipbridge.Answer, error) {
+	answer := &sipbridge.Answer{Callee: callee, Expires: a.clock.Now().Add(answerLife)}
+	switch {
+	case r.local != nil:
+		answer.Open = r.local
+	case r.body.Token != [16]byte{}:
+		answer.Open = tunnelTo(r)
+	}
+	for _, p := range c.Paths {
+		if !slices.Contains(r.body.Paths, p) {
+			continue
+		}
+		switch {
+		case p == sipbridge.PathDirect && r.body.Contact != "":
+			answer.Path, answer.Contact = p, r.body.Contact
+			return answer, nil
+		case p == sipbridge.PathCarried && answer.Open != nil:
+			answer.Path = p
+			return answer, nil
+		}
+	}
+	return nil, sipbridge.NoCommonMedia("no call path suits both sides: this side allows " + fmt.Sprint(c.Paths) + ", the other " + fmt.Sprint(r.body.Paths))
+}
+
+// tunnelTo opens the stream of a carried call with the token of its REDIRECT.
+func tunnelTo(r *redirected) func(context.Context) (carry.Tunnel, error) {
+	return func(ctx context.Context) (carry.Tunnel, error) {
+		s, err := r.conn.Open(ctx, &wire.Carry{Token: r.body.Token})
+		if err != nil {
+			return nil, linkRefusal(err)
+		}
+		return newTunnel(s, r.conn), nil
+	}
+}
+
+// tunnel makes a link's stream the bridge's tunnel.
+type tunnel struct {
+	*link.Stream
+	local, remote netip.Addr
+}
+
+func newTunnel(s *link.Stream, c *link.Conn) *tunnel {
+	return &tunnel{s, c.LocalAddr().Addr().Unmap(), c.RemoteAddr().Addr().Unmap()}
+}
+
+// LocalIP is this host's address towards the other adapter.
+func (t *tunnel) LocalIP() netip.Addr { return t.local }
+
+// RemoteIP is the other adapter's address.
+func (t *tunnel) RemoteIP() netip.Addr { return t.remote }

@@ -1,0 +1,191 @@
+package adapter
+
+import (
+	"container/list"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/sipbridge"
+)
+
+// Bounds of the gate. A nonce must be remembered for as long as its time lies
+// within the window on either side.
+const (
+	nonceLife    = 2 * callWindow
+	maxNonces    = 50_000
+	tokenLife    = time.Minute
+	maxTokens    = 4_096
+	tokenUses    = 2 // one attempt, and its repetition after a 401
+	maxPairs     = 8_192
+	defaultBurst = 5
+)
+
+// gate keeps out what is replayed, stale or too much, and knows the tokens of
+// calls that may be carried. All of it is bounded; the oldest goes first.
+type gate struct {
+	now   func() time.Time
+	burst int
+	key   [32]byte // of challenges, of this run
+
+	mu     sync.Mutex
+	nonces *aging[[16]byte, struct{}]
+	tokens *aging[[16]byte, *token]
+	pairs  *aging[string, *rate.Limiter]
+}
+
+type token struct {
+	in   sipbridge.Inbound
+	node identity.NodeID
+	left int
+}
+
+func (g *gate) init(now func() time.Time, burst int) {
+	if burst <= 0 {
+		burst = defaultBurst
+	}
+	g.now, g.burst = now, burst
+	rand.Read(g.key[:])
+	g.nonces = newAging[[16]byte, struct{}](maxNonces, nonceLife)
+	g.tokens = newAging[[16]byte, *token](maxTokens, tokenLife)
+	g.pairs = newAging[string, *rate.Limiter](maxPairs, time.Hour)
+}
+
+// allow counts one INVITE or text of a caller for a callee: a burst, then one
+// a second.
+func (g *gate) allow(caller, callee string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := caller + " " + callee
+	now := g.now()
+	l, ok := g.pairs.get(key, now)
+	if !ok {
+		l = rate.NewLimiter(rate.Every(time.Second), g.burst)
+		g.pairs.put(key, l, now)
+	}
+	return l.AllowN(now, 1)
+}
+
+type verdict int
+
+const (
+	verdictGood verdict = iota
+	verdictReplay
+	verdictStale
+)
+
+// check looks at time and nonce of a signed request. A stale one may come
+// again with the nonce of a challenge that we gave to the same node within
+// the window; then its age does not matter.
+func (g *gate) check(nonce, challenge [16]byte, from identity.NodeID, ms int64) verdict {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	if now.Sub(time.UnixMilli(ms)).Abs() > callWindow && !g.challenged(challenge, from, now) {
+		return verdictStale
+	}
+	if _, seen := g.nonces.get(nonce, now); seen {
+		return verdictReplay
+	}
+	g.nonces.put(nonce, struct{}{}, now)
+	return verdictGood
+}
+
+// challenge returns a nonce for a node whose clock disagrees with ours: a MAC
+// over the node and the running minute, so that it needs no table.
+func (g *gate) challenge(to identity.NodeID) [16]byte { return g.challengeAt(to, g.now()) }
+
+func (g *gate) challengeAt(to identity.NodeID, at time.Time) (c [16]byte) {
+	h := hmac.New(sha256.New, g.key[:])
+	h.Write(to[:])
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.Unix()/int64(callWindow/time.Second))))
+	copy(c[:], h.Sum(nil))
+	return c
+}
+
+func (g *gate) challenged(c [16]byte, from identity.NodeID, now time.Time) bool {
+	if c == [16]byte{} {
+		return false
+	}
+	for _, at := range []time.Time{now, now.Add(-callWindow)} {
+		want := g.challengeAt(from, at)
+		if hmac.Equal(want[:], c[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// issueToken makes the token of one call attempt from the given node.
+func (g *gate) issueToken(in sipbridge.Inbound, node identity.NodeID) ([16]byte, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := newToken()
+	g.tokens.put(t, &token{in, node, tokenUses}, g.now())
+	return t, true
+}
+
+// redeemToken returns the call that a token stands for, if that node may still use it.
+func (g *gate) redeemToken(t [16]byte, node identity.NodeID) (sipbridge.Inbound, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	got, ok := g.tokens.get(t, g.now())
+	if !ok || got.node != node || got.left == 0 {
+		return sipbridge.Inbound{}, false
+	}
+	got.left--
+	return got.in, true
+}
+
+// aging is a map whose entries end after a time and whose oldest goes when it
+// is full. Not safe for concurrent use.
+type aging[K comparable, V any] struct {
+	most  int
+	life  time.Duration
+	items map[K]*list.Element
+	order *list.List // of agingEntry, oldest first
+}
+
+type agingEntry[K comparable, V any] struct {
+	key K
+	val V
+	at  time.Time
+}
+
+func newAging[K comparable, V any](most int, life time.Duration) *aging[K, V] {
+	return &aging[K, V]{most, life, map[K]*list.Element{}, list.New()}
+}
+
+func (m *aging[K, V]) get(k K, now time.Time) (v V, ok bool) {
+	e, ok := m.items[k]
+	if !ok {
+		return v, false
+	}
+	entry := e.Value.(agingEntry[K, V])
+	if now.Sub(entry.at) > m.life {
+		return v, false
+	}
+	return entry.val, true
+}
+
+func (m *aging[K, V]) put(k K, v V, now time.Time) {
+	if e, ok := m.items[k]; ok {
+		m.order.Remove(e)
+	}
+	m.items[k] = m.order.PushBack(agingEntry[K, V]{k, v, now})
+	for m.order.Len() > 0 {
+		first := m.order.Front()
+		entry := first.Value.(agingEntry[K, V])
+		if m.order.Len() <= m.most && now.Sub(entry.at) <= m.life {
+			break
+		}
+		m.order.Remove(first)
+		delete(m.items, entry.key)
+	}
+}

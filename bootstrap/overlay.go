@@ -1,0 +1,144 @@
+package bootstrap
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// overlay is what makes this server the authority of its name space.
+type overlay struct {
+	charter  identity.SignedCharter
+	rootCert []byte
+	root     *identity.PrivateKey // nil while the root key is offline
+	issuer   *identity.Issuer
+	nodeKey  identity.PrivateKey
+	slotKey  []byte
+}
+
+// loadOverlay resumes the overlay of the state file, or makes a new one by
+// the plan when the file is empty.
+func loadOverlay(db *bbolt.DB, plan identity.Charter, now time.Time) (*overlay, error) {
+	o := &overlay{}
+	err := db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketMeta)
+		if b.Get(metaCharter) == nil {
+			return createOverlay(b, plan, now)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the overlay: %w", err)
+	}
+	if err := db.View(func(tx *bbolt.Tx) error { return o.read(tx.Bucket(bucketMeta)) }); err != nil {
+		return nil, fmt.Errorf("read the overlay's state: %w", err)
+	}
+	return o, o.renewIssuer(db, now)
+}
+
+// createOverlay makes the keys, the certificates and the charter.
+func createOverlay(b *bbolt.Bucket, plan identity.Charter, now time.Time) error {
+	var keys [3]identity.PrivateKey
+	for i := range keys {
+		var err error
+		if keys[i], err = identity.GenerateKey(); err != nil {
+			return err
+		}
+	}
+	root, issuer, nodeKey := keys[0], keys[1], keys[2]
+	fresh := identity.DefaultCharter(plan.Overlay, root.Public(), now)
+	plan.Version, plan.Root, plan.Seq, plan.Issued = fresh.Version, fresh.Root, fresh.Seq, fresh.Issued
+	charter, err := plan.Sign(root)
+	if err != nil {
+		return err
+	}
+	rootCert, err := identity.NewRootCertificate(root, plan.Overlay, now)
+	if err != nil {
+		return err
+	}
+	issuerCert, err := identity.IssueIssuerCertificate(root, rootCert, issuer.Public(), now)
+	if err != nil {
+		return err
+	}
+	for _, kv := range []struct{ key, value []byte }{
+		{metaCharter, charter},
+		{metaRootKey, []byte(root.Secret())},
+		{metaRootCert, rootCert},
+		{metaIssuerKey, []byte(issuer.Secret())},
+		{metaIssuerCert, issuerCert},
+		{metaNodeKey, []byte(nodeKey.Secret())},
+		{metaSlotKey, secretBytes(32)},
+	} {
+		if err := b.Put(kv.key, kv.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *overlay) read(b *bbolt.Bucket) error {
+	get := func(key []byte) []byte { return append([]byte(nil), b.Get(key)...) }
+	o.charter = get(metaCharter)
+	o.rootCert = get(metaRootCert)
+	o.slotKey = get(metaSlotKey)
+	if text := get(metaRootKey); len(text) > 0 {
+		root, err := identity.ParsePrivateKey(string(text))
+		if err != nil {
+			return fmt.Errorf("root key: %w", err)
+		}
+		o.root = &root
+	}
+	issuerKey, err := identity.ParsePrivateKey(string(get(metaIssuerKey)))
+	if err != nil {
+		return fmt.Errorf("issuing key: %w", err)
+	}
+	if o.issuer, err = identity.NewIssuer(issuerKey, get(metaIssuerCert)); err != nil {
+		return fmt.Errorf("issuing certificate: %w", err)
+	}
+	if o.nodeKey, err = identity.ParsePrivateKey(string(get(metaNodeKey))); err != nil {
+		return fmt.Errorf("node key: %w", err)
+	}
+	if len(o.slotKey) < 32 {
+		return errors.New("slot key is missing")
+	}
+	return nil
+}
+
+// issuerRenewBefore: an issuing certificate lasts a year; it is made anew
+// when less than a quarter of that is left, so that nothing it signs
+// outlives it by much.
+const issuerRenewBefore = 90 * 24 * time.Hour
+
+// renewIssuer signs the issuing key anew when its certificate nears its end
+// and the root key is here.
+func (o *overlay) renewIssuer(db *bbolt.DB, now time.Time) error {
+	if o.root == nil || o.issuer.NotAfter().Sub(now) > issuerRenewBefore {
+		return nil
+	}
+	return o.signIssuer(db, *o.root, now)
+}
+
+// signIssuer signs the issuing key for another year.
+func (o *overlay) signIssuer(db *bbolt.DB, root identity.PrivateKey, now time.Time) error {
+	der, err := identity.IssueIssuerCertificate(root, o.rootCert, o.issuer.Key().Public(), now)
+	if err != nil {
+		return fmt.Errorf("renew the issuing certificate: %w", err)
+	}
+	issuer, err := identity.NewIssuer(o.issuer.Key(), der)
+	if err != nil {
+		return fmt.Errorf("renew the issuing certificate: %w", err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaIssuerCert, der) }); err != nil {
+		return err
+	}
+	o.issuer = issuer
+	return nil
+}
+
+// fingerprint is what join links carry: SHA-256 of the root certificate.
+func (o *overlay) fingerprint() [32]byte { return sha256.Sum256(o.rootCert) }

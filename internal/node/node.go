@@ -1,0 +1,236 @@
+// Package node assembles one running node of the overlay: the link, the
+// ring, the store of records and the directory, wired to one another. The
+// adapter and the bootstrap server are both such nodes; what they do beyond
+// it (calls, enrolment) they serve through Config.Extra.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// ErrNotJoined: the node is not a member of the ring at the moment.
+var ErrNotJoined = errors.New("not joined to the ring yet")
+
+// Extra serves the messages that are not the ring's: calls at an adapter,
+// renewal at a bootstrap server.
+type Extra interface {
+	// ServeExtra answers one request, or returns nil for a message it does not know.
+	ServeExtra(ctx context.Context, from *link.Conn, req wire.Message) wire.Message
+	// ServeStream takes over a long-lived stream; it closes it.
+	ServeStream(ctx context.Context, from *link.Conn, open wire.Message, s *link.Stream)
+}
+
+// Config describes a node. All fields without "optional" are required.
+type Config struct {
+	DB        *bbolt.DB           // for records and last-known peers; optional: nil keeps them in memory
+	Key       identity.PrivateKey // the node key
+	Chain     [][]byte            // node certificate and issuer certificate, DER
+	Trust     *identity.Trust
+	Clock     *identity.Clock
+	Pins      *identity.Pins
+	Listen    netip.AddrPort
+	Advertise []netip.AddrPort          // optional: addresses others reach us at; guessed when empty
+	Enrol     link.EnrolHandler         // optional: only a bootstrap server enrols
+	Extra     Extra                     // optional
+	CacheFor  time.Duration             // how long a resolution may be reused; 0 = the directory's default
+	Limits    link.Limits               // zero value = the documented defaults
+	Alone     bool                      // create a ring at once when no peer is known (the bootstrap server)
+	Log       zerolog.Logger            // zero value logs nothing
+	Refused   func(room, reason string) // optional: counts what was refused
+}
+
+// Node is one running node. Its methods are safe for concurrent use.
+type Node struct {
+	cfg   Config
+	link  *link.Link
+	store *record.Store
+	id    identity.NodeID
+	owner identity.OwnerTag
+	rooms atomic.Pointer[rooms] // set when the port is bound, since the ring names it
+
+	mu      sync.Mutex
+	servers []string         // host:port of bootstrap servers
+	peers   []wire.Peer      // where else to join
+	addrs   []netip.AddrPort // servers, resolved
+	joined  chan struct{}    // closed at the first join
+	left    atomic.Bool
+}
+
+// rooms are what can be built only when the address is known.
+type rooms struct {
+	self wire.Peer
+	ring *chord.Node
+	dir  *directory.Directory
+}
+
+// New checks the configuration and builds what needs no address; nothing runs
+// yet.
+func New(cfg Config) (*Node, error) {
+	if cfg.Refused == nil {
+		cfg.Refused = func(string, string) {}
+	}
+	cert, err := cfg.Trust.VerifyNode(cfg.Chain, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("node certificate: %w", err)
+	}
+	if !cert.Key.Equal(cfg.Key.Public()) {
+		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
+	}
+	n := &Node{cfg: cfg, id: cert.ID, owner: cert.Owner, joined: make(chan struct{})}
+	n.link, err = link.New(link.Config{
+		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,
+		Now: cfg.Clock.Now, ClockSynced: cfg.Clock.Synced,
+		Handler: handler{n}, Enrol: cfg.Enrol, Limits: cfg.Limits,
+		Log: room(cfg.Log, "link"), Refused: n.count("link"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.store, err = record.OpenStore(record.StoreConfig{DB: cfg.DB, Trust: cfg.Trust, Now: cfg.Clock.Now, Refused: n.count("record")})
+	return n, err
+}
+
+func room(log zerolog.Logger, name string) zerolog.Logger {
+	return log.With().Str("room", name).Logger()
+}
+
+func (n *Node) count(room string) func(string) {
+	return func(reason string) { n.cfg.Refused(room, reason) }
+}
+
+// Run binds the port, joins the ring and serves until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.link.Run(ctx) })
+	g.Go(func() error { return n.store.Run(ctx) })
+	g.Go(func() error {
+		select {
+		case <-n.link.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+		if err := n.furnish(); err != nil {
+			return err
+		}
+		r := n.rooms.Load()
+		g.Go(func() error { return r.ring.Run(ctx) })
+		g.Go(func() error { return r.dir.Run(ctx) })
+		return n.stayJoined(ctx)
+	})
+	err := g.Wait()
+	n.saveKnown()
+	return errors.Join(err, n.store.Close())
+}
+
+// furnish builds ring and directory, which need the bound address.
+func (n *Node) furnish() error {
+	self := wire.Peer{ID: n.id, Owner: n.owner, Addrs: AdvertisedAddrs(n.link.Addr(), n.cfg.Advertise, netip.Addr{})}
+	if len(self.Addrs) == 0 {
+		return errors.New("this host has no address that other nodes could reach; name one with --advertise")
+	}
+	ring, err := chord.New(chord.Config{
+		Self: self, Transport: transport{n.link}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.cfg.Clock.Now,
+		Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"),
+	})
+	if err != nil {
+		return err
+	}
+	dir, err := directory.New(directory.Config{
+		Ring: ringView{ring}, Trust: n.cfg.Trust, Now: n.cfg.Clock.Now, Pins: n.cfg.Pins, Self: n.owner,
+		CacheFor: n.cfg.CacheFor, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
+	})
+	if err != nil {
+		return err
+	}
+	n.rooms.Store(&rooms{self, ring, dir})
+	return nil
+}
+
+// Joined is closed when the node has become a member of the ring.
+func (n *Node) Joined() <-chan struct{} { return n.joined }
+
+// Link is the node's port.
+func (n *Node) Link() *link.Link { return n.link }
+
+// Store is what the node holds for the ring.
+func (n *Node) Store() *record.Store { return n.store }
+
+// Trust verifies what belongs to the overlay.
+func (n *Node) Trust() *identity.Trust { return n.cfg.Trust }
+
+// ID is this node's Node-ID.
+func (n *Node) ID() identity.NodeID { return n.id }
+
+// Self, Ring and Directory are for use after Joined; before, Ring and
+// Directory are nil.
+func (n *Node) Self() wire.Peer {
+	if r := n.rooms.Load(); r != nil {
+		return r.self
+	}
+	return wire.Peer{ID: n.id, Owner: n.owner}
+}
+
+// Ring is the node's place on the ring.
+func (n *Node) Ring() *chord.Node {
+	if r := n.rooms.Load(); r != nil {
+		return r.ring
+	}
+	return nil
+}
+
+// Directory publishes and resolves names.
+func (n *Node) Directory() *directory.Directory {
+	if r := n.rooms.Load(); r != nil {
+		return r.dir
+	}
+	return nil
+}
+
+// Leave says goodbye to the ring, handing records over; Run then waits for
+// its ctx to end.
+func (n *Node) Leave(ctx context.Context) error {
+	n.left.Store(true)
+	r := n.rooms.Load()
+	if r == nil {
+		return nil
+	}
+	n.saveKnown()
+	return r.ring.Leave(ctx)
+}
+
+// PublishAll stores records side by side and returns the first failure.
+func (n *Node) PublishAll(ctx context.Context, records []record.Record) error {
+	dir := n.Directory()
+	if dir == nil {
+		return ErrNotJoined
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(publishAtOnce)
+	for _, rec := range records {
+		g.Go(func() error {
+			_, err := dir.Publish(ctx, rec)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// publishAtOnce bounds how many records PublishAll stores at the same time.
+const publishAtOnce = 8
