@@ -17,6 +17,7 @@ type Tunnel interface {
 	Send(ctx context.Context, frame []byte) error
 	// Recv returns the next frame; any error means that the tunnel is gone.
 	Recv(ctx context.Context) ([]byte, error)
+	// Close ends both directions. Frames sent before it are still delivered.
 	Close() error
 	// LocalIP is this host's address on the way to the other adapter: what a
 	// loopback address in a phone's SDP is replaced with.
@@ -109,7 +110,7 @@ func (r *Refusal) Error() string {
 //	                   belonged to a carried call or to an echo call and is
 //	                   consumed. False: it is the front's own affair; a
 //	                   response for which it is false belongs to nobody here.
-//	                   It never blocks and may keep msg.
+//	                   It never blocks and keeps no part of msg.
 //	Carry(call)        takes an INVITE over. Nil: from now on the engine answers
 //	                   it, its retransmissions, its CANCEL and its ACK. A
 //	                   *Refusal: the front keeps it and answers so.

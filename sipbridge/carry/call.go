@@ -1,0 +1,247 @@
+package carry
+
+import (
+	"context"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
+
+// Timers of RFC 3261 §17, Table 4.
+const (
+	t1 = 500 * time.Millisecond
+	t2 = 4 * time.Second
+	tx = 64 * t1 // timers B, F, H, J, L and our own K
+	t4 = 5 * time.Second
+)
+
+// Bounds of one call.
+const (
+	maxPending   = 32  // requests under way in one direction
+	maxKept      = 256 // finished ones, kept for retransmissions
+	maxDialogs   = 8
+	inputs       = 64 // messages of the phone that wait to be handled
+	openTimeout  = 32 * time.Second
+	sendTimeout  = 3 * time.Second
+	plainTimeout = 40 * time.Second // for a request but INVITE to cross and come back
+)
+
+// call is one side of a carried call: the adapter of the caller's phone or
+// that of the callee's. One goroutine owns everything but keys and info, which
+// belong to Engine.mu; others send it inputs.
+type call struct {
+	e  *Engine
+	id string
+	in chan input
+	// quit is closed when the goroutine ends, ended when the call is over and
+	// its tunnel closed.
+	quit, ended chan struct{}
+	stop        context.Context // of the engine
+
+	incoming  bool         // this is the callee's side
+	own, peer identity.AOR // our phone's person, and the other one
+	callID    string       // as our phone knows it
+	wireID    string       // as the tunnel knows it
+	callerTag string
+
+	now     time.Time
+	over    bool
+	hardEnd time.Time // when not even transactions are waited for any more
+	tunnel  *pipe
+	ctx     context.Context // ends with the call
+	cancel  context.CancelFunc
+
+	servers map[serverKey]*serverTx
+	crossed map[uint64]*serverTx // requests of our phone by their number in the tunnel
+	sent    uint64               // the last of those numbers
+	clients map[string]*clientTx // requests to our phone by branch
+	seen    uint64               // the highest number that came out of the tunnel
+	next    uint64               // for branches
+	dialogs map[string]*dialog   // by the callee's tag
+
+	initial   *serverTx // caller's side: the INVITE
+	open      func(context.Context) (Tunnel, error)
+	cancelled bool
+
+	targets []Target // callee's side
+	arrived Tunnel
+	invite  wireTx // the INVITE; number 0 until it has come
+	forks   []*fork
+	settled bool // the INVITE has its final answer
+	ringEnd time.Time
+
+	keys []dialogKey
+	info Info
+}
+
+// input is something that happens to a call: phoneInput, frameInput, upInput,
+// lostInput.
+type input any
+
+type phoneInput struct {
+	from Flow
+	p    *parsed
+}
+
+type frameInput struct{ data []byte }
+
+type upInput struct {
+	t   Tunnel
+	err error
+}
+
+// lostInput: the tunnel is gone, or whoever asked to Ring has given up.
+type lostInput struct{ why string }
+
+func (e *Engine) newCall(own, peer identity.AOR) *call {
+	c := &call{e: e, id: newID(), in: make(chan input, inputs),
+		quit: make(chan struct{}), ended: make(chan struct{}), own: own, peer: peer,
+		servers: map[serverKey]*serverTx{}, crossed: map[uint64]*serverTx{},
+		clients: map[string]*clientTx{}, dialogs: map[string]*dialog{}, now: time.Now()}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// offer hands over a phone's message without waiting. Beyond its bound a call
+// takes nothing in: a phone that is not a flood will repeat it.
+func (c *call) offer(in input) {
+	select {
+	case c.in <- in:
+	default:
+		c.e.cfg.Refused(RefusedOverrun)
+	}
+}
+
+// post hands over an input and waits for its place; false when the call's
+// goroutine has ended.
+func (c *call) post(in input) bool {
+	select {
+	case c.in <- in:
+		return true
+	case <-c.quit:
+		return false
+	}
+}
+
+// run is the call's goroutine.
+func (c *call) run() {
+	defer c.e.forget(c)
+	defer close(c.quit)
+	defer c.cancel()
+	c.begin()
+	stop := c.stop.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for !c.finished() {
+		timer.Reset(time.Until(c.deadline()))
+		select {
+		case in := <-c.in:
+			c.now = time.Now()
+			c.handle(in)
+		case <-timer.C:
+			c.now = time.Now()
+			c.expire()
+		case <-stop:
+			stop = nil
+			c.now = time.Now()
+			c.hardEnd = c.now.Add(stopGrace)
+			c.lost("this adapter is stopping")
+		}
+	}
+	if c.tunnel != nil {
+		<-c.tunnel.done
+	}
+}
+
+func (c *call) begin() {
+	c.report(Started, func(i *Info) { i.Started = c.e.cfg.Now() })
+	if c.open != nil {
+		c.respond(c.initial, answer{status: 100, reason: "Trying"})
+		c.e.wg.Go(c.dial)
+		return
+	}
+	c.ringEnd = c.now.Add(openTimeout) // for the INVITE to come
+	c.attach(c.arrived)
+}
+
+// dial opens the tunnel of an outgoing call.
+func (c *call) dial() {
+	ctx, cancel := context.WithTimeout(c.ctx, openTimeout)
+	defer cancel()
+	t, err := c.open(ctx)
+	if !c.post(upInput{t, err}) && err == nil {
+		_ = t.Close()
+	}
+}
+
+func (c *call) handle(in input) {
+	switch in := in.(type) {
+	case phoneInput:
+		if in.p.IsRequest() {
+			c.fromPhone(in.from, in.p)
+		} else {
+			c.answered(in.from, in.p)
+		}
+	case frameInput:
+		c.fromTunnel(in.data)
+	case upInput:
+		c.tunnelUp(in.t, in.err)
+	case lostInput:
+		c.lost(in.why)
+	}
+}
+
+// finished: over, and no transaction left that may have to be repeated.
+func (c *call) finished() bool {
+	if !c.over {
+		return false
+	}
+	return len(c.servers) == 0 && len(c.clients) == 0 || !c.hardEnd.IsZero() && !c.now.Before(c.hardEnd)
+}
+
+// deadline is the earliest of all timers; far away if none runs.
+func (c *call) deadline() time.Time {
+	at := c.now.Add(time.Hour)
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	for _, s := range c.servers {
+		earlier(s.retryAt)
+		earlier(s.endAt)
+	}
+	for _, t := range c.clients {
+		earlier(t.retryAt)
+		earlier(t.endAt)
+	}
+	earlier(c.ringEnd)
+	earlier(c.hardEnd)
+	return at
+}
+
+// expire does what is due at c.now.
+func (c *call) expire() {
+	for _, s := range c.servers {
+		c.expireServer(s)
+	}
+	for _, t := range c.clients {
+		c.expireClient(t)
+	}
+	if !c.ringEnd.IsZero() && !c.now.Before(c.ringEnd) {
+		c.ringEnd = time.Time{}
+		c.ringTimeout()
+	}
+}
+
+// report tells about a new state.
+func (c *call) report(s State, more func(*Info)) {
+	c.e.report(c, func(i *Info) {
+		i.State = s
+		if more != nil {
+			more(i)
+		}
+	})
+}
+
+func (c *call) refused(reason string) { c.e.cfg.Refused(reason) }

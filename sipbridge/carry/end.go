@@ -1,0 +1,91 @@
+package carry
+
+import "time"
+
+// end ends the call: what our phone still asks is answered, what it is still
+// asked is withdrawn, and the tunnel is closed once its frames are out. The
+// transactions go on until nothing has to be repeated any more. status is the
+// INVITE's, 0 if that has been answered before.
+func (c *call) end(status int, why string) {
+	if c.over {
+		return
+	}
+	c.over = true
+	c.ringEnd = time.Time{}
+	c.cancel()
+	for _, s := range c.servers {
+		if s.status >= 200 {
+			continue
+		}
+		switch s.p.method {
+		case "BYE":
+			c.respond(s, answer{status: 200, reason: "OK"})
+		case "INVITE":
+			c.respond(s, answer{status: 487, reason: "Request Terminated", warning: why})
+		default:
+			c.respond(s, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
+		}
+	}
+	clear(c.crossed)
+	for _, t := range c.clients {
+		if t.method == "INVITE" {
+			c.cancelClient(t, "")
+		}
+	}
+	if c.tunnel != nil {
+		c.tunnel.close()
+	}
+	c.report(Ended, func(i *Info) {
+		i.Ended, i.Reason = c.e.cfg.Now(), why
+		if status != 0 {
+			i.Status = status
+		}
+	})
+	c.e.over()
+	close(c.ended)
+}
+
+// lost: the other side has gone without a word. Our phone gets the end of the
+// call that the other phone did not send.
+func (c *call) lost(why string) {
+	if c.over {
+		return
+	}
+	d := c.confirmedDialog()
+	switch {
+	case d != nil && d.leaving:
+		c.end(0, "hung up")
+	case d != nil:
+		c.bye(d, why)
+		c.end(0, why)
+	case c.cancelled:
+		if !c.incoming {
+			c.respond(c.initial, answer{status: 487, reason: "Request Terminated"})
+		}
+		c.end(487, "cancelled by the caller")
+	case c.incoming:
+		for _, f := range c.forks {
+			c.cancelClient(f.t, reason(why))
+		}
+		c.settled = true
+		c.end(480, why)
+	default:
+		c.respond(c.initial, answer{status: 480, reason: "Temporarily Unavailable", warning: why})
+		c.end(480, why)
+	}
+}
+
+// bye hangs up our phone on the other one's behalf (RFC 3326 for the reason).
+func (c *call) bye(d *dialog, why string) {
+	if c.incoming && !d.acked {
+		ack := &clientTx{head: c.head(d, d.inviteSeq), flow: d.flow}
+		c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranch(), nil, nil, 70))
+	}
+	d.leaving = true
+	d.cseq++
+	c.start(&clientTx{method: "BYE", head: c.head(d, d.cseq), flow: d.flow, alt: d.alt, dialog: d},
+		appendField(nil, "Reason", reason(why)), nil, 70)
+}
+
+// reason is a Reason value; why is a text of ours.
+func reason(why string) string { return `SIP;cause=503;text="` + why + `"` }

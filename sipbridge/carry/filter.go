@@ -1,0 +1,83 @@
+package carry
+
+import (
+	"strings"
+
+	"github.com/secp2psip/secp2psip/sipbridge/message"
+)
+
+// crosses tells whether a header field passes from one phone to the other, in
+// either direction. It is a list of what is known to be harmless, since the
+// other adapter may be anybody's: fields that route (Via, Route, Record-Route,
+// Path, Service-Route), that claim an identity (P-Asserted-Identity and its
+// kin, Identity), that carry credentials or ask for them (a challenge would
+// fetch a digest of this phone's password), or that make a phone pick up by
+// itself (Call-Info, Alert-Info, Answer-Mode) must not be on it. From, To,
+// Call-ID, CSeq, Contact and Max-Forwards are written anew at every hop.
+func crosses(name []byte) bool {
+	switch strings.ToLower(string(name)) {
+	case "accept", "accept-encoding", "accept-language", "allow", "allow-events", "u",
+		"content-disposition", "content-encoding", "e", "content-language", "content-type", "c",
+		"event", "o", "expires", "info-package", "mime-version", "min-expires", "min-se",
+		"organization", "priority", "rack", "reason", "recv-info", "refer-sub", "replaces",
+		"require", "retry-after", "rseq", "server", "session-expires", "x", "session-id",
+		"subject", "s", "subscription-state", "supported", "k", "target-dialog", "unsupported",
+		"user-agent", "warning":
+		return true
+	}
+	return false
+}
+
+// mayCross tells whether requests of that method pass inside a call. INVITE is
+// also what begins one; ACK and CANCEL have rules of their own.
+func mayCross(method string) bool {
+	switch method {
+	case "INVITE", "ACK", "BYE", "UPDATE", "INFO", "PRACK", "REFER", "NOTIFY", "MESSAGE", "OPTIONS", "SUBSCRIBE":
+		return true
+	}
+	return false
+}
+
+// appendCrossing appends the fields of p that cross. Without a body there is
+// no Content-Type either.
+func appendCrossing(dst []byte, p *parsed, withBody bool) []byte {
+	for i := range p.Fields {
+		f := &p.Fields[i]
+		if !crosses(f.Name) || !withBody && strings.HasPrefix(strings.ToLower(string(f.Name)), "content-") || !plain(string(f.Value)) {
+			continue
+		}
+		if !withBody && f.ID == message.ContentType {
+			continue
+		}
+		value := string(f.Value)
+		if message.EqualFold(f.Name, "supported") || message.EqualFold(f.Name, "k") {
+			if value = withoutGRUU(value); value == "" {
+				continue
+			}
+		}
+		dst = appendField(dst, string(f.Name), value)
+	}
+	return dst
+}
+
+// withoutGRUU strikes the options that concern a phone's own registrar: the
+// other phone must not think that it could use them.
+func withoutGRUU(list string) string {
+	var kept []string
+	for tag := range strings.SplitSeq(list, ",") {
+		tag = strings.TrimSpace(tag)
+		switch strings.ToLower(tag) {
+		case "", "gruu", "outbound", "path":
+		default:
+			kept = append(kept, tag)
+		}
+	}
+	return strings.Join(kept, ", ")
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, value...)
+	return append(dst, "\r\n"...)
+}

@@ -1,0 +1,129 @@
+package carry
+
+import (
+	"strconv"
+	"time"
+)
+
+// fromPhone takes a request of our phone.
+func (c *call) fromPhone(from Flow, p *parsed) {
+	fault, ok := p.Check(&p.req)
+	if !ok || c.repeated(from, p) {
+		return
+	}
+	d := c.dialogOf(p, true)
+	if p.method == "ACK" {
+		c.ackFromPhone(from, p, d)
+		return
+	}
+	s := c.newServer(from, p)
+	if s == nil {
+		return
+	}
+	switch {
+	case fault != nil:
+		a := answer{status: fault.Code, reason: fault.Reason, warning: fault.Detail}
+		if len(fault.Unsupported) > 0 {
+			a.fields = appendField(nil, "Unsupported", string(fault.Unsupported))
+		}
+		c.respond(s, a)
+	case c.over && p.method == "BYE": // both hung up at once
+		c.respond(s, answer{status: 200, reason: "OK"})
+	case c.over || d == nil || p.method == "CANCEL" || c.tunnel == nil:
+		c.respond(s, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
+	case !mayCross(p.method):
+		c.refused(RefusedMethod)
+		c.respond(s, answer{status: 405, reason: "Method Not Allowed"})
+	default:
+		c.cross(s, d)
+	}
+}
+
+// dialogOf finds the dialog by the tags; fromUs tells the direction.
+func (c *call) dialogOf(p *parsed, fromUs bool) *dialog {
+	caller, callee := p.fromTag, p.toTag
+	if c.incoming == fromUs {
+		caller, callee = callee, caller
+	}
+	if caller != c.callerTag || callee == "" {
+		return nil
+	}
+	return c.dialogs[callee]
+}
+
+// cross sends a request of our phone through the tunnel.
+func (c *call) cross(s *serverTx, d *dialog) {
+	p := s.p
+	fields, ok := c.referTo(p, s.flow, true)
+	if !ok {
+		c.refused(RefusedTarget)
+		c.respond(s, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
+		return
+	}
+	body, ok := c.sdpOut(p)
+	if !ok {
+		c.respond(s, answer{status: 400, reason: "Bad Request", warning: "malformed session description"})
+		return
+	}
+	switch p.method {
+	case "INVITE":
+		c.respond(s, answer{status: 100, reason: "Trying"})
+		d.refresh(s.flow, p)
+	case "UPDATE":
+		d.refresh(s.flow, p)
+	case "BYE":
+		d.leaving = true
+	}
+	c.sendRequest(s, fields, body)
+}
+
+// sendRequest gives the request its number and sends it.
+func (c *call) sendRequest(s *serverTx, fields, body []byte) {
+	c.sent++
+	s.number = c.sent
+	c.crossed[s.number] = s
+	fields = append(fields, appendCrossing(nil, s.p, len(body) > 0)...)
+	c.send(frame{kindRequest, s.number, c.wireRequest(s.p, fields, body)})
+}
+
+// ackFromPhone: the ACK for a 2xx goes from end to end.
+func (c *call) ackFromPhone(from Flow, p *parsed, d *dialog) {
+	if d == nil || !d.confirmed || c.over || c.tunnel == nil {
+		return
+	}
+	d.acked = true
+	if from.Transport == "tcp" {
+		d.flow = from
+	}
+	body, ok := c.sdpOut(p)
+	if !ok {
+		body = nil
+	}
+	c.send(frame{kindRequest, 0, c.wireRequest(p, appendCrossing(nil, p, len(body) > 0), body)})
+}
+
+// tunnelUp sends the INVITE, or tells the phone why not.
+func (c *call) tunnelUp(t Tunnel, err error) {
+	switch {
+	case c.over && err == nil:
+		c.e.wg.Go(func() { _ = t.Close() })
+	case c.over:
+	case err != nil:
+		r := asRefusal(err)
+		c.respond(c.initial, r.answer())
+		c.end(r.Code, r.Error())
+	default:
+		c.attach(t)
+		body, _ := c.sdpOut(c.initial.p) // Carry has checked it
+		c.sendRequest(c.initial, nil, body)
+	}
+}
+
+func (r *Refusal) answer() answer {
+	a := answer{status: r.Code, reason: r.Reason, warning: r.Warning}
+	if r.RetryAfter > 0 {
+		seconds := (r.RetryAfter + time.Second - 1) / time.Second
+		a.fields = appendField(nil, "Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	return a
+}

@@ -1,0 +1,230 @@
+package carry
+
+import "github.com/secp2psip/secp2psip/sipbridge/message"
+
+// fromTunnel takes a frame. The other adapter is who it says, but may be
+// anybody's: nothing it sends can reach a phone outside this call, name
+// another caller, or bring a phone more than the call needs.
+func (c *call) fromTunnel(data []byte) {
+	if c.over {
+		return
+	}
+	f, err := decodeFrame(data)
+	if err != nil {
+		c.refused(RefusedFrame)
+		return
+	}
+	if f.kind == kindCancel {
+		c.cancelFromTunnel(f)
+		return
+	}
+	p, err := readWire(f.payload)
+	switch {
+	case err != nil || p.IsRequest() != (f.kind == kindRequest):
+		c.refused(RefusedFrame)
+	case p.callID != c.wireID:
+		c.refused(RefusedOtherCall)
+	case p.IsRequest():
+		c.requestFromTunnel(f.number, p)
+	default:
+		c.responseFromTunnel(f.number, p)
+	}
+}
+
+func (c *call) requestFromTunnel(number uint64, p *parsed) {
+	if (p.method == "ACK") != (number == 0) || number != 0 && number <= c.seen {
+		c.refused(RefusedTransaction)
+		return
+	}
+	c.seen = max(c.seen, number)
+	w := wireTxOf(number, p)
+	switch {
+	case !mayCross(p.method):
+		c.refused(RefusedMethod)
+		c.refuse(w, answer{status: 405, reason: "Method Not Allowed"})
+		return
+	case p.hops() == 0:
+		c.refuse(w, answer{status: 483, reason: "Too Many Hops"})
+		return
+	case c.incoming && c.invite.number == 0:
+		c.ring(w, p)
+		return
+	}
+	d := c.dialogOf(p, false)
+	if d == nil {
+		c.refused(RefusedOtherCall)
+		c.refuse(w, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
+		return
+	}
+	if p.method == "ACK" {
+		c.ackToPhone(p, d)
+		return
+	}
+	c.toDialog(w, p, d)
+}
+
+// toDialog sends a request of the tunnel to our phone.
+func (c *call) toDialog(w wireTx, p *parsed, d *dialog) {
+	if c.pending() >= maxPending {
+		c.refused(RefusedTooMany)
+		c.refuse(w, answer{status: 503, reason: "Service Unavailable", warning: "too many requests at once in this call"})
+		return
+	}
+	fields, ok := c.referTo(p, d.flow, false)
+	if !ok {
+		c.refused(RefusedTarget)
+		c.refuse(w, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
+		return
+	}
+	body, ok := c.sdpIn(p)
+	if !ok {
+		c.refuse(w, answer{status: 400, reason: "Bad Request", warning: "malformed session description"})
+		return
+	}
+	if p.method == "BYE" {
+		d.leaving = true
+	}
+	d.cseq = max(d.cseq, p.cseq)
+	fields = append(fields, appendCrossing(nil, p, len(body) > 0)...)
+	t := &clientTx{method: p.method, head: c.head(d, p.cseq), flow: d.flow, alt: d.alt, asked: w, dialog: d}
+	if c.start(t, fields, body, p.hops()-1) == nil {
+		c.refuse(w, answer{status: 503, reason: "Service Unavailable", warning: "too many requests in this call"})
+	}
+}
+
+// pending counts the requests that our phone has not answered.
+func (c *call) pending() (n int) {
+	for _, t := range c.clients {
+		if t.status == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *call) ackToPhone(p *parsed, d *dialog) {
+	if !d.confirmed {
+		c.refused(RefusedOtherCall)
+		return
+	}
+	d.acked = true
+	body, ok := c.sdpIn(p)
+	if !ok {
+		body = nil
+	}
+	t := &clientTx{head: c.head(d, p.cseq), flow: d.flow}
+	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranch(), appendCrossing(nil, p, len(body) > 0), body, p.hops()-1))
+}
+
+func (c *call) responseFromTunnel(number uint64, p *parsed) {
+	s := c.crossed[number]
+	switch {
+	case s == nil:
+		c.refused(RefusedTransaction)
+		return
+	case p.method != s.p.method || p.cseq != s.p.cseq || p.fromTag != s.p.fromTag:
+		c.refused(RefusedOtherCall)
+		return
+	case p.Status == 100:
+		return
+	case !s.finalWanted(p.Status):
+		c.refused(RefusedTransaction)
+		return
+	}
+	var d *dialog
+	if s == c.initial && p.Status < 300 {
+		if d = c.calleeDialog(p); d == nil && (p.toTag != "" || p.Status >= 200) {
+			return
+		}
+	}
+	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
+	c.adjust(&a, p, s)
+	if body, ok := c.sdpIn(p); ok {
+		a.body = body
+	}
+	a.fields = append(a.fields, appendCrossing(nil, p, len(a.body) > 0)...)
+	c.respond(s, a)
+	c.afterResponse(s, d, a)
+}
+
+// adjust mends what a final answer must not bring to our phone.
+func (c *call) adjust(a *answer, p *parsed, s *serverTx) {
+	switch {
+	case p.Status >= 300 && p.Status < 400:
+		if a.fields = c.contactsIn(p, s.flow); a.fields == nil {
+			c.refused(RefusedTarget)
+			a.status, a.reason, a.warning = 480, "Temporarily Unavailable", "the other phone forwards its calls to somewhere outside"
+		}
+	case p.Status == 401 || p.Status == 407:
+		a.status, a.reason, a.warning = 403, "Forbidden", "the other phone demands a password of its own"
+	}
+}
+
+// calleeDialog is the dialog that an answer to the INVITE belongs to; nil if
+// it may not have one.
+func (c *call) calleeDialog(p *parsed) *dialog {
+	if p.toTag == "" {
+		if p.Status >= 200 {
+			c.refused(RefusedOtherCall)
+		}
+		return nil
+	}
+	if was := c.confirmedDialog(); was != nil && was.tag != p.toTag {
+		c.refused(RefusedSecondCall)
+		return nil
+	}
+	d := c.addDialog(p.toTag)
+	if d != nil && d.target == "" {
+		in := c.initial
+		d.self, d.peer = withTag(string(in.p.Get(message.From)), ""), withTag(string(in.p.Get(message.To)), "")
+		d.inviteSeq = in.p.cseq
+		d.target = hereURI(c.own, Flow{Transport: in.flow.Transport, Local: in.source})
+		d.refresh(Flow{in.flow.Transport, in.source, in.flow.Local}, in.p)
+		d.recordRoutes(in.p, true, routeURI(in.flow))
+	}
+	return d
+}
+
+// afterResponse does what an answer to our phone means for the call.
+func (c *call) afterResponse(s *serverTx, d *dialog, a answer) {
+	switch {
+	case s == c.initial && a.status < 200:
+		if a.status == 180 || a.status == 183 {
+			c.rings()
+		}
+	case s == c.initial && a.status < 300:
+		if !d.confirmed {
+			d.confirmed = true
+			c.report(Answered, func(i *Info) { i.Answered, i.Status = c.e.cfg.Now(), a.status })
+		}
+	case s == c.initial:
+		why := a.reason
+		if c.cancelled {
+			why = "cancelled by the caller"
+		}
+		c.end(a.status, why)
+	case a.status < 200:
+	case s.p.method == "BYE":
+		c.end(0, "hung up")
+	case s.p.method != "INVITE":
+		delete(c.crossed, s.number)
+	}
+}
+
+// cancelFromTunnel: the other phone withdraws an INVITE.
+func (c *call) cancelFromTunnel(f frame) {
+	found := false
+	for _, t := range c.clients {
+		if t.asked.number == f.number && f.number != 0 && t.method == "INVITE" && t.fork == nil {
+			found = true
+			c.cancelClient(t, string(f.payload))
+		}
+	}
+	if c.incoming && f.number == c.invite.number && f.number != 0 {
+		found = true
+		c.cancelForks(string(f.payload))
+	}
+	if !found {
+		c.refused(RefusedTransaction)
+	}
+}

@@ -1,0 +1,95 @@
+package carry
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// What a call takes out of its tunnel: enough for a person who holds down a
+// key of the dial pad, sent as INFO, and for forty forked phones.
+const (
+	framesPerSecond = 50
+	frameBurst      = 100
+	frameQueue      = 64 // frames that wait to be sent
+	frameTimeout    = 10 * time.Second
+)
+
+// pipe moves the frames of one tunnel, so that the call's goroutine never
+// waits for the other adapter.
+type pipe struct {
+	t      Tunnel
+	out    chan []byte
+	done   chan struct{} // closed when the tunnel is
+	ctx    context.Context
+	cancel context.CancelFunc // ends the reader
+	closed bool               // the call's goroutine only
+}
+
+func (c *call) attach(t Tunnel) {
+	p := &pipe{t: t, out: make(chan []byte, frameQueue), done: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	c.tunnel = p
+	c.e.update(c, func(i *Info) { i.Peer = t.RemoteIP() })
+	c.e.wg.Go(func() { c.writeFrames(p) })
+	c.e.wg.Go(func() { c.readFrames(p) })
+}
+
+// send queues a frame. The other side not reading for so long that the queue
+// is full is a loss of the tunnel.
+func (c *call) send(f frame) {
+	if c.tunnel == nil || c.tunnel.closed || len(f.payload) > MaxFrame-frameHead {
+		return
+	}
+	select {
+	case c.tunnel.out <- f.bytes():
+	default:
+		c.lost("the other side takes nothing any more")
+	}
+}
+
+// close lets queued frames out and then closes the tunnel.
+func (p *pipe) close() {
+	if !p.closed {
+		p.closed = true
+		close(p.out)
+	}
+}
+
+func (c *call) writeFrames(p *pipe) {
+	broken := false
+	for b := range p.out {
+		if broken {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
+		err := p.t.Send(ctx, b)
+		cancel()
+		if err != nil {
+			broken = true
+			// Not waited for: the call may be blocked on nothing but us.
+			c.e.wg.Go(func() { c.post(lostInput{errTunnelLost.Error()}) })
+		}
+	}
+	_ = p.t.Close()
+	p.cancel()
+	close(p.done)
+}
+
+func (c *call) readFrames(p *pipe) {
+	limit := rate.NewLimiter(framesPerSecond, frameBurst)
+	for {
+		if limit.Wait(p.ctx) != nil {
+			return
+		}
+		data, err := p.t.Recv(p.ctx)
+		if err != nil {
+			c.post(lostInput{errTunnelLost.Error()})
+			return
+		}
+		if !c.post(frameInput{data}) {
+			return
+		}
+	}
+}
