@@ -137,19 +137,36 @@ func (c *Collector) misfit(s *Share) string {
 	return ""
 }
 
-// group finds or makes the group of s; nil if there are too many.
+// group finds or makes the group of s. If there are too many, that of the
+// earliest dealing goes, so that old shares, however many, crowd out no newer
+// ones; nil if s itself is the earliest.
 func (c *Collector) group(s *Share) *group {
-	for _, g := range c.groups {
+	earliest := -1
+	for i, g := range c.groups {
 		if g.version == s.Version && g.dealing == s.Dealing && g.digest == s.Digest {
 			return g
 		}
-	}
-	if len(c.groups) == maxGroups {
-		return nil
+		if earliest < 0 || g.before(c.groups[earliest].version, c.groups[earliest].dealing) {
+			earliest = i
+		}
 	}
 	g := &group{version: s.Version, dealing: s.Dealing, digest: s.Digest}
-	c.groups = append(c.groups, g)
+	switch {
+	case len(c.groups) < maxGroups:
+		c.groups = append(c.groups, g)
+	case c.groups[earliest].before(s.Version, s.Dealing):
+		for _, e := range c.groups[earliest].entries {
+			_ = c.refuse(e.from, e.share.X, ReasonTooMany, nil) // says what it was told
+		}
+		c.groups[earliest] = g
+	default:
+		return nil
+	}
 	return g
+}
+
+func (g *group) before(version uint32, dealing uint64) bool {
+	return g.version < version || g.version == version && g.dealing < dealing
 }
 
 // judge returns why the shares of g do not count towards the key, or "", and

@@ -243,6 +243,31 @@ func TestMatrixD3LaterVersionOutranksOldShares(t *testing.T) {
 	}
 }
 
+// Old shares, from however many dealings, do not crowd out the right ones.
+func TestMatrixD3OldDealingsDoNotCrowdOut(t *testing.T) {
+	s := newScene(t)
+	p := s.w.params(s.bob)
+	p.Version = 2
+	c := keyshare.NewCollector(s.bob, 4, 10)
+	c.Expect(keyshare.Claim{Version: 2, Digest: s.key.Digest()})
+	p.K, p.N = 4, 10
+	for dealing := uint64(100); dealing < 120; dealing++ {
+		p.Dealing = dealing
+		_ = s.w.answer(c, holder(0), s.w.deal(s.key, p)[0])
+		s.attacks++
+	}
+	p.Dealing = 1000
+	for i, r := range s.w.deal(s.key, p)[6:] {
+		must(t, s.w.answer(c, holder(6+i), r))
+	}
+	if k, ok := c.Key(); !ok || k.Key != s.key || k.Dealing != 1000 || s.attacks != 20 {
+		t.Errorf("key %v after %d old shares", ok, s.attacks)
+	}
+	if len(c.Bad()) != 20 {
+		t.Errorf("%d named", len(c.Bad()))
+	}
+}
+
 // An issuer that goes wrong, or whose key is stolen, can sign anything. It can
 // keep a resolution from succeeding, but not give it a key that the digest
 // does not confirm, and not two keys without leaving evidence.

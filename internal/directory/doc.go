@@ -1,0 +1,31 @@
+// Package directory turns names into verified keys and devices, and publishes
+// what its own people say about themselves.
+//
+// # Resolve
+//
+// One resolution reads, in parallel and each from its own place on the ring:
+//
+//	registrations   2 of the 4 replicas, then the others
+//	account record  1 of the 4 replicas, then the others
+//	shares          k of the n positions, chosen at random, then the others
+//
+// "Then the others" means: at once when an answer does not help, and otherwise
+// when an answer takes longer than answers have been taking. The resolution
+// ends on the k-th valid share once a registration has come whose account
+// certificate names the same key. It goes on listening for a while: a second
+// key under the same name is evidence against the issuer, is raised as an
+// alarm, and is kept.
+//
+// That a name does not exist is believed only when it is absent where at least
+// three registrations (or account records) would lie and at more than n−k share
+// positions, each time by the word of a node that has shown that it is
+// responsible there, and not by the word of one node alone unless it is alone.
+// Any record with a valid signature outweighs every "not found".
+//
+// # What is trusted
+//
+// A name's key is what k shares, the account certificate and the pin of
+// earlier calls agree on. Any disagreement ends the resolution with an error
+// that says which: ErrKeyConflict (the issuer contradicts itself) or
+// ErrKeyChanged (the pin does).
+package directory

@@ -1,0 +1,129 @@
+package directory
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
+)
+
+// finish makes the result. It checks the pin last: a changed key outweighs
+// that the name is not registered.
+func (f *flight) finish(err error) {
+	f.res = &Resolution{AOR: f.aor}
+	if err == nil || errors.Is(err, ErrNotRegistered) {
+		if e := f.fill(err == nil); e != nil {
+			f.res, err = &Resolution{AOR: f.aor}, e
+		}
+	}
+	f.err = err
+	f.evidence.Conflict = f.conflict
+	f.evidence.ElapsedMS = millis(time.Since(f.start))
+	f.res.Evidence = f.evidence
+	f.res.Evidence.Asked = slices.Clone(f.evidence.Asked) // answers still come in
+	f.res.Evidence.Bad = slices.Clone(f.evidence.Bad)
+	for _, b := range f.col.Bad() {
+		f.res.Evidence.Bad = append(f.res.Evidence.Bad, Bad{
+			Kind: kindName(record.KindShare), X: b.X, Holder: f.holder(b.From), Reason: b.Reason,
+		})
+	}
+}
+
+func (f *flight) holder(node identity.NodeID) Holder {
+	return Holder{Node: node, Owner: f.owners[node]}
+}
+
+func (f *flight) fill(devices bool) error {
+	key, ok := f.col.Key()
+	if !ok {
+		return ErrNotEnoughShares
+	}
+	if f.cert != nil { // without one the key is nobody's word but the shares'
+		if err := f.comparePin(key.Key, key.Version); err != nil {
+			return err
+		}
+		f.res.Key, f.res.Version, f.res.Account = key.Key, key.Version, f.cert
+		claim := claimOf(key)
+		f.settled.Store(&claim)
+	}
+	f.evidence.Dealing = key.Dealing
+	for _, u := range key.Used {
+		f.evidence.Shares = append(f.evidence.Shares, ShareUse{X: u.X, Holder: f.holder(u.From)})
+	}
+	f.countOwners()
+	if devices {
+		f.res.Devices = f.deviceList()
+	}
+	return nil
+}
+
+func (f *flight) comparePin(key identity.PublicKey, version uint32) error {
+	switch {
+	case f.pin == nil && f.noPin:
+	case f.pin == nil:
+		f.evidence.Pin = pinFirst
+	case f.pin.Key.Equal(key):
+		f.evidence.Pin = pinMatches
+	default:
+		return f.changed(key, version)
+	}
+	return nil
+}
+
+func (f *flight) changed(key identity.PublicKey, version uint32) error {
+	f.evidence.Pin = pinChanged
+	return &KeyChangedError{AOR: f.aor, Old: f.pin.Key, New: key, OldVersion: f.pin.Version, NewVersion: version}
+}
+
+// countOwners counts the people who hold the shares used, caller and callee
+// not among them, and says what the count is worth.
+func (f *flight) countOwners() {
+	others := make(map[identity.OwnerTag]bool)
+	for _, s := range f.evidence.Shares {
+		if f.counts(s.Holder.Owner) {
+			others[s.Holder.Owner] = true
+		}
+	}
+	all := make(map[identity.OwnerTag]bool)
+	for _, o := range f.owners {
+		if f.counts(o) {
+			all[o] = true
+		}
+	}
+	k := int(f.charter.K)
+	f.evidence.DistinctOwners = len(others)
+	// Too small: too few members, or every position answered and still too few
+	// people among them.
+	f.evidence.SmallRing = len(others) < k && (f.d.cfg.Ring.Size() < k+2 || f.shares.spent() && len(all) < k)
+	switch {
+	case f.evidence.SmallRing:
+		f.evidence.Note = noteSmallRing
+	case len(others) < k:
+		f.evidence.Note = noteFewOwners
+	}
+}
+
+func (f *flight) counts(o identity.OwnerTag) bool {
+	return o != (identity.OwnerTag{}) && o != f.d.cfg.Self && (f.cert == nil || o != f.cert.Owner)
+}
+
+func (f *flight) deviceList() []Device {
+	out := make([]Device, 0, len(f.devices))
+	for at, reg := range f.devices {
+		if at.key == f.cert.Key && !reg.gone {
+			out = append(out, reg.device)
+		}
+	}
+	slices.SortFunc(out, func(a, b Device) int {
+		switch {
+		case a.Part < b.Part:
+			return -1
+		case a.Part > b.Part:
+			return 1
+		}
+		return 0
+	})
+	return out
+}

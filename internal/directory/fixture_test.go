@@ -1,0 +1,445 @@
+package directory_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/secp2psip/secp2psip/internal/canon"
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/keyshare"
+)
+
+const overlay = "lan.example"
+
+// world is an overlay with one issuer and an in-memory ring. Times are those
+// of the clock when it was made, virtual in a synctest bubble.
+type world struct {
+	t       testing.TB
+	root    identity.PrivateKey
+	trust   *identity.Trust
+	issuer  *identity.Issuer
+	ring    *ring
+	seq     uint64
+	refused *counter
+	logs    *lockedBuffer
+}
+
+func newWorld(t testing.TB, members int) *world {
+	t.Helper()
+	w := &world{t: t, root: newKey(t), refused: &counter{}, logs: &lockedBuffer{}}
+	der, err := identity.NewRootCertificate(w.root, overlay, time.Now())
+	must(t, err)
+	w.trust, err = identity.NewTrust(der, identity.DefaultCharter(overlay, w.root.Public(), time.Now()))
+	must(t, err)
+	key := newKey(t)
+	issuer, err := identity.IssueIssuerCertificate(w.root, der, key.Public(), time.Now())
+	must(t, err)
+	w.issuer, err = identity.NewIssuer(key, issuer)
+	must(t, err)
+	w.ring = newRing(members)
+	return w
+}
+
+// directory returns a resolver with its own memory of pins.
+func (w *world) directory(edit ...func(*directory.Config)) *directory.Directory {
+	w.t.Helper()
+	cfg := directory.Config{
+		Ring: w.ring, Trust: w.trust, Self: identity.OwnerTag{0xff},
+		Log: zerolog.New(w.logs), Refused: w.refused.add,
+	}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	d, err := directory.New(cfg)
+	must(w.t, err)
+	w.t.Cleanup(func() { w.stop(d) }) // a bubble ends only when all its goroutines have
+	return d
+}
+
+// stop ends everything that d does.
+func (w *world) stop(d *directory.Directory) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	must(w.t, d.Run(ctx))
+}
+
+// freshTrust is the same trust with nothing verified yet.
+func (w *world) freshTrust() (*identity.Trust, error) {
+	return identity.NewTrust(w.trust.RootCertificate(), w.trust.Charter())
+}
+
+func (w *world) nextSeq() uint64 { w.seq++; return w.seq }
+
+// person is somebody enrolled.
+type person struct {
+	w       *world
+	aor     identity.AOR
+	number  string
+	key     identity.PrivateKey
+	version uint32
+	owner   identity.OwnerTag
+	cert    []byte
+	device  identity.PrivateKey
+	node    identity.NodeID
+}
+
+// enrol issues the certificate and puts shares, account and number on the ring.
+func (w *world) enrol(user, number string) *person {
+	w.t.Helper()
+	p := w.person(user, number, 1)
+	p.put(p.shares(1)...)
+	p.put(p.account())
+	if number != "" {
+		p.put(p.numberRecord())
+	}
+	return p
+}
+
+// person has keys and a certificate, and is nowhere on the ring.
+func (w *world) person(user, number string, version uint32) *person {
+	w.t.Helper()
+	p := &person{w: w, aor: name(w.t, user), number: number, key: newKey(w.t), version: version, device: newKey(w.t)}
+	p.node = identity.HashID("node of", user)
+	copy(p.owner[:], p.aor.User())
+	p.certify()
+	return p
+}
+
+func (p *person) certify() {
+	p.w.t.Helper()
+	der, err := p.w.issuer.IssueAccount(identity.AccountParams{
+		Key: p.key.Public(), AOR: p.aor, Number: p.number, Version: p.version, Owner: p.owner,
+		NotBefore: time.Now(), NotAfter: time.Now().Add(90 * 24 * time.Hour),
+	})
+	must(p.w.t, err)
+	p.cert = der
+}
+
+func (p *person) put(recs ...record.Record) { p.w.ring.put(p.w.t, p.w.trust, recs...) }
+
+func (p *person) shares(dealing uint64) []record.Record {
+	p.w.t.Helper()
+	recs, err := keyshare.Deal(p.key.Public(), keyshare.Params{
+		AOR: p.aor, Owner: p.owner, Version: p.version, Dealing: dealing, K: 4, N: 10,
+		Seq: p.w.nextSeq(), Now: time.Now(), Lifetime: 90 * 24 * time.Hour,
+	}, p.w.issuer)
+	must(p.w.t, err)
+	return recs
+}
+
+func (p *person) issued(aor identity.AOR, kind record.Kind, data any) record.Record {
+	p.w.t.Helper()
+	b := record.Body{AOR: aor.String(), Kind: kind, Seq: p.w.nextSeq(), Time: time.Now().UnixMilli(), Lifetime: 90 * 24 * 3600}
+	var err error
+	if data == nil {
+		b.Tombstone = true
+	} else {
+		b.Data, err = canon.Marshal(data)
+		must(p.w.t, err)
+	}
+	r, err := record.Sign(b, p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}})
+	must(p.w.t, err)
+	return r
+}
+
+func (p *person) account() record.Record {
+	number := ""
+	if p.number != "" {
+		number = name(p.w.t, p.number).String()
+	}
+	return p.issued(p.aor, record.KindAccount, record.Account{Version: p.version, Certificate: p.cert, Number: number})
+}
+
+func (p *person) numberRecord() record.Record {
+	return p.issued(name(p.w.t, p.number), record.KindNumber, record.Number{AOR: p.aor.String(), Owner: p.owner})
+}
+
+// registration is part 1 at a port, or its tombstone for port 0.
+func (p *person) registration(port uint16) record.Record { return p.part(1, port) }
+
+func (p *person) part(part uint64, port uint16) record.Record {
+	p.w.t.Helper()
+	del, err := identity.Delegation{
+		AOR: p.aor.String(), Device: p.device.Public(), Node: p.node, Part: part,
+		Issued: time.Now().UnixMilli(), Expires: time.Now().Add(90 * 24 * time.Hour).UnixMilli(),
+	}.Sign(p.key)
+	must(p.w.t, err)
+	b := record.Body{
+		AOR: p.aor.String(), Kind: record.KindRegistration, Part: part, Seq: p.w.nextSeq(),
+		Time: time.Now().UnixMilli(), Lifetime: 900, Tombstone: port == 0,
+	}
+	if port != 0 {
+		b.Data, err = canon.Marshal(record.Registration{
+			Node: p.node, Device: p.device.Public(), Addrs: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("192.0.2.7"), port)},
+		})
+		must(p.w.t, err)
+	}
+	r, err := record.Sign(b, p.device, record.Chain{
+		Certificates: [][]byte{p.cert, p.w.issuer.Certificate()}, Delegation: del,
+	})
+	must(p.w.t, err)
+	return r
+}
+
+// ring is members on a circle that hold what lies at their positions, and do
+// to the answers what a test wants.
+type ring struct {
+	mu      sync.Mutex
+	members []directory.Holder // by Node-ID
+	held    map[place][]held
+	tamper  func(ask) (directory.Answer, error, bool)
+	rtt     time.Duration
+	fetches []ask
+	stores  int
+	storing func(pos identity.NodeID, r record.Record) error
+	size    int
+}
+
+type place struct{ pos, resource identity.NodeID }
+
+type held struct {
+	body record.Body
+	rec  record.Record
+}
+
+// ask is one fetch as a holder sees it.
+type ask struct {
+	ctx           context.Context
+	pos, resource identity.NodeID
+	part          *uint64
+	holder        directory.Holder
+	honest        directory.Answer
+}
+
+// newRing places members evenly, each of another owner.
+func newRing(members int) *ring {
+	r := &ring{held: make(map[place][]held), size: members}
+	for i := range members {
+		id := identity.Fraction(i, members)
+		id[15] = 1
+		r.members = append(r.members, directory.Holder{Node: id, Owner: identity.OwnerTag{1, byte(i >> 8), byte(i)}})
+	}
+	return r
+}
+
+func (r *ring) responsible(pos identity.NodeID) directory.Holder {
+	for _, m := range r.members {
+		if m.Node.Compare(pos) >= 0 {
+			return m
+		}
+	}
+	return r.members[0]
+}
+
+// holderOf returns who holds position i of the 18 that concern a name.
+func (r *ring) holderOf(aor identity.AOR, i int) identity.NodeID {
+	kind, m := record.KindShare, 10
+	switch {
+	case i >= 14:
+		kind, m, i = record.KindAccount, 4, i-14
+	case i >= 10:
+		kind, m, i = record.KindRegistration, 4, i-10
+	}
+	return r.responsible(record.Position(record.Resource(aor, kind), i, m)).Node
+}
+
+// put stores without rules: the record of a higher sequence replaces.
+func (r *ring) put(t testing.TB, trust *identity.Trust, recs ...record.Record) {
+	t.Helper()
+	for _, rec := range recs {
+		b, err := rec.Body()
+		must(t, err)
+		for _, pos := range record.PositionsOf(b, trust.Charter()) {
+			r.putAt(pos, b, rec)
+		}
+	}
+}
+
+func (r *ring) putAt(pos identity.NodeID, b record.Body, rec record.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	aor, _ := identity.ParseAOR(b.AOR)
+	at := place{pos, record.Resource(aor, b.Kind)}
+	r.held[at] = slices.DeleteFunc(r.held[at], func(h held) bool { return h.body.Part == b.Part && h.body.Seq <= b.Seq })
+	r.held[at] = append(r.held[at], held{b, rec})
+}
+
+// forget removes what lies at a position.
+func (r *ring) forget(aor identity.AOR, kind record.Kind, replica, m int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res := record.Resource(aor, kind)
+	delete(r.held, place{record.Position(res, replica, m), res})
+}
+
+func (r *ring) Store(ctx context.Context, pos identity.NodeID, rec record.Record) ([]directory.Holder, error) {
+	r.mu.Lock()
+	r.stores++
+	storing, rtt := r.storing, r.rtt
+	r.mu.Unlock()
+	if err := wait(ctx, rtt); err != nil {
+		return nil, err
+	}
+	if storing != nil {
+		if err := storing(pos, rec); err != nil {
+			return nil, err
+		}
+	}
+	b, err := rec.Body()
+	if err != nil {
+		return nil, err
+	}
+	r.putAt(pos, b, rec)
+	return []directory.Holder{r.responsible(pos)}, nil
+}
+
+func (r *ring) Fetch(ctx context.Context, pos, resource identity.NodeID, part *uint64) (directory.Answer, error) {
+	r.mu.Lock()
+	holder := r.responsible(pos)
+	a := ask{ctx: ctx, pos: pos, resource: resource, part: part, holder: holder}
+	a.honest = directory.Answer{Holder: holder, Responsible: true, RTT: r.rtt}
+	for _, h := range r.held[place{pos, resource}] {
+		if part == nil || h.body.Part == *part {
+			a.honest.Records = append(a.honest.Records, h.rec)
+		}
+	}
+	r.fetches = append(r.fetches, a)
+	tamper, rtt := r.tamper, r.rtt
+	r.mu.Unlock()
+	if err := wait(ctx, rtt); err != nil {
+		return directory.Answer{}, err
+	}
+	if tamper != nil {
+		if ans, err, done := tamper(a); done {
+			return ans, err
+		}
+	}
+	return a.honest, nil
+}
+
+// lie makes the holders answer as f says; nil makes them honest.
+func (r *ring) lie(f func(ask) (directory.Answer, error, bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tamper = f
+}
+
+func (r *ring) Size() int { return r.size }
+
+func (r *ring) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.fetches)
+}
+
+var errUnreachable = errors.New("holder unreachable")
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// silent never answers.
+func silent(a ask) (directory.Answer, error, bool) {
+	<-a.ctx.Done()
+	return directory.Answer{}, a.ctx.Err(), true
+}
+
+func nothing(a ask) (directory.Answer, error, bool) {
+	a.honest.Records = nil
+	return a.honest, nil, true
+}
+
+func unreachable(ask) (directory.Answer, error, bool) {
+	return directory.Answer{}, errUnreachable, true
+}
+
+func honestly(ask) (directory.Answer, error, bool) { return directory.Answer{}, nil, false }
+
+type counter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counter) add(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = make(map[string]int)
+	}
+	c.n[reason]++
+}
+
+func (c *counter) of(reason string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[reason]
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newKey(t testing.TB) identity.PrivateKey {
+	t.Helper()
+	k, err := identity.GenerateKey()
+	must(t, err)
+	return k
+}
+
+func name(t testing.TB, user string) identity.AOR {
+	t.Helper()
+	a, err := identity.NewAOR(user, overlay)
+	must(t, err)
+	return a
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// later lets virtual time pass.
+func later(d time.Duration) { <-time.After(d) }
+
+// wantErr fails unless err is want.
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("error %v, want %v", err, want)
+	}
+}

@@ -1,0 +1,23 @@
+package directory
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"math/rand/v2"
+)
+
+// systemSource feeds math/rand from the system's generator: which positions
+// are asked first must not be foreseeable by those who hold them.
+type systemSource struct{}
+
+// Uint64 implements rand.Source.
+func (systemSource) Uint64() uint64 {
+	var b [8]byte
+	crand.Read(b[:]) //nolint:errcheck // never fails: crypto/rand.Read
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// shuffled returns 0 … n−1 in random order.
+func shuffled(n int) []int {
+	return rand.New(systemSource{}).Perm(n)
+}

@@ -1,0 +1,252 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/keyshare"
+)
+
+// maxDisputes bounds the conflicts that are kept.
+const maxDisputes = 256
+
+// Options of Resolve.
+type Options struct {
+	Fresh bool // ask the ring even if there is an answer in the cache
+	NoPin bool // look only: do not pin the key at first use
+}
+
+// entry is a cached resolution. It outlives its use as an answer, for the
+// sequences that it has seen.
+type entry struct {
+	res   *Resolution
+	until time.Time // monotonic
+	seen  floor
+}
+
+// dispute is a conflict that this node has evidence of.
+type dispute struct {
+	conflict *keyshare.Conflict
+	blocked  bool // met before the name was pinned: nobody can say which key is right
+}
+
+// Resolve turns a name, or a number, into its verified key and live devices.
+// Concurrent calls for one name share one resolution. The Resolution is never
+// nil, except with ErrBusy, ErrClosed and names of another overlay
+// (identity.ErrOtherOverlay); see there what it holds beside an error. When
+// ctx ends first the error is ErrTimeout.
+func (d *Directory) Resolve(ctx context.Context, name identity.AOR, opt Options) (*Resolution, error) {
+	if name.Overlay() != d.Trust().Overlay() {
+		return nil, fmt.Errorf("%w: %s", identity.ErrOtherOverlay, name.Overlay())
+	}
+	if isNumber(name) {
+		return d.resolveNumber(ctx, name, opt)
+	}
+	return d.resolve(ctx, name, opt)
+}
+
+func (d *Directory) resolve(ctx context.Context, aor identity.AOR, opt Options) (*Resolution, error) {
+	f, res, err := d.enter(aor, opt)
+	if f == nil {
+		return res, err
+	}
+	select {
+	case <-f.done:
+		return f.res, f.err
+	case <-ctx.Done():
+		return &Resolution{AOR: aor}, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+	}
+}
+
+// enter returns the flight to wait for, or the result if there is one.
+func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if x, ok := d.conflicts.get(aor); ok && x.blocked {
+		return nil, &Resolution{AOR: aor, Evidence: Evidence{Conflict: x.conflict}}, x.conflict
+	}
+	if !opt.Fresh {
+		if e, ok := d.cache.get(aor); ok && time.Now().Before(e.until) {
+			return nil, e.res, nil
+		}
+	}
+	if f := d.active[aor]; f != nil {
+		return f, nil, nil
+	}
+	switch {
+	case d.closed:
+		return nil, nil, ErrClosed
+	case len(d.active) >= d.cfg.MaxActive:
+		d.cfg.Refused(ReasonBusy)
+		return nil, nil, ErrBusy
+	}
+	f := d.newFlight(aor, opt.NoPin)
+	d.active[aor] = f
+	d.running++
+	d.work.Go(f.run)
+	return f, nil, nil
+}
+
+// landed makes a finished resolution known: cache, first-use pin, alarms.
+func (d *Directory) landed(f *flight) {
+	d.mu.Lock()
+	delete(d.active, f.aor)
+	d.keepLocked(f)
+	if f.evidence.Pin == pinFirst && (f.err == nil || errors.Is(f.err, ErrNotRegistered)) {
+		now := d.cfg.Now()
+		d.pending[f.aor] = identity.Pin{Key: f.res.Key, Version: f.res.Version, First: now, Last: now}
+	}
+	d.mu.Unlock()
+
+	if f.conflict != nil {
+		d.alarm(f)
+	}
+	var changed *KeyChangedError
+	if errors.As(f.err, &changed) {
+		d.cfg.Refused(ReasonKeyChanged)
+		d.cfg.Log.Error().Str("old", changed.Old.Fingerprint()).Str("new", changed.New.Fingerprint()).
+			Msg("a person's key is not the one of earlier calls; refused until somebody decides")
+		d.cfg.Changed(changed)
+	}
+}
+
+// keepLocked caches a success, for no longer than its registrations live, and
+// remembers the sequences that it has shown.
+func (d *Directory) keepLocked(f *flight) {
+	now := d.cfg.Now()
+	e := &entry{seen: f.sequences(now)}
+	if f.err == nil {
+		left := d.cfg.CacheFor
+		for _, dev := range f.res.Devices {
+			left = min(left, dev.Expires.Sub(now))
+		}
+		res := *f.res
+		res.Cached = true
+		e.res, e.until = &res, time.Now().Add(left)
+	}
+	if e.res != nil || len(e.seen) > 0 {
+		d.cache.put(f.aor, e)
+	}
+}
+
+// ended writes the pin of a flight whose listening is over.
+func (d *Directory) ended(f *flight) {
+	d.mu.Lock()
+	d.running--
+	pin, first := d.pending[f.aor]
+	first = first && pin.Key == f.res.Key
+	d.mu.Unlock()
+	if !first && f.evidence.Pin == pinMatches && f.pin != nil && d.cfg.Now().Sub(f.pin.Last) > 24*time.Hour {
+		again := *f.pin
+		again.Last, again.Version = d.cfg.Now(), f.res.Version
+		pin, first = again, true
+	}
+	if !first {
+		return
+	}
+	if err := d.cfg.Pins.Set(f.aor, pin); err != nil {
+		d.cfg.Log.Warn().Err(err).Msg("a key could not be pinned")
+	}
+	d.mu.Lock()
+	delete(d.pending, f.aor)
+	d.mu.Unlock()
+}
+
+// overfull tells whether so many flights listen that this one should not.
+func (d *Directory) overfull() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.running > 2*d.cfg.MaxActive
+}
+
+func (d *Directory) pinOf(aor identity.AOR) (identity.Pin, bool) {
+	d.mu.Lock()
+	pin, ok := d.pending[aor]
+	d.mu.Unlock()
+	if ok {
+		return pin, true
+	}
+	return d.cfg.Pins.Get(aor)
+}
+
+func (d *Directory) floorOf(aor identity.AOR) floor {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e, ok := d.cache.get(aor); ok {
+		return e.seen
+	}
+	return nil
+}
+
+// Invalidate forgets the cached resolution of a name: the next one asks the
+// ring. What was seen of the name's sequences stays known.
+func (d *Directory) Invalidate(aor identity.AOR) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if target, ok := d.aliases.get(aor); ok {
+		d.aliases.drop(aor)
+		aor = target
+	}
+	if e, ok := d.cache.get(aor); ok {
+		e.until = time.Time{}
+	}
+}
+
+// alarm records a conflict, closes the name if no pin stands for one of the
+// keys, and tells the operator.
+func (d *Directory) alarm(f *flight) {
+	d.mu.Lock()
+	known, again := d.conflicts.get(f.aor)
+	blocked := f.pin == nil
+	d.conflicts.put(f.aor, &dispute{conflict: f.conflict, blocked: blocked || again && known.blocked})
+	if blocked {
+		delete(d.pending, f.aor)
+	}
+	if e, ok := d.cache.get(f.aor); ok {
+		e.until = time.Time{}
+	}
+	d.mu.Unlock()
+	d.cfg.Refused(ReasonKeyConflict)
+	if again {
+		return
+	}
+	d.cfg.Log.Error().Uint32("first_version", f.conflict.First.Version).Uint32("second_version", f.conflict.Second.Version).
+		Msg("the issuer has signed two keys for one name; the evidence is kept")
+	d.cfg.Conflict(f.conflict)
+}
+
+// Conflicts returns the evidence against the issuer that this node has, the
+// newest first.
+func (d *Directory) Conflicts() []*keyshare.Conflict {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.conflicts.all()
+	out := make([]*keyshare.Conflict, len(all))
+	for i, x := range all {
+		out[i] = x.conflict
+	}
+	return out
+}
+
+// Accept is a person's decision that key, of the given version, is the right
+// one for aor: it is pinned, and what spoke against it no longer refuses
+// calls.
+func (d *Directory) Accept(aor identity.AOR, key identity.PublicKey, version uint32) error {
+	now := d.cfg.Now()
+	if err := d.cfg.Pins.Set(aor, identity.Pin{Key: key, Version: version, First: now, Last: now}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.pending, aor)
+	if x, ok := d.conflicts.get(aor); ok {
+		x.blocked = false
+	}
+	if e, ok := d.cache.get(aor); ok {
+		e.until = time.Time{}
+	}
+	return nil
+}

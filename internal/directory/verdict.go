@@ -1,0 +1,118 @@
+package directory
+
+import (
+	"fmt"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/keyshare"
+)
+
+// verdict tells whether the resolution can end, and how. Once an answer has
+// taken longer than answers do, what was only being waited for to be surer is
+// not waited for any more.
+func (f *flight) verdict() (done bool, err error) {
+	if f.conflict != nil && !f.locked {
+		return true, f.conflict
+	}
+	if _, ok := f.col.Key(); ok && f.cert != nil && !f.unsure() {
+		if f.live() > 0 && (f.late || f.sure()) {
+			return true, nil
+		}
+		if f.live() == 0 && f.unregistered() {
+			return true, ErrNotRegistered
+		}
+	}
+	if f.absent() {
+		return true, ErrNoSuchName
+	}
+	if f.shares.open+f.regs.open+f.accts.open == 0 { // and refill had nothing to add
+		return true, f.giveUp(false)
+	}
+	return false, nil
+}
+
+// How many answers make a resolution sure.
+const (
+	sureRegistrations = 2
+	sureAccounts      = 1
+)
+
+// sure tells whether enough has been heard that one holder which answers first
+// with an old record does not decide.
+func (f *flight) sure() bool {
+	return (f.regs.answered() >= sureRegistrations || f.regs.spent()) && (f.accts.answered() >= sureAccounts || f.accts.spent())
+}
+
+// unregistered: by the word of as many replicas as absence needs.
+func (f *flight) unregistered() bool {
+	return f.regs.absent+f.regs.gone >= enough(f.regs.size())
+}
+
+// absent tells whether it is proved that the name does not exist: at three of
+// four registration (or account) replicas and at more than n−k share
+// positions, by at least three nodes where the ring has them; or at every
+// position there is.
+func (f *flight) absent() bool {
+	if f.existing {
+		return false
+	}
+	low := max(f.regs.absent, f.accts.absent) >= enough(f.regs.size())
+	if !low || f.shares.absent <= f.shares.size()-int(f.charter.K) {
+		return false
+	}
+	if f.witnesses() >= min(3, f.d.cfg.Ring.Size()) {
+		return true
+	}
+	return f.shares.absent == f.shares.size() && f.regs.absent == f.regs.size() && f.accts.absent == f.accts.size()
+}
+
+// witnesses counts the nodes that said "none".
+func (f *flight) witnesses() int {
+	nodes := make(map[identity.NodeID]bool)
+	for _, q := range []*queue{f.shares, f.regs, f.accts} {
+		for node := range q.none {
+			nodes[node] = true
+		}
+	}
+	return len(nodes)
+}
+
+// giveUp names the error when nothing more can be asked, or waited for.
+func (f *flight) giveUp(timeout bool) error {
+	_, haveKey := f.col.Key()
+	switch {
+	case f.conflict != nil && !f.locked:
+		return f.conflict
+	case haveKey && f.cert != nil && f.live() > 0 && !f.unsure():
+		return nil // only surer was being waited for
+	case f.conflict != nil:
+		return f.conflict // the pin decides, but its key is not to be had
+	case f.answered() == 0 && (!timeout || f.d.cfg.Ring.Size() == 0):
+		return ErrRingDown
+	case f.unsure() && !timeout:
+		return f.laterKey()
+	case f.pin != nil && f.cert != nil && f.cert.Key != f.pin.Key && !timeout:
+		return f.changed(f.cert.Key, f.cert.Version) // if not all shares follow
+	case haveKey && f.regs.spent() && f.unregistered():
+		return ErrNotRegistered
+	case !haveKey && f.existing && f.shares.spent():
+		return fmt.Errorf("%w: %d of %d", ErrNotEnoughShares, f.col.Valid(), f.charter.K)
+	}
+	return fmt.Errorf("%w: %d of %d positions asked answered", ErrTimeout, f.answered(), len(f.evidence.Asked))
+}
+
+// laterKey is the conflict of a certificate with shares of a later key for
+// which nobody has a certificate: a change of key that was never announced.
+func (f *flight) laterKey() error {
+	later, _ := f.col.Newer()
+	c := &keyshare.Conflict{AOR: f.aor, First: keyshare.ClaimOf(f.cert), Second: later}
+	if c.First.Digest == c.Second.Digest {
+		return fmt.Errorf("%w: the certificate is of an earlier version than the shares", ErrNotEnoughShares)
+	}
+	f.conflict = c
+	return c
+}
+
+func (f *flight) answered() int {
+	return f.shares.answered() + f.regs.answered() + f.accts.answered()
+}
