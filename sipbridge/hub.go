@@ -40,7 +40,7 @@ type Binding struct {
 	// Contact is the URI exactly as the phone registered it: the Request-URI
 	// of every request to this phone.
 	Contact string `json:"contact"`
-	// Params are the Contact's header parameters without q and expires,
+	// Params are the Contact's header parameters that responses repeat,
 	// beginning with a semicolon, or "".
 	Params string `json:"params,omitempty"`
 	// Source and Transport ("udp" or "tcp") say where the REGISTER came from.

@@ -45,7 +45,7 @@ func checkAnswer(t *testing.T, m *Message) {
 		t.Fatalf("passed as valid: %q", m.Raw)
 	}
 	out := AppendStatus(nil, 400, "Bad Request")
-	out = AppendEnd(m.AppendEcho(out, &req, "tag", netip.MustParseAddrPort("127.0.0.1:5062")))
+	out = AppendEnd(m.AppendEcho(out, &req, []byte("tag"), netip.MustParseAddrPort("127.0.0.1:5062")))
 	var answer Message
 	if err := answer.Parse(out); err != nil || answer.Status != 400 || !bytes.Equal(answer.Raw, out) {
 		t.Fatalf("%v\n%q", err, out)
@@ -124,6 +124,6 @@ func BenchmarkInvite(b *testing.B) {
 		if f, _ := m.Check(&req); f != nil {
 			b.Fatal(f)
 		}
-		out = AppendEnd(m.AppendEcho(AppendStatus(out[:0], 302, "Moved Temporarily"), &req, "tag", source))
+		out = AppendEnd(m.AppendEcho(AppendStatus(out[:0], 302, "Moved Temporarily"), &req, []byte("tag"), source))
 	}
 }

@@ -249,7 +249,7 @@ func TestEcho(t *testing.T) {
 		t.Fatal(f)
 	}
 	got := AppendStatus(nil, 302, "Moved Temporarily")
-	got = m.AppendEcho(got, &req, "xyz", netip.MustParseAddrPort("127.0.0.1:9"))
+	got = m.AppendEcho(got, &req, []byte("xyz"), netip.MustParseAddrPort("127.0.0.1:9"))
 	got = AppendEnd(AppendWarning(got, "host", "say \"no\"\r\n"))
 	want := string(crlf(`
 SIP/2.0 302 Moved Temporarily

@@ -20,7 +20,7 @@ func AppendStatus(dst []byte, code int, reason string) []byte {
 // §4), From, To with the tag unless it has one, Call-ID, CSeq and Timestamp.
 // Fields that a broken request does not have are left out. req must come from
 // Check on m.
-func (m *Message) AppendEcho(dst []byte, req *Request, tag string, source netip.AddrPort) []byte {
+func (m *Message) AppendEcho(dst []byte, req *Request, tag []byte, source netip.AddrPort) []byte {
 	first := true
 	for i := range m.Fields {
 		f := &m.Fields[i]
@@ -40,7 +40,7 @@ func (m *Message) AppendEcho(dst []byte, req *Request, tag string, source netip.
 	if m.Has(To) {
 		dst = append(dst, "To: "...)
 		dst = append(dst, m.Get(To)...)
-		if tag != "" && len(req.To.URI) > 0 && len(req.To.Tag()) == 0 {
+		if len(tag) > 0 && len(req.To.URI) > 0 && len(req.To.Tag()) == 0 {
 			dst = append(dst, ";tag="...)
 			dst = append(dst, tag...)
 		}

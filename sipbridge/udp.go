@@ -1,0 +1,97 @@
+package sipbridge
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/secp2psip/secp2psip/sipbridge/carry"
+)
+
+// udpSocket is one UDP listener. All of UDP goes through it, in and out.
+type udpSocket struct {
+	b     *Bridge
+	conn  *net.UDPConn
+	local netip.AddrPort
+}
+
+func newUDPSocket(b *Bridge, conn *net.UDPConn) *udpSocket {
+	a := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return &udpSocket{b, conn, netip.AddrPortFrom(a.Addr().Unmap(), a.Port())}
+}
+
+// serve reads until the socket is closed.
+func (s *udpSocket) serve() {
+	buf := make([]byte, MaxMessage+1)
+	w := newWorker(s.b)
+	from := origin{sock: s, flow: carry.Flow{Transport: "udp", Local: s.local}}
+	for {
+		n, source, err := s.conn.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // an ICMP error of something that we sent
+		}
+		from.flow.Remote = netip.AddrPortFrom(source.Addr().Unmap(), source.Port())
+		if s.local.Addr().IsUnspecified() {
+			from.flow.Local = netip.AddrPortFrom(s.b.hosts.wayTo(from.flow.Remote.Addr()), s.local.Port())
+		}
+		if n > MaxMessage {
+			s.b.refused(RefusedOversize)
+			s.b.nag(RefusedOversize)
+			continue
+		}
+		if !s.b.admits(from.flow.Remote) {
+			s.b.refused(RefusedStranger)
+			continue
+		}
+		w.handle(buf[:n], &from)
+	}
+}
+
+func (s *udpSocket) send(msg []byte, to netip.AddrPort) error {
+	_, err := s.conn.WriteToUDPAddrPort(msg, to)
+	return err
+}
+
+// admits is the filter that stands before the parser: loopback may talk to us,
+// others only where passwords guard the door; nothing that comes from our own
+// sockets or claims to come from nowhere.
+func (b *Bridge) admits(source netip.AddrPort) bool {
+	a := source.Addr()
+	if source.Port() == 0 || b.hosts.isOwnSocket(source) {
+		return false
+	}
+	return a.IsLoopback() || len(b.cfg.Digest) > 0 && !a.IsUnspecified() && !a.IsMulticast()
+}
+
+// socketFor finds the UDP socket to send from.
+func (b *Bridge) socketFor(f carry.Flow) *udpSocket {
+	var match *udpSocket
+	for _, s := range b.udp {
+		if s.local == f.Local {
+			return s
+		}
+		if s.local.Addr().Is4() == f.Remote.Addr().Is4() && (match == nil || s.local.Port() == f.Local.Port()) {
+			match = s
+		}
+	}
+	return match
+}
+
+// origin is where a message came from, and the way back.
+type origin struct {
+	flow carry.Flow
+	sock *udpSocket // of UDP
+	conn *tcpConn   // of TCP
+}
+
+// send writes a message back: over UDP to the given address, over TCP on the
+// connection.
+func (o *origin) send(msg []byte, to netip.AddrPort) error {
+	if o.conn != nil {
+		return o.conn.send(msg)
+	}
+	return o.sock.send(msg, to)
+}
