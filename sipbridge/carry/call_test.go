@@ -20,8 +20,8 @@ func scene(t *testing.T, transport string, tune func(*Config), play func(l *lab,
 		alice := l.phone(l.a, "alice", transport, "127.0.0.1:5071")
 		bob := l.phone(l.b, "bob", transport, "127.0.0.1:5072")
 		l.targets = func() []Target { return []Target{bob.asTarget()} }
+		defer l.end()
 		play(l, alice, bob)
-		l.end()
 	})
 }
 

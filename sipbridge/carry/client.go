@@ -113,7 +113,7 @@ func (c *call) expireClient(t *clientTx) {
 	} else {
 		c.refuse(t.asked, answer{status: 408, reason: "Request Timeout", warning: "the phone does not answer"})
 	}
-	if t.method == "BYE" {
+	if t.ends() {
 		c.end(0, "hung up")
 	}
 }
@@ -145,6 +145,10 @@ func (c *call) answered(from Flow, p *parsed) {
 		c.accepted(t, from, p, first)
 	}
 }
+
+// ends tells a BYE for the call from one for an early dialog or for a phone
+// that was picked up too late.
+func (t *clientTx) ends() bool { return t.method == "BYE" && t.dialog != nil && t.dialog.confirmed }
 
 // acknowledge confirms a final answer but 2xx, also when it comes again
 // (RFC 3261 §17.1.1.3).
@@ -185,7 +189,7 @@ func (c *call) plainAnswered(t *clientTx, from Flow, p *parsed) {
 		t.dialog.refresh(from, p)
 	}
 	c.passResponse(t.asked, p)
-	if t.method == "BYE" {
+	if t.ends() {
 		c.end(0, "hung up by the other side")
 	}
 }

@@ -26,6 +26,9 @@ type dialog struct {
 	leaving bool   // a BYE is under way
 }
 
+// ended: a final answer to a BYE in it ends the call.
+func (d *dialog) ended() bool { return d != nil && d.confirmed }
+
 // addDialog finds or makes the dialog of that callee's tag; nil when there are
 // too many.
 func (c *call) addDialog(tag string) *dialog {

@@ -204,7 +204,7 @@ func (c *call) afterResponse(s *serverTx, d *dialog, a answer) {
 		}
 		c.end(a.status, why)
 	case a.status < 200:
-	case s.p.method == "BYE":
+	case s.p.method == "BYE" && c.dialogOf(s.p, true).ended():
 		c.end(0, "hung up")
 	case s.p.method != "INVITE":
 		delete(c.crossed, s.number)
