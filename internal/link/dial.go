@@ -115,7 +115,7 @@ func (l *Link) flight(key flightKey, addrs []netip.AddrPort, accept func(*identi
 
 // dial connects and takes the connection into the pool.
 func (l *Link) dial(addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Limits.Dial)
+	ctx, cancel := context.WithTimeout(l.life, l.cfg.Limits.Dial)
 	defer cancel()
 	tlsConf, conf := l.clientTLS(accept), l.quicConfig()
 	qc, err := race(ctx, addrs, func(ctx context.Context, a netip.AddrPort) (*quic.Conn, error) {
@@ -155,8 +155,9 @@ func (l *Link) adopt(c *Conn) error {
 }
 
 type attempt struct {
-	qc  *quic.Conn
-	err error
+	addr netip.AddrPort
+	qc   *quic.Conn
+	err  error
 }
 
 // race tries the addresses one after the other, each with a head start over the
@@ -189,7 +190,7 @@ func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context
 			started++
 			go func() {
 				qc, err := dial(ctx, a)
-				results <- attempt{qc, err}
+				results <- attempt{a, qc, err}
 			}()
 			next.Reset(stagger)
 		case r := <-results:
@@ -197,7 +198,7 @@ func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context
 			if r.err == nil {
 				return r.qc, nil
 			}
-			errs = append(errs, fmt.Errorf("%s: %w", addrs[ended-1], dialError(r.err)))
+			errs = append(errs, fmt.Errorf("%s: %w", r.addr, dialError(r.err)))
 			if ended == len(addrs) {
 				return nil, joinDialErrors(errs)
 			}
@@ -213,8 +214,9 @@ func dialError(err error) error {
 	switch {
 	case errors.Is(err, ErrSelf), errors.Is(err, ErrWrongNode), errors.Is(err, ErrProtocol),
 		errors.Is(err, identity.ErrMalformed), errors.Is(err, identity.ErrUntrusted),
-		errors.Is(err, identity.ErrOtherOverlay), errors.Is(err, identity.ErrExpired):
-		return err
+		errors.Is(err, identity.ErrOtherOverlay), errors.Is(err, identity.ErrExpired),
+		errors.Is(err, ErrWrongRoot), errors.Is(err, ErrNotBootstrap):
+		return ownVerdict(err)
 	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: no answer", ErrUnreachable)
 	case errors.As(err, &transport) && transport.Remote:
@@ -223,10 +225,26 @@ func dialError(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
 
-// joinDialErrors returns the one error there is, or all of them.
-func joinDialErrors(errs []error) error {
-	if len(errs) == 1 {
-		return errs[0]
+// ownVerdict returns what this side had against the other's certificate,
+// without the TLS alert that quic-go puts around it.
+func ownVerdict(err error) error {
+	var alert *quic.TransportError
+	if !errors.As(err, &alert) {
+		return err
 	}
-	return errors.Join(errs...)
+	for _, inner := range alert.Unwrap() {
+		if inner != nil && inner != net.ErrClosed { // exactly this one is always there
+			return inner
+		}
+	}
+	return err
+}
+
+// joinDialErrors makes one line of the errors of all addresses.
+func joinDialErrors(errs []error) error {
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w; %w", all, err)
+	}
+	return all
 }

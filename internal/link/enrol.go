@@ -17,15 +17,16 @@ const enrolRequests = 16
 func (l *Link) serveEnrolment(qc *quic.Conn) {
 	select {
 	case l.enrol <- struct{}{}:
-		defer func() { <-l.enrol }()
 	default:
 		l.cfg.Refused(ReasonEnrolFull)
 		_ = qc.CloseWithError(CloseFull, "too many enrolments at once")
 		return
 	}
 	defer func() { _ = qc.CloseWithError(CloseDone, "done") }()
+	defer func() { <-l.enrol }() // before the other side can know that it is over
 	ctx, cancel := context.WithTimeout(qc.Context(), l.cfg.Limits.EnrolTime)
 	defer cancel()
+	defer context.AfterFunc(l.life, cancel)()
 	exporter, err := export(qc, exporterEnrol)
 	if err != nil {
 		return

@@ -34,6 +34,7 @@ type Link struct {
 	done     chan struct{}   // closed when Run has returned
 	tr       *quic.Transport // set before ready is closed
 	bound    netip.AddrPort  // likewise
+	life     context.Context // ends with Run
 	stop     context.CancelCauseFunc
 
 	mu      sync.Mutex
@@ -83,13 +84,13 @@ func (l *Link) Run(ctx context.Context) error {
 	defer sock.Close()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	l.life, l.stop, l.bound = ctx, stop, addrPort(sock.LocalAddr())
 	listener, err := l.listen(sock)
 	if err != nil {
 		return err
 	}
-	l.bound = addrPort(sock.LocalAddr())
-	l.stop = stop
 	l.spawn(func() { stop(l.acceptAll(ctx, listener)) })
+	l.readyDatagrams()
 	l.spawn(func() { l.readDatagrams(ctx) })
 	l.spawn(func() { l.maintain(ctx) })
 	close(l.ready)
@@ -105,14 +106,24 @@ func (l *Link) listen(sock net.PacketConn) (*quic.Listener, error) {
 	// A node that has lost its state answers packets of old connections with a
 	// reset that its peers recognise, so they dial anew at once instead of
 	// waiting for the idle timeout. For that the key must survive the restart.
+	// The reset is sent only in answer to packets longer than itself, 42 bytes:
+	// connection IDs are as long as they may be so that the smallest request is.
 	reset := quic.StatelessResetKey(sha256.Sum256(append([]byte("secp2psip/1 stateless reset\x00"), l.cfg.Key.Ed25519().Seed()...)))
-	unvalidated := newTokenBucket(l.cfg.Limits.Unvalidated)
+	believed := newTokenBucket(l.cfg.Limits.Unvalidated)
+	unproven := func(net.Addr) bool {
+		if believed.Allow() {
+			return false
+		}
+		l.cfg.Refused(ReasonRetry)
+		return true
+	}
 	l.tr = &quic.Transport{
 		Conn:                sock,
+		ConnectionIDLength:  20,
 		StatelessResetKey:   &reset,
 		MaxTokenAge:         time.Minute,
 		ConnContext:         l.gate.admit,
-		VerifySourceAddress: func(net.Addr) bool { return !unvalidated.Allow() },
+		VerifySourceAddress: unproven,
 		Tracer:              dropCounter{l.cfg.Refused},
 	}
 	listener, err := l.tr.Listen(l.serverTLS(), l.quicConfig())
@@ -139,7 +150,9 @@ func (l *Link) quicConfig() *quic.Config {
 	}
 }
 
-// shutdown closes everything and waits for every goroutine.
+// shutdown tells every other side that the link goes, and waits for every
+// goroutine. The socket's reader must end last: it would take the farewells
+// along that have not left yet.
 func (l *Link) shutdown(listener *quic.Listener) {
 	l.mu.Lock()
 	l.closed = true
@@ -149,10 +162,18 @@ func (l *Link) shutdown(listener *quic.Listener) {
 	for _, c := range l.pool.all() {
 		closing.Go(func() { c.close(CloseBye, "shutting down") })
 	}
+	_ = listener.Close() // refuses the handshakes that are under way
+	for {
+		qc, err := listener.Accept(context.Background())
+		if err != nil {
+			break
+		}
+		passFrom(qc.Context()).done()
+		closing.Go(func() { _ = qc.CloseWithError(CloseBye, "shutting down") })
+	}
 	closing.Wait()
-	_ = listener.Close()
-	_ = l.tr.Close()
 	l.work.Wait()
+	_ = l.tr.Close()
 }
 
 // spawn runs f in a goroutine that Run waits for, unless the link is closed.
@@ -164,27 +185,6 @@ func (l *Link) spawn(f func()) bool {
 	}
 	l.work.Go(f)
 	return true
-}
-
-// CloseGracefully refuses new requests, waits until those being served are
-// answered or ctx ends, then stops Run and waits for it.
-func (l *Link) CloseGracefully(ctx context.Context) error {
-	if err := l.await(ctx); err != nil {
-		return err
-	}
-	l.draining.Store(true)
-	for range cap(l.slots) { // whoever holds every slot is alone
-		select {
-		case l.slots <- struct{}{}:
-			continue
-		case <-ctx.Done():
-		case <-l.done:
-		}
-		break
-	}
-	l.stop(ErrClosed)
-	<-l.done
-	return nil
 }
 
 // await waits until the link is running.

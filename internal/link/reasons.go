@@ -6,6 +6,7 @@ const (
 	ReasonGarbage        = "garbage_datagram"    // neither QUIC nor STUN
 	ReasonQUICDropped    = "quic_packet_dropped" // QUIC in form, of no connection
 	ReasonSTUNRate       = "stun_rate"           // too many STUN requests
+	ReasonRetry          = "address_unproven"    // a handshake above the rate at which addresses are believed
 	ReasonHandshakes     = "handshakes_full"     // too many handshakes at once
 	ReasonHandshakesAddr = "handshakes_address"  // too many of one address at once
 	ReasonHandshake      = "handshake_failed"    // not completed, for whatever reason

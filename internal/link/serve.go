@@ -74,7 +74,7 @@ func (l *Link) serveStream(c *Conn, s *quic.Stream) {
 	case kindRequest:
 		ctx, cancel := context.WithDeadline(s.Context(), deadline)
 		defer cancel()
-		l.answer(s, deadline, l.serveRequest(ctx, c, s))
+		l.serveRequest(ctx, c, s, deadline)
 	case kindLong:
 		l.serveLong(c, s)
 	default:
@@ -83,8 +83,28 @@ func (l *Link) serveStream(c *Conn, s *quic.Stream) {
 	}
 }
 
-// serveRequest returns the answer to the request on s.
-func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream) wire.Message {
+// serveRequest answers the request on s.
+func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream, deadline time.Time) {
+	if refusal := l.admitRequest(c); refusal != nil {
+		l.answer(s, deadline, refusal)
+		return
+	}
+	defer func() { <-l.slots }()
+	req, refusal := l.readRequest(s)
+	if refusal != nil {
+		l.answer(s, deadline, refusal)
+		return
+	}
+	m := l.cfg.Handler.Serve(ctx, c, req)
+	if m == nil {
+		l.cfg.Refused(ReasonUnserved)
+		m = wire.Errorf(wire.CodeUnsupported, "%s is not served", req.Type())
+	}
+	l.answer(s, deadline, m)
+}
+
+// admitRequest takes a slot, or says why not.
+func (l *Link) admitRequest(c *Conn) (refusal wire.Message) {
 	if !l.rates.of(c.ID()).Allow() {
 		l.cfg.Refused(ReasonRequestRate)
 		return l.tryLater(wire.CodeTooMany, "too many requests")
@@ -95,20 +115,11 @@ func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream) wire.M
 	}
 	select {
 	case l.slots <- struct{}{}:
-		defer func() { <-l.slots }()
+		return nil
 	default:
 		l.cfg.Refused(ReasonBusy)
 		return l.tryLater(wire.CodeUnavailable, "too many requests at once")
 	}
-	req, refusal := l.readRequest(s)
-	if refusal != nil {
-		return refusal
-	}
-	if m := l.cfg.Handler.Serve(ctx, c, req); m != nil {
-		return m
-	}
-	l.cfg.Refused(ReasonUnserved)
-	return wire.Errorf(wire.CodeUnsupported, "%s is not served", req.Type())
 }
 
 func (l *Link) tryLater(code wire.Code, why string) wire.Message {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -21,7 +22,7 @@ type Stream struct {
 
 	sending   chan struct{} // holds a token while free
 	receiving chan struct{}
-	end       func() // set on the side that opened it
+	end       func() // once; set on the side that opened it
 
 	head [4]byte // of the frame being received
 	got  int     // bytes of it that are there
@@ -47,7 +48,7 @@ func (c *Conn) Open(ctx context.Context, hdr wire.Message) (*Stream, error) {
 		return nil, callError(ctx, err)
 	}
 	s := newStream(c, qs)
-	s.end = c.begin()
+	s.end = sync.OnceFunc(c.begin())
 	if err := s.write(ctx, append([]byte{kindLong}, frame(b)...)); err != nil {
 		_ = s.Close()
 		return nil, err

@@ -92,6 +92,14 @@ func (s *stunner) forget(id [stun.TransactionIDSize]byte) {
 	delete(s.asked, id)
 }
 
+// readyDatagrams makes quic-go keep what arrives for readDatagrams: it drops
+// that until it has been asked once.
+func (l *Link) readyDatagrams() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, _, _ = l.tr.ReadNonQUICPacket(over, nil)
+}
+
 // readDatagrams takes what arrives on the socket and is not QUIC.
 func (l *Link) readDatagrams(ctx context.Context) {
 	buf := make([]byte, stunLargest)
@@ -100,44 +108,49 @@ func (l *Link) readDatagrams(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if reason := l.takeDatagram(buf[:n], from); reason != "" {
-			l.cfg.Refused(reason)
+		response, refused := l.stun.take(buf[:n], addrPort(from))
+		if refused != "" {
+			l.cfg.Refused(refused)
+		}
+		if response == nil {
+			continue
+		}
+		if _, err := l.tr.WriteTo(response, from); err != nil {
+			l.cfg.Log.Debug().Err(err).Msg("STUN response not sent")
 		}
 	}
 }
 
-func (l *Link) takeDatagram(b []byte, from net.Addr) (refused string) {
+// take looks at one datagram. It returns what to send back, and why it was
+// refused if it was.
+func (s *stunner) take(b []byte, from netip.AddrPort) (response []byte, refused string) {
 	m := stun.Message{Raw: b}
 	if m.Decode() != nil {
-		return ReasonGarbage
+		return nil, ReasonGarbage
 	}
 	switch m.Type {
 	case stun.BindingRequest:
-		if !l.stun.limit.Allow() {
-			return ReasonSTUNRate
+		if !s.limit.Allow() {
+			return nil, ReasonSTUNRate
 		}
-		return l.answerSTUN(&m, from)
+		return answerSTUN(&m, from)
 	case stun.BindingSuccess:
-		return l.stun.match(&m, addrPort(from))
+		return nil, s.match(&m, from)
 	}
-	return ReasonGarbage
+	return nil, ReasonGarbage
 }
 
 // answerSTUN answers with 32 or 44 bytes to at least 20, so it is of little use
 // for amplification.
-func (l *Link) answerSTUN(request *stun.Message, from net.Addr) (refused string) {
-	at := addrPort(from)
-	response, err := stun.Build(
+func answerSTUN(request *stun.Message, from netip.AddrPort) (response []byte, refused string) {
+	m, err := stun.Build(
 		stun.NewTransactionIDSetter(request.TransactionID), stun.BindingSuccess,
-		&stun.XORMappedAddress{IP: at.Addr().AsSlice(), Port: int(at.Port())},
+		&stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())},
 	)
 	if err != nil {
-		return ReasonGarbage
+		return nil, ReasonGarbage
 	}
-	if _, err := l.tr.WriteTo(response.Raw, from); err != nil {
-		l.cfg.Log.Debug().Err(err).Msg("STUN response not sent")
-	}
-	return ""
+	return m.Raw, ""
 }
 
 // match gives a response to the question that it answers.
