@@ -149,7 +149,7 @@ func (s *scene) play(t *testing.T, liars map[int]lie, order []int) *keyshare.Col
 }
 
 func TestMatrixD3EveryLieFails(t *testing.T) {
-	const rounds = 40
+	const rounds = 20
 	for _, l := range lies() {
 		t.Run(l.name, func(t *testing.T) {
 			s := newScene(t)
@@ -199,7 +199,7 @@ func (s *scene) namesEvery(t *testing.T, c *keyshare.Collector, liars map[int]li
 }
 
 func TestMatrixD3MixedLiesFail(t *testing.T) {
-	const rounds = 300
+	const rounds = 150
 	s := newScene(t)
 	all := lies()
 	for round := range rounds {

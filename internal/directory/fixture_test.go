@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ type world struct {
 	trust   *identity.Trust
 	issuer  *identity.Issuer
 	ring    *ring
-	seq     uint64
+	seq     atomic.Uint64
 	refused *counter
 	logs    *lockedBuffer
 }
@@ -48,6 +49,18 @@ func newWorld(t testing.TB, members int) *world {
 	must(t, err)
 	w.ring = newRing(members)
 	return w
+}
+
+// again returns the world with what was put on the ring so far and nothing
+// else of its past, for another bubble: all bubbles begin at the same time.
+func (w *world) again(t testing.TB, members int) *world {
+	t.Helper()
+	out := &world{t: t, root: w.root, trust: w.trust, issuer: w.issuer, refused: &counter{}, logs: &lockedBuffer{}, ring: newRing(members)}
+	out.seq.Store(w.seq.Load())
+	for at, recs := range w.ring.held {
+		out.ring.held[at] = slices.Clone(recs)
+	}
+	return out
 }
 
 // directory returns a resolver with its own memory of pins.
@@ -78,7 +91,7 @@ func (w *world) freshTrust() (*identity.Trust, error) {
 	return identity.NewTrust(w.trust.RootCertificate(), w.trust.Charter())
 }
 
-func (w *world) nextSeq() uint64 { w.seq++; return w.seq }
+func (w *world) nextSeq() uint64 { return w.seq.Add(1) }
 
 // person is somebody enrolled.
 type person struct {

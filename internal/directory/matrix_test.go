@@ -41,7 +41,18 @@ func collect(w *world) *stock {
 	return s
 }
 
+// stocked makes a world and its stock, for many rounds.
+func stocked(t *testing.T) (w *world, s *stock) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld(t, 40)
+		s = collect(w)
+	})
+	return w, s
+}
+
 func TestMatrixD3HoldersLieInEveryWay(t *testing.T) {
+	w0, s := stocked(t)
 	for _, lie := range []struct {
 		name   string
 		answer func(s *stock, a ask, x int) []record.Record
@@ -63,12 +74,11 @@ func TestMatrixD3HoldersLieInEveryWay(t *testing.T) {
 		}},
 	} {
 		t.Run(lie.name, func(t *testing.T) {
-			const rounds = 15
+			const rounds = 10
 			var attacks atomic.Int64
 			for round := range rounds {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, 40)
-					s := collect(w)
+					w := w0.again(t, 40)
 					shares := record.Resource(s.bob.aor, record.KindShare)
 					w.ring.lie(func(a ask) (directory.Answer, error, bool) {
 						if a.resource != shares || (int(*a.part)+round)%10 < 4 { // k honest holders
@@ -95,11 +105,11 @@ func TestMatrixD3HoldersLieInEveryWay(t *testing.T) {
 // replays what was right before bob changed his key.
 func TestMatrixD3OldKeyReplayedEverywhere(t *testing.T) {
 	var attacks atomic.Int64
-	const rounds = 40
+	const rounds = 24
+	w0, s := stocked(t)
 	for round := range rounds {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, 40)
-			s := collect(w)
+			w := w0.again(t, 40)
 			oldReg, oldAccount := s.old.registration(6666), s.old.account()
 			w.ring.lie(func(a ask) (directory.Answer, error, bool) {
 				c := w.trust.Charter()
@@ -139,6 +149,7 @@ func TestMatrixD3OldKeyReplayedEverywhere(t *testing.T) {
 // are honest. The right key comes out, within the time allowed.
 func TestMatrixD3RandomFaults(t *testing.T) {
 	var attacks atomic.Int64
+	w0, s := stocked(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		faults := rapid.SliceOfN(rapid.IntRange(1, 6), 18, 18).Draw(rt, "faults")
 		for _, i := range rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}).Draw(rt, "shares")[:4] {
@@ -150,9 +161,8 @@ func TestMatrixD3RandomFaults(t *testing.T) {
 		var key, right identity.PublicKey
 		var failed error
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, 60)
+			w := w0.again(t, 60)
 			w.ring.rtt = 2 * time.Millisecond
-			s := collect(w)
 			fault := make(map[identity.NodeID]int)
 			for i, kind := range []record.Kind{record.KindShare, record.KindRegistration, record.KindAccount} {
 				for j := range []int{10, 4, 4}[i] {
@@ -198,14 +208,19 @@ func TestMatrixD3RandomFaults(t *testing.T) {
 
 // C4: "not found" is believed only from a quorum of responsible nodes.
 func TestMatrixC4OneNodeCannotFakeNotFound(t *testing.T) {
-	for _, members := range []int{1 + 1, 3, 5, 8, 32, 200} {
+	var w0 *world
+	var bob *person
+	synctest.Test(t, func(t *testing.T) {
+		w0 = newWorld(t, 1)
+		bob = w0.enrol("bob", "")
+		bob.put(bob.registration(4000))
+	})
+	for _, members := range []int{2, 3, 5, 8, 32, 200} {
 		t.Run(fmt.Sprint(members), func(t *testing.T) {
 			var attacks atomic.Int64
 			for liar := range 18 { // whoever holds one of the 10 + 4 + 4 positions
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, members)
-					bob := w.enrol("bob", "")
-					bob.put(bob.registration(4000))
+					w := w0.again(t, members)
 					evil := w.ring.holderOf(bob.aor, liar)
 					w.ring.lie(func(a ask) (directory.Answer, error, bool) {
 						if a.holder.Node != evil {
@@ -360,7 +375,7 @@ func TestMatrixA2PinStandsAgainstTheIssuer(t *testing.T) {
 func TestMatrixA2SecondKeyIsHeardWhileListening(t *testing.T) {
 	heard := 0
 	var attacks atomic.Int64
-	for range 30 {
+	for range 10 {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 40)
 			bob := w.enrol("bob", "")
@@ -391,7 +406,7 @@ func TestMatrixA2NewKeyWhileTheOldOneIsInUse(t *testing.T) {
 	for _, pinned := range []bool{false, true} {
 		heard := 0
 		var attacks atomic.Int64
-		for range 30 {
+		for range 10 {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 40)
 				bob := w.enrol("bob", "")
@@ -504,11 +519,11 @@ func TestMatrixD2OldRegistrationIsNotBelievedAgain(t *testing.T) {
 // and logs name nobody, not even when they raise an alarm.
 func TestMatrixG2LooksAreSpreadCachedAndNotLogged(t *testing.T) {
 	asked := make(map[identity.NodeID]int)
+	w0, s := stocked(t)
+	bob := s.bob
 	for range 30 {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, 40)
-			bob := w.enrol("bob", "")
-			bob.put(bob.registration(4000))
+			w := w0.again(t, 40)
 			d := w.directory(func(c *directory.Config) { c.Watch = -1 })
 			for range 20 {
 				_, err := d.Resolve(t.Context(), bob.aor, directory.Options{})
