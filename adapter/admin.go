@@ -28,7 +28,7 @@ func (a *Adapter) Handlers() admin.Handlers {
 func (a *Adapter) Status() *admin.Status {
 	s := &admin.Status{
 		Kind: admin.KindAdapter, Version: a.cfg.Version, Overlay: a.member.Overlay, State: a.cfg.State, Phase: "not enrolled",
-		Started: a.started, UptimeSeconds: time.Since(a.started).Seconds(), SIP: a.bridge.Addrs(),
+		Started: a.started, UptimeSeconds: time.Since(a.started).Seconds(), SIP: a.sipAddrs(),
 		Refusals: a.refusals.Counts(), Calls: a.calls.last(), Links: []admin.Link{},
 	}
 	s.Ring.Phase = s.Phase
@@ -43,6 +43,20 @@ func (a *Adapter) Status() *admin.Status {
 	}
 	slices.SortFunc(s.Accounts, func(x, y admin.Account) int { return strings.Compare(x.AOR, y.AOR) })
 	return s
+}
+
+// sipAddrs is where phones are served.
+func (a *Adapter) sipAddrs() []string {
+	var out []string
+	select {
+	case <-a.bridge.Ready():
+	default:
+		return nil
+	}
+	for _, at := range a.bridge.Addrs() {
+		out = append(out, at.Network+":"+at.Addr.String())
+	}
+	return out
 }
 
 // expected names whom a phone may register as before anybody is enrolled.
@@ -93,11 +107,11 @@ func (a *Adapter) lookup(ctx context.Context, req admin.LookupRequest) (*admin.L
 
 // Checks are what doctor says about this adapter.
 func (a *Adapter) Checks(ctx context.Context) []admin.Check {
-	checks := []admin.Check{{Name: "sip", Result: admin.CheckOK, Detail: "phones are served at " + strings.Join(a.bridge.Addrs(), ", ")}}
+	checks := []admin.Check{{Name: "sip", Result: admin.CheckOK, Detail: "phones are served at " + strings.Join(a.sipAddrs(), ", ")}}
 	n := a.Node()
 	if n == nil {
 		return append(checks, admin.Check{Name: "enrolment", Result: admin.CheckFail, Detail: "nobody is enrolled here yet",
-			Mend: "register a phone as " + a.expected() + " at " + strings.Join(a.bridge.Addrs(), " or ")})
+			Mend: "register a phone as " + a.expected() + " at " + strings.Join(a.sipAddrs(), " or ")})
 	}
 	checks = append(checks, n.Checks()...)
 	checks = append(checks, a.bootstrapCheck(ctx))

@@ -66,7 +66,7 @@ func (e *callEntry) evidence(res *directory.Resolution) {
 	}
 	e.log.mu.Lock()
 	defer e.log.mu.Unlock()
-	e.SharesUsed = len(res.Evidence.SharesUsed)
+	e.SharesUsed = len(res.Evidence.Shares)
 }
 
 func (e *callEntry) verified() {

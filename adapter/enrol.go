@@ -103,7 +103,7 @@ func (a *Adapter) dialServer(ctx context.Context) (*link.EnrolConn, error) {
 		errs = append(errs, fmt.Errorf("%s: %w", addr, err))
 	}
 	err := errors.Join(errs...)
-	if errors.Is(err, link.ErrFingerprint) {
+	if errors.Is(err, link.ErrWrongRoot) {
 		return nil, sipbridge.Forbidden("the bootstrap server shows another root key than the join link: the link is old, or somebody poses as the server")
 	}
 	a.log.Warn().Err(err).Msg("no bootstrap server answers")

@@ -228,10 +228,9 @@ func (l *LAN) startPhone(ctx context.Context, m *member, tone float64) error {
 
 // sip is where the member's adapter serves phones over UDP.
 func (m *member) sip() (netip.AddrPort, error) {
-	for _, text := range m.adapter.Bridge().Addrs() {
-		var rest string
-		if n, _ := fmt.Sscanf(text, "udp:%s", &rest); n == 1 {
-			return netip.ParseAddrPort(rest)
+	for _, at := range m.adapter.Bridge().Addrs() {
+		if at.Network == "udp" {
+			return at.Addr, nil
 		}
 	}
 	return netip.AddrPort{}, fmt.Errorf("%s's adapter serves no phones over UDP", m.user)
@@ -249,6 +248,15 @@ func (m *member) enrol(ctx context.Context) error {
 // Script has alice call bob and bob call alice and reports how it went.
 func (l *LAN) Script(ctx context.Context) (*Report, error) {
 	alice, bob := l.phones[0], l.phones[1]
+	type outcome struct {
+		took time.Duration
+		err  error
+	}
+	settled := make(chan outcome, 1)
+	go func() {
+		took, err := l.awaitIdeal(ctx)
+		settled <- outcome{took, err}
+	}()
 	rep := &Report{Overlay: overlayName, Nodes: l.opts.Adapters + 1, K: l.k(), N: l.n()}
 	first, err := l.call(ctx, alice, bob, l.adapters[0].adapter)
 	if err != nil {
@@ -260,12 +268,9 @@ func (l *LAN) Script(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	rep.Calls = []Call{*first, *second}
-	ideal, err := l.awaitIdeal(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rep.RingIdealMS = millis(ideal)
-	return rep, nil
+	ideal := <-settled
+	rep.RingIdealMS = millis(ideal.took)
+	return rep, ideal.err
 }
 
 // call makes one call and gathers what both phones and the adapter saw.
