@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/canon"
@@ -17,6 +18,7 @@ import (
 
 // publication is what the ring was last told of an account.
 type publication struct {
+	turn    sync.Mutex // held while publishing, so that sequence numbers arrive in order; the rest is the adapter's mutex's
 	live    bool      // a registration lies there, no tombstone
 	at      time.Time // overlay time
 	problem string    // why it does not, for status
@@ -31,8 +33,9 @@ var features = []string{"carried", "text"}
 // younger than the charter's refresh time, unless force is set.
 func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account, force bool) error {
 	charter := n.Trust().Charter()
+	p := a.takeTurn(acct.User)
+	defer p.turn.Unlock()
 	a.mu.Lock()
-	p := a.publication(acct.User)
 	fresh := p.live && a.clock.Now().Sub(p.at) < time.Duration(charter.RegistrationRefresh)*time.Second
 	a.mu.Unlock()
 	if fresh && !force {
@@ -56,9 +59,10 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account, forc
 
 // unpublish replaces the registration by a tombstone.
 func (a *Adapter) unpublish(ctx context.Context, n *node.Node, acct *account) error {
+	p := a.takeTurn(acct.User)
+	defer p.turn.Unlock()
 	a.mu.Lock()
-	p := a.published[acct.User]
-	live := p != nil && p.live
+	live := p.live
 	a.mu.Unlock()
 	if !live {
 		return nil
@@ -78,6 +82,15 @@ func (a *Adapter) unpublishAll(ctx context.Context) {
 			a.log.Warn().Err(err).Msg("a registration could not be taken back; it ends by itself")
 		}
 	}
+}
+
+// takeTurn waits until nobody else publishes for the account.
+func (a *Adapter) takeTurn(user string) *publication {
+	a.mu.Lock()
+	p := a.publication(user)
+	a.mu.Unlock()
+	p.turn.Lock()
+	return p
 }
 
 // publication returns the account's entry; a.mu is held.
@@ -109,6 +122,9 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 		return err
 	}
 	floor := uint64(0)
+	if now := a.account(aor); now != nil {
+		acct = now // as it is now that it is our turn
+	}
 	if acct.Seq == 0 { // this device's first write: read what a quorum holds
 		if floor, err = n.Directory().Latest(ctx, aor, record.KindRegistration, acct.Part); err != nil {
 			return err

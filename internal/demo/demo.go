@@ -223,7 +223,7 @@ func (l *LAN) startPhone(ctx context.Context, m *member, tone float64) error {
 	}
 	l.phones = append(l.phones, p)
 	l.group.Go(func() error { return p.Run(ctx) })
-	return nil
+	return p.Await(ctx)
 }
 
 // sip is where the member's adapter serves phones over UDP.

@@ -51,7 +51,9 @@ func NewPhone(user string, tone float64, registrar netip.AddrPort) (*Phone, erro
 		inbound: map[string]*inCall{}, answers: make(chan *Heard, 16)}
 	quiet := slog.New(slog.DiscardHandler)
 	port := conn.LocalAddr().(*net.UDPAddr).Port
-	if p.ua, err = sipgo.NewUA(sipgo.WithUserAgent(user), sipgo.WithUserAgentHostname("127.0.0.1")); err != nil {
+	if p.ua, err = sipgo.NewUA(sipgo.WithUserAgent(user), sipgo.WithUserAgentHostname("127.0.0.1"),
+		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet)),
+		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet))); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	if p.server, err = sipgo.NewServer(p.ua, sipgo.WithServerLogger(quiet)); err != nil {
@@ -82,6 +84,35 @@ func (p *Phone) Run(ctx context.Context) error {
 	}
 	return errors.Join(err, p.ua.Close())
 }
+
+// Await returns when the phone answers on its port: from then on it can also
+// send from there.
+func (p *Phone) Await(ctx context.Context) error {
+	probe, err := net.Dial("udp", p.conn.LocalAddr().String())
+	if err != nil {
+		return err
+	}
+	defer probe.Close()
+	stop := context.AfterFunc(ctx, func() { probe.Close() })
+	defer stop()
+	buf := make([]byte, 2048)
+	for try := 0; ctx.Err() == nil; try++ {
+		if _, err := fmt.Fprintf(probe, "OPTIONS sip:%[1]s SIP/2.0\r\nVia: SIP/2.0/UDP %[2]s;branch=z9hG4bKup%[3]d\r\nFrom: <sip:up@%[2]s>;tag=up\r\nTo: <sip:%[1]s>\r\nCall-ID: up-%[2]s\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+			p.conn.LocalAddr(), probe.LocalAddr(), try); err != nil {
+			return err
+		}
+		if err := probe.SetReadDeadline(time.Now().Add(awaitTry)); err != nil {
+			return err
+		}
+		if _, err := probe.Read(buf); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s's phone does not start: %w", p.User, ctx.Err())
+}
+
+// awaitTry is how long Await waits for one answer.
+const awaitTry = 100 * time.Millisecond
 
 // Register registers at the registrar for an hour.
 func (p *Phone) Register(ctx context.Context) error {
