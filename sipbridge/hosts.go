@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/secp2psip/secp2psip/sipbridge/carry"
 	"github.com/secp2psip/secp2psip/sipbridge/message"
 )
 
@@ -71,6 +72,14 @@ func (h *hosts) isOwnIP(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || slices.Contains(h.addresses(), a) ||
 		slices.ContainsFunc(h.own, func(o netip.AddrPort) bool { return o.Addr() == a })
+}
+
+// isHere tells whether a message comes from this host. A phone that binds its
+// LAN address, as baresip does, sends from there to 127.0.0.1 too; nothing
+// from outside arrives at a loopback address (RFC 1122 §3.2.1.3).
+func (h *hosts) isHere(f carry.Flow) bool {
+	a := f.Remote.Addr()
+	return a.IsLoopback() || f.Local.Addr().IsLoopback() && h.isOwnIP(a)
 }
 
 // isOwnSocket tells whether a is one of our own sockets, so that a message

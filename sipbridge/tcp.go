@@ -62,12 +62,12 @@ func (b *Bridge) adopt(c net.Conn, port uint16) *tcpConn {
 		Remote:    netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 		Local:     netip.AddrPortFrom(local.Addr().Unmap(), port),
 	}}
-	if !b.admits(t.flow.Remote) {
+	if !b.admits(t.flow) {
 		b.refused(RefusedStranger)
 		c.Close()
 		return nil
 	}
-	t.trusted.Store(t.flow.Remote.Addr().IsLoopback())
+	t.trusted.Store(b.hosts.isHere(t.flow))
 	if !b.conns.add(t) {
 		b.refused(RefusedConnections)
 		c.Close()

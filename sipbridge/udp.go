@@ -42,7 +42,7 @@ func (s *udpSocket) serve() {
 			s.b.nag(RefusedOversize)
 			continue
 		}
-		if !s.b.admits(from.flow.Remote) {
+		if !s.b.admits(from.flow) {
 			s.b.refused(RefusedStranger)
 			continue
 		}
@@ -55,15 +55,15 @@ func (s *udpSocket) send(msg []byte, to netip.AddrPort) error {
 	return err
 }
 
-// admits is the filter that stands before the parser: loopback may talk to us,
+// admits is the filter that stands before the parser: this host may talk to us,
 // others only where passwords guard the door; nothing that comes from our own
 // sockets or claims to come from nowhere.
-func (b *Bridge) admits(source netip.AddrPort) bool {
-	a := source.Addr()
-	if source.Port() == 0 || b.hosts.isOwnSocket(source) {
+func (b *Bridge) admits(f carry.Flow) bool {
+	a := f.Remote.Addr()
+	if f.Remote.Port() == 0 || b.hosts.isOwnSocket(f.Remote) {
 		return false
 	}
-	return a.IsLoopback() || len(b.cfg.Digest) > 0 && !a.IsUnspecified() && !a.IsMulticast()
+	return b.hosts.isHere(f) || len(b.cfg.Digest) > 0 && !a.IsUnspecified() && !a.IsMulticast()
 }
 
 // socketFor finds the UDP socket to send from.
