@@ -212,8 +212,8 @@ func (m *Machine) left(from wire.Peer, msg *wire.Leave) wire.Message {
 	m.dead.raise(from.ID)
 	m.learn(says)
 	wasHead := from.ID == m.ring.Head()
-	if wasHead {
-		m.setRing(zave.SuccessorLeft(m.ring, m.view(says)).State)
+	if wasHead && !m.ring.Small() {
+		m.setRing(zave.SuccessorDead(m.ring).State)
 	}
 	m.setRing(zave.Forget(m.ring, from.ID))
 	m.table.remove(from.ID) // in case the leaver named itself

@@ -336,4 +336,3 @@ func registration(t *testing.T, user string, seq uint64) (record.Record, ID, []I
 	res := record.Resource(aor, record.KindRegistration)
 	return r, res, record.PositionsOf(b, identity.Charter{N: 10, K: 4, RegistrationReplicas: 4})
 }
-

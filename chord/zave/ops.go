@@ -80,26 +80,6 @@ func SuccessorDead(t State) Step {
 // has found the head alive.
 func SuccessorFound(t State) Step { return notifyHead(Step{State: t}) }
 
-// SuccessorLeft is SuccessorDead for a head that says goodbye and gives its
-// list: t takes over that list, which is what adopting it once more and then
-// dropping its owner comes to. A list that is out of order is not believed.
-func SuccessorLeft(t State, s View) Step {
-	if t.Succ.n == 0 || t.Succ.ids[0] != s.Self {
-		return Step{State: t}
-	}
-	if t.Small() {
-		return SuccessorDead(t)
-	}
-	ids, n := s.Wrapped()
-	left := t
-	left.Succ = List{}
-	fill(&left, ids[1:n])
-	if left.Small() {
-		return SuccessorDead(t)
-	}
-	return Step{State: left, Again: true}
-}
-
 // Candidate reports whether x may become t's first successor.
 func Candidate(t *State, x ID) bool { return Between(t.Self, x, t.Head()) }
 

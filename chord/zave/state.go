@@ -132,6 +132,11 @@ func (s *State) Head() ID {
 	return s.Succ.ids[0]
 }
 
+// String writes predecessor, member and list.
+func (s State) String() string {
+	return fmt.Sprintf("%s<-%s->[%s]", s.Pred.Short(), s.Self.Short(), s.Succ)
+}
+
 // View returns what other members see of this one.
 func (s *State) View() View { return View{Self: s.Self, Pred: s.Pred, Succ: s.Succ, R: s.R} }
 
