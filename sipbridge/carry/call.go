@@ -191,12 +191,16 @@ func (c *call) handle(in input) {
 	}
 }
 
-// finished: over, and no transaction left that may have to be repeated.
+// finished: over, and no transaction left that may have to be repeated. When
+// the program stops, only what our phone has not answered is waited for.
 func (c *call) finished() bool {
-	if !c.over {
+	switch {
+	case !c.over:
 		return false
+	case c.hardEnd.IsZero():
+		return len(c.servers) == 0 && len(c.clients) == 0
 	}
-	return len(c.servers) == 0 && len(c.clients) == 0 || !c.hardEnd.IsZero() && !c.now.Before(c.hardEnd)
+	return c.pending() == 0 || !c.now.Before(c.hardEnd)
 }
 
 // deadline is the earliest of all timers; far away if none runs.

@@ -55,7 +55,7 @@ func read(data []byte, own bool) (*parsed, error) {
 		return nil, fmt.Errorf("%w: not SIP/2.0", ErrMalformed)
 	}
 	p.callID = string(p.Get(message.CallID))
-	if p.callID == "" || len(p.callID) > maxCallID || strings.ContainsAny(p.callID, " \t") {
+	if p.callID == "" || len(p.callID) > maxCallID || !plain(p.callID) || strings.ContainsAny(p.callID, " \t") {
 		return nil, fmt.Errorf("%w: bad Call-ID", ErrMalformed)
 	}
 	var err error
