@@ -27,17 +27,12 @@ type Conn struct {
 	since   time.Time
 	born    int64 // order of making
 
-	used  atomic.Int64 // when it was last used, in ns since the process began
+	used  atomic.Int64 // when it was last used, in ns since the link's origin
 	busy  atomic.Int64 // requests and long streams under way, both directions
 	longs atomic.Int64 // long streams that the other side opened
 
 	source func() netip.AddrPort
 }
-
-// processStart gives used a monotonic origin.
-var processStart = time.Now()
-
-var births atomic.Int64
 
 func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 	cs := qc.ConnectionState().TLS
@@ -47,7 +42,7 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 	}
 	c := &Conn{
 		link: l, qc: qc, cert: cert, chain: rawChain(cs), inbound: inbound,
-		since: l.cfg.Now(), born: births.Add(1),
+		since: l.cfg.Now(), born: l.births.Add(1),
 	}
 	c.source = sync.OnceValue(c.findSource)
 	c.touch()
@@ -113,7 +108,12 @@ func (c *Conn) RTT() time.Duration { return c.qc.ConnectionStats().SmoothedRTT }
 
 func (c *Conn) alive() bool { return c.qc.Context().Err() == nil }
 
-func (c *Conn) touch() { c.used.Store(int64(time.Since(processStart))) }
+func (c *Conn) touch() { c.used.Store(int64(time.Since(c.link.origin))) }
+
+// unused returns for how long the connection has carried nothing.
+func (c *Conn) unused() time.Duration {
+	return time.Since(c.link.origin) - time.Duration(c.used.Load())
+}
 
 // begin marks a request or stream; the function that it returns ends it.
 func (c *Conn) begin() (end func()) {

@@ -60,6 +60,9 @@ func (l *Link) connect(ctx context.Context, to wire.Peer) (c *Conn, pooled bool,
 // ConnectAny connects to whichever node of this overlay answers at addr: for a
 // seed whose Node-ID is not known. Errors as Connect's.
 func (l *Link) ConnectAny(ctx context.Context, addr netip.AddrPort) (*Conn, error) {
+	if c := l.pool.at(addr); c != nil {
+		return c, nil
+	}
 	accept := func(got *identity.NodeCertificate) error {
 		if got.ID == l.self {
 			return ErrSelf

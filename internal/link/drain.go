@@ -41,10 +41,10 @@ func (l *Link) CloseGracefully(ctx context.Context) error {
 func (l *Link) flush(ctx context.Context, began time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
-	recent := int64(began.Add(-time.Second).Sub(processStart))
+	recent := time.Since(began) + time.Second
 	var work sync.WaitGroup
 	for _, c := range l.pool.all() {
-		if c.used.Load() >= recent {
+		if c.unused() <= recent {
 			work.Go(func() { _, _ = c.Call(ctx, &wire.Ping{}) })
 		}
 	}

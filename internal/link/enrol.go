@@ -15,15 +15,14 @@ const enrolRequests = 16
 // serveEnrolment serves a peer without a certificate: a few requests, one after
 // the other, within Limits.EnrolTime.
 func (l *Link) serveEnrolment(qc *quic.Conn) {
-	select {
-	case l.enrol <- struct{}{}:
-	default:
-		l.cfg.Refused(ReasonEnrolFull)
+	addr := addrPort(qc.RemoteAddr())
+	if reason := l.enrol.enter(addr.Addr()); reason != "" {
+		l.cfg.Refused(reason)
 		_ = qc.CloseWithError(CloseFull, "too many enrolments at once")
 		return
 	}
 	defer func() { _ = qc.CloseWithError(CloseDone, "done") }()
-	defer func() { <-l.enrol }() // before the other side can know that it is over
+	defer l.enrol.leave(addr.Addr()) // before the other side can know that it is over
 	ctx, cancel := context.WithTimeout(qc.Context(), l.cfg.Limits.EnrolTime)
 	defer cancel()
 	defer context.AfterFunc(l.life, cancel)()
@@ -31,7 +30,7 @@ func (l *Link) serveEnrolment(qc *quic.Conn) {
 	if err != nil {
 		return
 	}
-	from := EnrolPeer{Addr: addrPort(qc.RemoteAddr()), Exporter: exporter}
+	from := EnrolPeer{Addr: addr, Exporter: exporter}
 	for range enrolRequests {
 		s, err := qc.AcceptStream(ctx)
 		if err != nil {

@@ -42,6 +42,12 @@ func (r *registrar) served() int {
 	return len(r.asked)
 }
 
+func (r *registrar) first() link.EnrolPeer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.from[0]
+}
+
 // bootstrap starts a node that may enrol.
 func (o *overlay) bootstrap(change ...func(*link.Config)) (*node, *registrar) {
 	o.t.Helper()
@@ -70,7 +76,7 @@ func TestEnrol(t *testing.T) {
 	if exporter := must(c.Exporter())(t); exporter != m.Nonce || exporter == [32]byte{} {
 		t.Error("the two ends export other secrets")
 	}
-	if addr := r.from[0].Addr; addr.Port() != c.LocalAddr().Port() || !addr.Addr().IsLoopback() {
+	if addr := r.first().Addr; addr.Port() != c.LocalAddr().Port() || !addr.Addr().IsLoopback() {
 		t.Errorf("the server sees %s, the newcomer is at %s", addr, c.LocalAddr())
 	}
 	second := dialEnrol(t, o, b)

@@ -31,9 +31,11 @@ type Limits struct {
 	RequestsAtOnce int           // streams of one node at once beside its long ones; more wait at the sender [16]
 	Streams        int           // long streams of one node at once [16]
 
-	Enrolments int           // enrolment connections at once [64]
-	EnrolTime  time.Duration // for one whole enrolment [30 s]
-	STUN       int           // STUN requests answered a second [100]
+	Enrolments            int           // enrolment connections at once [64]
+	EnrolmentsPerAddr     int           // of them from one IPv4 address or IPv6 /64 [8]
+	EnrolmentsPerLoopback int           // the same for loopback [64]
+	EnrolTime             time.Duration // for one whole enrolment [30 s]
+	STUN                  int           // STUN requests answered a second [100]
 }
 
 // withDefaults returns l with every zero field set.
@@ -55,6 +57,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.RequestsAtOnce, 16)
 	def(&l.Streams, 16)
 	def(&l.Enrolments, 64)
+	def(&l.EnrolmentsPerAddr, 8)
+	def(&l.EnrolmentsPerLoopback, 64)
 	def(&l.EnrolTime, 30*time.Second)
 	def(&l.STUN, 100)
 	return l

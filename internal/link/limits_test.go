@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -63,6 +64,25 @@ func TestManyAtOnce(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Sixty-four nodes of one host that all begin at once stay within the default
+// limits.
+func TestWholeHostAtOnce(t *testing.T) {
+	o := newOverlay(t, "lan.example")
+	first := o.start("first")
+	var g errgroup.Group
+	for i := range 63 {
+		n := o.start(fmt.Sprint(i))
+		g.Go(func() error { return ping(t, n, first) })
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := len(first.Peers()); n != 63 {
+		t.Errorf("%d connections", n)
+	}
+	t.Log(first.refused.all())
 }
 
 func TestRequestsFull(t *testing.T) {

@@ -26,7 +26,10 @@ type Link struct {
 	rates *rates
 	stun  *stunner
 	slots chan struct{} // one token per request being served
-	enrol chan struct{} // one token per enrolment connection
+	enrol *quota        // of enrolment connections
+
+	origin time.Time    // of the connections' idle clocks; monotonic
+	births atomic.Int64 // connections made so far
 
 	started  atomic.Bool
 	draining atomic.Bool
@@ -53,14 +56,16 @@ func New(cfg Config) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{
-		cfg:     cfg,
-		self:    creds.node.ID,
-		gate:    newGate(cfg.Limits, cfg.Refused),
-		pool:    newPool(cfg.Limits.Conns, cfg.Limits.ConnsPerPeer),
-		rates:   newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
-		stun:    newStunner(cfg.Limits.STUN),
-		slots:   make(chan struct{}, cfg.Limits.Requests),
-		enrol:   make(chan struct{}, cfg.Limits.Enrolments),
+		cfg:   cfg,
+		self:  creds.node.ID,
+		gate:  newGate(cfg.Limits, cfg.Refused),
+		pool:  newPool(cfg.Limits.Conns, cfg.Limits.ConnsPerPeer),
+		rates: newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
+		stun:  newStunner(cfg.Limits.STUN),
+		slots: make(chan struct{}, cfg.Limits.Requests),
+		enrol: newQuota(cfg.Limits.Enrolments, cfg.Limits.EnrolmentsPerAddr, cfg.Limits.EnrolmentsPerLoopback,
+			ReasonEnrolFull, ReasonEnrolAddr),
+		origin:  time.Now(),
 		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
 		flights: make(map[flightKey]*flight),
@@ -233,29 +238,4 @@ func (l *Link) SetIdentity(chain [][]byte) error {
 	}
 	l.creds.Store(creds)
 	return nil
-}
-
-// maintain closes connections whose certificates have expired and forgets the
-// request rates of nodes that have been quiet.
-func (l *Link) maintain(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		l.dropExpired()
-		l.rates.forget()
-	}
-}
-
-func (l *Link) dropExpired() {
-	for _, c := range l.pool.all() {
-		if _, err := l.cfg.Trust.VerifyNode(c.chain, l.verifyTime()); err != nil {
-			l.cfg.Refused(ReasonExpired)
-			c.close(CloseExpired, "certificate no longer valid")
-		}
-	}
 }

@@ -2,8 +2,10 @@ package link
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 )
@@ -88,6 +90,32 @@ func (p *pool) leastUsedLocked() *Conn {
 		}
 	}
 	return least
+}
+
+// spare returns the connections that have not been used for so long and beside
+// which there is a newer one to the same node.
+func (p *pool) spare(idle time.Duration) []*Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []*Conn
+	for _, conns := range p.byNode {
+		for _, c := range conns[:len(conns)-1] {
+			if c.busy.Load() == 0 && c.unused() >= idle && conns[len(conns)-1].alive() {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// at returns a live connection to whichever node is at addr, or nil.
+func (p *pool) at(addr netip.AddrPort) *Conn {
+	for _, c := range p.all() {
+		if c.alive() && c.RemoteAddr() == addr {
+			return c
+		}
+	}
+	return nil
 }
 
 // all returns every connection, ordered by Node-ID.

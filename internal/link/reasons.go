@@ -24,5 +24,6 @@ const (
 	ReasonSlow           = "request_timeout"     // a request that took too long to arrive
 	ReasonDraining       = "draining"            // the node is about to go
 	ReasonEnrolFull      = "enrolments_full"     // too many enrolments at once
+	ReasonEnrolAddr      = "enrolments_address"  // too many of one address at once
 	ReasonEnrolForbidden = "enrolment_forbidden" // a message that needs a certificate
 )

@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -24,9 +23,7 @@ type Stream struct {
 	receiving chan struct{}
 	end       func() // once; set on the side that opened it
 
-	head [4]byte // of the frame being received
-	got  int     // bytes of it that are there
-	body []byte  // what is there of its body
+	frames frameReader
 }
 
 func newStream(c *Conn, qs *quic.Stream) *Stream {
@@ -69,10 +66,6 @@ func (s *Stream) Send(ctx context.Context, b []byte) error {
 	return s.write(ctx, frame(b))
 }
 
-func frame(b []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
-}
-
 func (s *Stream) write(ctx context.Context, b []byte) error {
 	if err := take(ctx, s.sending); err != nil {
 		return err
@@ -101,52 +94,15 @@ func (s *Stream) Recv(ctx context.Context) ([]byte, error) {
 	defer func() { s.receiving <- struct{}{} }()
 	release := interrupt(ctx, s.qs.SetReadDeadline)
 	defer release()
-	for s.got < len(s.head) {
-		n, err := s.qs.Read(s.head[s.got:])
-		s.got += n
-		if err != nil && s.got < len(s.head) {
-			if errors.Is(err, io.EOF) && s.got > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, streamError(ctx, err)
-		}
-	}
-	size := binary.BigEndian.Uint32(s.head[:])
-	if size > MaxFrame {
+	b, err := s.frames.next(s.qs)
+	switch {
+	case errors.Is(err, ErrTooLarge):
 		s.qs.CancelRead(quic.StreamErrorCode(wire.CodeTooLarge))
-		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
-	}
-	if err := s.fill(int(size)); err != nil {
+		return nil, err
+	case err != nil:
 		return nil, streamError(ctx, err)
 	}
-	b := s.body
-	s.body, s.got = nil, 0
 	return b, nil
-}
-
-// fill reads until the body has size bytes. Memory grows with what arrives, not
-// with what the header announces.
-func (s *Stream) fill(size int) error {
-	const step = 4 << 10
-	if s.body == nil {
-		s.body = make([]byte, 0, min(size, step))
-	}
-	for len(s.body) < size {
-		if len(s.body) == cap(s.body) {
-			grown := make([]byte, len(s.body), min(size, 2*cap(s.body)))
-			copy(grown, s.body)
-			s.body = grown
-		}
-		n, err := s.qs.Read(s.body[len(s.body):cap(s.body)])
-		s.body = s.body[:len(s.body)+n]
-		if err != nil && len(s.body) < size {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
-		}
-	}
-	return nil
 }
 
 // Close ends the stream in both directions; frames already sent still arrive.

@@ -1,0 +1,9 @@
+package link
+
+import "time"
+
+// For tests outside the package: what maintain does every minute.
+
+func (l *Link) DropExpired() { l.dropExpired() }
+
+func (l *Link) DropSpare(idle time.Duration) { l.dropSpare(idle) }

@@ -1,0 +1,47 @@
+package link
+
+import (
+	"context"
+	"time"
+)
+
+// How often connections are looked through, and how long a second connection to
+// one node must have been idle to be closed.
+const (
+	maintainEvery = time.Minute
+	spareIdle     = time.Minute
+)
+
+// maintain looks through connections and rates until ctx ends.
+func (l *Link) maintain(ctx context.Context) {
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.dropExpired()
+		l.dropSpare(spareIdle)
+		l.rates.forget()
+	}
+}
+
+// dropExpired closes connections to nodes whose certificate is no longer valid.
+func (l *Link) dropExpired() {
+	for _, c := range l.pool.all() {
+		if _, err := l.cfg.Trust.VerifyNode(c.chain, l.verifyTime()); err != nil {
+			l.cfg.Refused(ReasonExpired)
+			c.close(CloseExpired, "certificate no longer valid")
+		}
+	}
+}
+
+// dropSpare closes what two nodes have too much because both have dialled at
+// the same time.
+func (l *Link) dropSpare(idle time.Duration) {
+	for _, c := range l.pool.spare(idle) {
+		c.close(CloseIdle, "there is another connection")
+	}
+}
