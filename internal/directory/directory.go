@@ -111,6 +111,8 @@ type Directory struct {
 	ctx  context.Context // ends with Run; every goroutine's
 	stop context.CancelFunc
 
+	pinning sync.Mutex // held while a pin is decided on and written
+
 	mu        sync.Mutex
 	closed    bool
 	work      sync.WaitGroup // added to only under mu while open

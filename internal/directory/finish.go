@@ -7,6 +7,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/keyshare"
 )
 
 // finish makes the result. It checks the pin last: a changed key outweighs
@@ -23,12 +24,26 @@ func (f *flight) finish(err error) {
 	f.evidence.ElapsedMS = millis(time.Since(f.start))
 	f.res.Evidence = f.evidence
 	f.res.Evidence.Asked = slices.Clone(f.evidence.Asked) // answers still come in
-	f.res.Evidence.Bad = slices.Clone(f.evidence.Bad)
+	f.res.Evidence.Bad = f.allBad()
+}
+
+// allBad names every answer that did not count, those too that were found
+// wanting only when others had come.
+func (f *flight) allBad() []Bad {
+	bad := slices.Clone(f.evidence.Bad)
 	for _, b := range f.col.Bad() {
-		f.res.Evidence.Bad = append(f.res.Evidence.Bad, Bad{
-			Kind: kindName(record.KindShare), X: b.X, Holder: f.holder(b.From), Reason: b.Reason,
-		})
+		bad = append(bad, Bad{Kind: kindName(record.KindShare), X: b.X, Holder: f.holder(b.From), Reason: b.Reason})
 	}
+	for _, h := range f.heard {
+		switch {
+		case f.cert == nil || h.cert.Key == f.cert.Key:
+		case h.cert.Version < f.cert.Version:
+			bad = append(bad, Bad{Kind: kindName(h.kind), Holder: h.holder, Reason: ReasonOldVersion})
+		default:
+			bad = append(bad, Bad{Kind: kindName(h.kind), Holder: h.holder, Reason: keyshare.ReasonOtherKey})
+		}
+	}
+	return bad
 }
 
 func (f *flight) holder(node identity.NodeID) Holder {

@@ -37,6 +37,7 @@ type flight struct {
 	owners      map[identity.NodeID]identity.OwnerTag // of holders that answered
 	devices     map[slot]*registration                // the newest valid one of each
 	certs       []*identity.AccountCertificate        // every different key and version seen
+	heard       []heard                               // who said which
 	cert        *identity.AccountCertificate          // the one that counts, or nil
 	conflict    *keyshare.Conflict
 	locked      bool // a conflict, but the pin decides it
@@ -46,6 +47,13 @@ type flight struct {
 	res         *Resolution
 	err         error
 	done        chan struct{} // closed when res and err are final
+}
+
+// heard is a holder that answered with a certificate.
+type heard struct {
+	kind   record.Kind
+	holder Holder
+	cert   *identity.AccountCertificate
 }
 
 // maxCerts bounds the different certificates of one name that are compared.

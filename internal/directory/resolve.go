@@ -13,6 +13,9 @@ import (
 // maxDisputes bounds the conflicts that are kept.
 const maxDisputes = 256
 
+// touchAfter is how old the last sighting in a pin may be before it is renewed.
+const touchAfter = 24 * time.Hour
+
 // Options of Resolve.
 type Options struct {
 	Fresh bool // ask the ring even if there is an answer in the cache
@@ -136,15 +139,12 @@ func (d *Directory) keepLocked(f *flight) {
 func (d *Directory) ended(f *flight) {
 	d.mu.Lock()
 	d.running--
-	pin, first := d.pending[f.aor]
-	first = first && pin.Key == f.res.Key
 	d.mu.Unlock()
-	if !first && f.evidence.Pin == pinMatches && f.pin != nil && d.cfg.Now().Sub(f.pin.Last) > 24*time.Hour {
-		again := *f.pin
-		again.Last, again.Version = d.cfg.Now(), f.res.Version
-		pin, first = again, true
-	}
-	if !first {
+
+	d.pinning.Lock() // a person's decision, Accept, is not to be overwritten
+	defer d.pinning.Unlock()
+	pin, ok := d.toPin(f)
+	if !ok {
 		return
 	}
 	if err := d.cfg.Pins.Set(f.aor, pin); err != nil {
@@ -153,6 +153,23 @@ func (d *Directory) ended(f *flight) {
 	d.mu.Lock()
 	delete(d.pending, f.aor)
 	d.mu.Unlock()
+}
+
+// toPin returns what a flight leaves to be written: the pin of a first use, or
+// one that says that the key was seen again a day later.
+func (d *Directory) toPin(f *flight) (identity.Pin, bool) {
+	d.mu.Lock()
+	pin, first := d.pending[f.aor]
+	d.mu.Unlock()
+	if first && pin.Key == f.res.Key {
+		return pin, true
+	}
+	pin, known := d.cfg.Pins.Get(f.aor)
+	if f.evidence.Pin != pinMatches || !known || pin.Key != f.res.Key || d.cfg.Now().Sub(pin.Last) < touchAfter {
+		return pin, false
+	}
+	pin.Last, pin.Version = d.cfg.Now(), f.res.Version
+	return pin, true
 }
 
 // overfull tells whether so many flights listen that this one should not.
@@ -204,9 +221,9 @@ func (d *Directory) alarm(f *flight) {
 	d.conflicts.put(f.aor, &dispute{conflict: f.conflict, blocked: blocked || again && known.blocked})
 	if blocked {
 		delete(d.pending, f.aor)
-	}
-	if e, ok := d.cache.get(f.aor); ok {
-		e.until = time.Time{}
+		if e, ok := d.cache.get(f.aor); ok {
+			e.until = time.Time{}
+		}
 	}
 	d.mu.Unlock()
 	d.cfg.Refused(ReasonKeyConflict)
@@ -235,6 +252,8 @@ func (d *Directory) Conflicts() []*keyshare.Conflict {
 // one for aor: it is pinned, and what spoke against it no longer refuses
 // calls.
 func (d *Directory) Accept(aor identity.AOR, key identity.PublicKey, version uint32) error {
+	d.pinning.Lock()
+	defer d.pinning.Unlock()
 	now := d.cfg.Now()
 	if err := d.cfg.Pins.Set(aor, identity.Pin{Key: key, Version: version, First: now, Last: now}); err != nil {
 		return err

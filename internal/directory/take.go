@@ -87,7 +87,7 @@ func (f *flight) weighOne(r reply, x *finding) string {
 		return OutcomeGone
 	}
 	f.existing = true
-	f.addCert(x.acct)
+	f.addCert(r, x.acct)
 	return OutcomeFound
 }
 
@@ -113,7 +113,7 @@ func (f *flight) weighShare(r reply, s *keyshare.Share) string {
 
 func (f *flight) weighRegistration(r reply, reg *registration) string {
 	f.existing = true
-	f.addCert(reg.account)
+	f.addCert(r, reg.account)
 	at := slot{reg.device.Part, reg.account.Key}
 	if low, ok := f.floor[at]; ok && reg.device.Seq < low.seq && f.d.cfg.Now().Before(low.expires) {
 		f.bad(r, ReasonOldSequence)
@@ -129,7 +129,10 @@ func (f *flight) weighRegistration(r reply, reg *registration) string {
 	return OutcomeFound
 }
 
-func (f *flight) addCert(a *identity.AccountCertificate) {
+func (f *flight) addCert(r reply, a *identity.AccountCertificate) {
+	if len(f.heard) < maxBad {
+		f.heard = append(f.heard, heard{r.kind, r.holder, a})
+	}
 	for _, c := range f.certs {
 		if c.Key == a.Key && c.Version == a.Version {
 			return
