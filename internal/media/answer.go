@@ -21,7 +21,7 @@ func (s *EchoSession) Answer(offer []byte) ([]byte, error) {
 	if len(offer) == 0 {
 		own := stream{formats: []string{"0", "8", "101"}, direction: "sendrecv",
 			maps: []string{"0 PCMU/8000", "8 PCMA/8000", "101 telephone-event/8000"}}
-		return s.describe([]string{own.describe(local.Port())}, own), nil
+		return s.describe([]string{own.describe(local.Port())}, own, netip.Addr{}), nil
 	}
 	d, err := parse(offer)
 	if err != nil {
@@ -29,9 +29,10 @@ func (s *EchoSession) Answer(offer []byte) ([]byte, error) {
 	}
 	var lines []string
 	var chosen *stream
+	var from netip.Addr
 	for _, m := range d.MediaDescriptions {
 		if st, ok := accept(d, m); ok && chosen == nil {
-			chosen = &st
+			chosen, from = &st, connection(d, m)
 			lines = append(lines, st.describe(local.Port()))
 			continue
 		}
@@ -41,16 +42,32 @@ func (s *EchoSession) Answer(offer []byte) ([]byte, error) {
 	if chosen == nil {
 		return nil, fmt.Errorf("%w: the echo test speaks G.711 without encryption", ErrNoCodec)
 	}
-	return s.describe(lines, *chosen), nil
+	return s.describe(lines, *chosen, from), nil
+}
+
+// connection is the address that the stream is offered at, if it is one.
+func connection(d *sdp.SessionDescription, m *sdp.MediaDescription) netip.Addr {
+	c := m.ConnectionInformation
+	if c == nil {
+		c = d.ConnectionInformation
+	}
+	if c == nil || c.Address == nil {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(c.Address.Address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap()
 }
 
 // describe writes the description and lets the stream's payload types in.
-func (s *EchoSession) describe(streams []string, accepted stream) []byte {
+func (s *EchoSession) describe(streams []string, accepted stream, from netip.Addr) []byte {
 	local := s.Addr()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
-	s.source = netip.AddrPort{}
+	s.source, s.offered = netip.AddrPort{}, from
 	s.types = [128]bool{}
 	for _, f := range accepted.formats {
 		if n, err := strconv.Atoi(f); err == nil && n >= 0 && n < 128 {

@@ -74,6 +74,7 @@ type EchoSession struct {
 	mu      sync.Mutex
 	version uint64
 	types   [128]bool // payload types that the answer accepted
+	offered netip.Addr
 	source  netip.AddrPort
 	closed  bool
 }
@@ -145,8 +146,9 @@ func (s *EchoSession) Close() error {
 }
 
 // Run sends every RTP packet back to where it came from, until ctx ends or the
-// session is closed. The first packet of the phone's host decides on its port
-// (symmetric RTP, RFC 4961); after Answer it is found anew.
+// session is closed. The first packet of the phone's host, or of the address
+// that it offered, decides on its port (symmetric RTP, RFC 4961); after Answer
+// it is found anew.
 func (s *EchoSession) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -174,7 +176,7 @@ func (s *EchoSession) Run(ctx context.Context) error {
 func (s *EchoSession) turn(packet []byte, from netip.AddrPort) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if from.Addr() != s.phone || s.source.IsValid() && s.source != from {
+	if from.Addr() != s.phone && from.Addr() != s.offered || s.source.IsValid() && s.source != from {
 		return RefusedStranger
 	}
 	var h rtp.Header
