@@ -19,10 +19,10 @@ import (
 // publication is what the ring was last told of an account.
 type publication struct {
 	turn    sync.Mutex // held while publishing, so that sequence numbers arrive in order; the rest is the adapter's mutex's
-	live    bool      // a registration lies there, no tombstone
-	at      time.Time // overlay time
-	problem string    // why it does not, for status
-	shares  time.Time // when the shares were last stored
+	live    bool       // a registration lies there, no tombstone
+	at      time.Time  // overlay time
+	problem string     // why it does not, for status
+	shares  time.Time  // when the shares were last stored
 }
 
 // Features of this adapter, named in its registrations.
