@@ -2,7 +2,6 @@ package record
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -180,20 +179,22 @@ func (s *Store) revive(id slotID, value []byte, now time.Time, mono time.Duratio
 		keyed: d.Keyed, digest: d.Digest, floor: d.Floor,
 	}
 	o.floorDue = floorDue(d.Floor, now, mono, registrationMax*time.Second)
-	var problem error
 	if d.Live {
-		v, err := Verify(d.Record, s.trust, now)
-		switch {
-		case err == nil && v.Resource() == id.resource && v.Body.Part == id.part:
-			o = newSlot(id, v, o, now, mono, s.trust.Charter())
-		case errors.Is(err, identity.ErrExpired):
-		default:
-			return nil, errors.Join(ErrMalformed, err)
+		// The clock may not be known yet; what is over by it dies below.
+		v, err := Verify(d.Record, s.trust, time.Time{})
+		if err != nil {
+			return nil, err
 		}
-		problem = err
+		if v.Resource() != id.resource || v.Body.Part != id.part {
+			return nil, fmt.Errorf("%w: in another's place on disk", ErrMalformed)
+		}
+		o = newSlot(id, v, o, now, mono, s.trust.Charter())
+		if o.due <= mono {
+			o = o.ghost()
+		}
 	}
 	if !o.live && o.floorDue <= mono {
-		return nil, problem
+		return nil, nil
 	}
-	return o, problem
+	return o, nil
 }

@@ -81,6 +81,31 @@ func TestStoreSurvivesRestart(t *testing.T) {
 	}
 }
 
+// A board without a battery starts in the past, or not knowing the time: what
+// it holds is not lost for that.
+func TestStoreRestartInThePast(t *testing.T) {
+	w, h := newWorld(t, 1, nil), &hands{now: testNow}
+	alice := w.person(t, "alice", 20)
+	db := openDB(t, filepath.Join(t.TempDir(), "db"), nil)
+	s := w.diskStore(t, db, h, &counter{})
+	put(t, s, alice.registration(t, 1, 5), record.OutcomeStored)
+	put(t, s, alice.shareRecord(t, 1, 5), record.OutcomeStored)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range []time.Time{time.Unix(5, 0), testNow.Add(-time.Hour), {}} {
+		h.now, h.mono = now, 0
+		s = w.diskStore(t, db, h, &counter{})
+		if got := s.All(); len(got) != 2 {
+			t.Fatalf("at %s: %d records", now, len(got))
+		}
+		h.run(900 * time.Second)
+		if got := s.All(); len(got) != 1 {
+			t.Fatalf("at %s: a registration outlives its lifetime: %d", now, len(got))
+		}
+	}
+}
+
 func countKeys(t *testing.T, db *bbolt.DB) (n int) {
 	t.Helper()
 	err := db.View(func(tx *bbolt.Tx) error {
