@@ -47,7 +47,9 @@ func (d *Directory) resolveNumber(ctx context.Context, number identity.AOR, opt 
 }
 
 // firstConfirmed resolves the targets in turn, the latest record's first.
-func (d *Directory) firstConfirmed(ctx context.Context, number identity.AOR, targets []identity.AOR, opt Options, failed error) (res *Resolution, found bool, err error) {
+func (d *Directory) firstConfirmed(
+	ctx context.Context, number identity.AOR, targets []identity.AOR, opt Options, failed error,
+) (res *Resolution, found bool, err error) {
 	if failed != nil {
 		return &Resolution{AOR: number}, false, failed
 	}

@@ -46,7 +46,9 @@ type readAnswer struct {
 // read asks the positions of (aor, kind, part): first of them at once, another
 // for each answer that does not help or is late. It ends when enough says so,
 // when all have come out, or when ctx or the timeout ends.
-func (d *Directory) read(ctx context.Context, aor identity.AOR, kind record.Kind, part *uint64, first int, enough func(r *reading, late bool) bool) *reading {
+func (d *Directory) read(
+	ctx context.Context, aor identity.AOR, kind record.Kind, part *uint64, first int, enough func(r *reading, late bool) bool,
+) *reading {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	positions := d.positions(aor, kind, part)
@@ -90,7 +92,9 @@ func (d *Directory) read(ctx context.Context, aor identity.AOR, kind record.Kind
 	return r
 }
 
-func (d *Directory) readOne(ctx context.Context, pos, resource identity.NodeID, part *uint64, aor identity.AOR, kind record.Kind) readAnswer {
+func (d *Directory) readOne(
+	ctx context.Context, pos, resource identity.NodeID, part *uint64, aor identity.AOR, kind record.Kind,
+) readAnswer {
 	start := time.Now()
 	ans, err := d.cfg.Ring.Fetch(ctx, pos, resource, part)
 	if err != nil {
