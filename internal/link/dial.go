@@ -124,7 +124,10 @@ func (l *Link) dial(addrs []netip.AddrPort, accept func(*identity.NodeCertificat
 	qc, err := race(ctx, addrs, func(ctx context.Context, a netip.AddrPort) (*quic.Conn, error) {
 		return l.tr.Dial(ctx, net.UDPAddrFromAddrPort(a), tlsConf, conf)
 	})
-	if err != nil {
+	switch {
+	case err != nil && l.life.Err() != nil:
+		return nil, ErrClosed
+	case err != nil:
 		return nil, err
 	}
 	c, err := l.newConn(qc, false)

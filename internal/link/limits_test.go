@@ -71,9 +71,12 @@ func TestManyAtOnce(t *testing.T) {
 func TestWholeHostAtOnce(t *testing.T) {
 	o := newOverlay(t, "lan.example")
 	first := o.start("first")
+	nodes := make([]*node, 63)
+	for i := range nodes {
+		nodes[i] = o.start(fmt.Sprint(i))
+	}
 	var g errgroup.Group
-	for i := range 63 {
-		n := o.start(fmt.Sprint(i))
+	for _, n := range nodes {
 		g.Go(func() error { return ping(t, n, first) })
 	}
 	if err := g.Wait(); err != nil {

@@ -86,24 +86,15 @@ func TestStreamEnd(t *testing.T) {
 func TestStreamRecvInterrupted(t *testing.T) {
 	o := newOverlay(t, "lan.example")
 	b := o.start("b")
-	got := make(chan []byte)
-	interrupted := make(chan error)
+	give, up, got := make(chan struct{}), make(chan error), make(chan []byte)
 	b.onStream(func(ctx context.Context, _ *link.Conn, _ wire.Message, s *link.Stream) {
-		for {
-			short, cancel := context.WithCancel(ctx)
-			go func() { <-interrupted; cancel() }()
-			_, err := s.Recv(short)
-			if err == nil {
-				break
-			}
-			interrupted <- err
-			if !errors.Is(err, context.Canceled) {
-				return
-			}
-			frame, _ := s.Recv(ctx)
-			got <- frame
-			return
-		}
+		short, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() { <-give; cancel() }()
+		_, err := s.Recv(short)
+		up <- err
+		frame, _ := s.Recv(ctx)
+		got <- frame
 	})
 	key := newKey(t)
 	cert := liar{key: key, chain: o.chain(o.params("a", key))}.certificate()
@@ -115,8 +106,8 @@ func TestStreamRecvInterrupted(t *testing.T) {
 	for i, part := range [][]byte{append(append([]byte{'L'}, binary.BigEndian.AppendUint32(nil, uint32(len(hello)))...), hello...), append(frame, "abc"...), []byte("def")} {
 		if i == 2 { // what was sent before this request has arrived when it is answered
 			must(rawRequest(testCtx(t), c, request(&wire.Ping{})))(t)
-			interrupted <- nil
-			if err := <-interrupted; !errors.Is(err, context.Canceled) {
+			close(give)
+			if err := <-up; !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
 		}
