@@ -18,7 +18,8 @@ type Handler interface {
 	// Limits.RequestTime, with the connection, or when the other side gives up.
 	Serve(ctx context.Context, from *Conn, req wire.Message) wire.Message
 	// ServeStream serves a long stream, which is closed when it returns. ctx
-	// ends with the connection.
+	// ends with the connection; that the other side has closed the stream, Recv
+	// tells, after its last frame.
 	ServeStream(ctx context.Context, from *Conn, open wire.Message, s *Stream)
 }
 

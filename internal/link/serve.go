@@ -193,7 +193,7 @@ func (l *Link) serveLong(c *Conn, qs *quic.Stream) {
 	}
 	defer c.longs.Add(-1)
 	s := newStream(c, qs)
-	b, err := s.Recv(qs.Context()) // within the deadline of a request
+	b, err := s.Recv(c.qc.Context()) // within the deadline of a request
 	if err != nil {
 		l.refuseRead(err)
 		abandon(qs, wire.CodeMalformed)
@@ -207,7 +207,9 @@ func (l *Link) serveLong(c *Conn, qs *quic.Stream) {
 		return
 	}
 	defer s.Close()
-	l.cfg.Handler.ServeStream(qs.Context(), c, open, s)
+	// The context is the connection's: the stream's own would end as soon as the
+	// other side closes, before its last frames have been received.
+	l.cfg.Handler.ServeStream(c.qc.Context(), c, open, s)
 }
 
 // admitLong counts a long stream in, or says why not.

@@ -82,6 +82,40 @@ func TestStreamEnd(t *testing.T) {
 	}
 }
 
+// The same towards the handler, with its own context.
+func TestStreamEndAtHandler(t *testing.T) {
+	o := newOverlay(t, "lan.example")
+	a, b := o.start("a"), o.start("b")
+	received := make(chan int, 1)
+	b.onStream(func(ctx context.Context, _ *link.Conn, _ wire.Message, s *link.Stream) {
+		n := 0
+		for {
+			if _, err := s.Recv(ctx); err != nil {
+				if !errors.Is(err, io.EOF) {
+					t.Error(err)
+				}
+				received <- n
+				return
+			}
+			n++
+		}
+	})
+	ctx := testCtx(t)
+	c := must(a.Connect(ctx, b.peer()))(t)
+	for range 20 {
+		s := must(c.Open(ctx, &wire.Carry{}))(t)
+		for range 30 {
+			if err := s.Send(ctx, make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = s.Close()
+		if n := <-received; n != 30 {
+			t.Fatalf("%d frames of 30", n)
+		}
+	}
+}
+
 // A Recv that was given up half-way through a frame loses nothing of it.
 func TestStreamRecvInterrupted(t *testing.T) {
 	o := newOverlay(t, "lan.example")
