@@ -36,7 +36,6 @@ type call struct {
 	// quit is closed when the goroutine ends, ended when the call is over and
 	// its tunnel closed.
 	quit, ended chan struct{}
-	stop        context.Context // of the engine
 
 	incoming  bool         // this is the callee's side
 	own, peer identity.AOR // our phone's person, and the other one
@@ -129,7 +128,7 @@ func (c *call) run() {
 	defer close(c.quit)
 	defer c.cancel()
 	c.begin()
-	stop := c.stop.Done()
+	stop := c.e.ctx.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for !c.finished() {

@@ -93,8 +93,9 @@ type Info struct {
 	ID     string `json:"id"`
 	CallID string `json:"call_id"`
 	// Incoming: the call rings a phone here. Else a phone here makes it.
-	Incoming       bool         `json:"incoming"`
-	Caller, Callee identity.AOR `json:"-"`
+	Incoming bool         `json:"incoming"`
+	Caller   identity.AOR `json:"caller"`
+	Callee   identity.AOR `json:"callee"`
 	// Path is PathCarried or PathEcho.
 	Path string `json:"path"`
 	// Peer is the other adapter's address, invalid until the tunnel is open.

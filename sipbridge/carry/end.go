@@ -15,6 +15,9 @@ func (c *call) end(status int, why string) {
 	c.cancel()
 	for _, s := range c.servers {
 		if s.status >= 200 {
+			if s.acked || s.status < 300 || s.p.method != "INVITE" {
+				s.endAt = earlier(s.endAt, c.now.Add(afterwards))
+			}
 			continue
 		}
 		switch s.p.method {
@@ -28,7 +31,9 @@ func (c *call) end(status int, why string) {
 	}
 	clear(c.crossed)
 	for _, t := range c.clients {
-		if t.method == "INVITE" {
+		if t.status != 0 {
+			t.endAt = earlier(t.endAt, c.now.Add(afterwards))
+		} else if t.method == "INVITE" {
 			c.cancelClient(t, "")
 		}
 	}
@@ -43,6 +48,18 @@ func (c *call) end(status int, why string) {
 	})
 	c.e.over()
 	close(c.ended)
+}
+
+// afterwards is how long a finished call repeats its last words for a phone
+// that lost them. One that asks later still is told by the front that there is
+// no such call, which is as good an end.
+const afterwards = 2 * t4
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // lost: the other side has gone without a word. Our phone gets the end of the

@@ -18,9 +18,12 @@ type Engine struct {
 	cfg  Config
 	live atomic.Int32 // calls in the tables, for Handle to pass by quickly
 
+	ctx  context.Context // of the calls; ends when Run is to
+	stop context.CancelFunc
+
 	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before and after
-	active  int             // calls that are not over
+	stopped bool // takes no call any more
+	active  int  // calls that are not over
 	byID    map[string]*call
 	dialogs map[dialogKey]*call
 	invites map[txKey]*call
@@ -43,7 +46,9 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, byID: map[string]*call{}, dialogs: map[dialogKey]*call{}, invites: map[txKey]*call{}}, nil
+	e := &Engine{cfg: cfg, byID: map[string]*call{}, dialogs: map[dialogKey]*call{}, invites: map[txKey]*call{}}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	return e, nil
 }
 
 // stopGrace is how long Run lets calls say goodbye.
@@ -52,15 +57,14 @@ const stopGrace = 2 * time.Second
 // Run lets calls be carried until ctx ends. Then every call is ended at both
 // phones, and Run returns when all goroutines have: after 2 s at most, unless
 // a Sender or Tunnel hangs. The Sender must work, and Handle be called, until
-// then.
+// then. Calls may come before Run does, so that no phone finds the front up
+// and the engine not. Run may be called once.
 func (e *Engine) Run(ctx context.Context) error {
-	e.mu.Lock()
-	e.ctx = ctx
-	e.mu.Unlock()
 	<-ctx.Done()
 	e.mu.Lock()
-	e.ctx = nil
+	e.stopped = true
 	e.mu.Unlock()
+	e.stop()
 	e.wg.Wait()
 	return nil
 }
@@ -115,7 +119,7 @@ func (e *Engine) admit(c *call) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.ctx == nil || e.ctx.Err() != nil:
+	case e.stopped:
 		return ErrNotRunning
 	// Calls that are over stay for half a minute to answer retransmissions.
 	case e.active >= e.cfg.MaxCalls || len(e.byID) >= 8*e.cfg.MaxCalls:
@@ -128,7 +132,6 @@ func (e *Engine) admit(c *call) error {
 	if c.initial != nil {
 		e.invites[c.initial.key.txKey] = c
 	}
-	c.stop = e.ctx
 	e.wg.Go(c.run)
 	return nil
 }

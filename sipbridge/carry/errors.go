@@ -7,7 +7,7 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrBusy: as many calls as the engine takes are being carried.
 	ErrBusy = errors.New("too many calls")
-	// ErrNotRunning: the engine has not been started, or is ending.
+	// ErrNotRunning: the engine is ending or has ended.
 	ErrNotRunning = errors.New("not running")
 	// ErrConfig: a Config that New cannot use.
 	ErrConfig = errors.New("bad configuration")

@@ -74,6 +74,9 @@ func (c *call) cross(s *serverTx, d *dialog) {
 	case "BYE":
 		d.leaving = true
 	}
+	if s.flow.Transport == "tcp" {
+		d.flow = s.flow // perhaps a new connection
+	}
 	c.sendRequest(s, fields, body)
 }
 

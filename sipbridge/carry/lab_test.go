@@ -72,9 +72,6 @@ func (l *lab) side(name string, tune func(*Config)) *side {
 	}
 	s.e = e
 	l.wg.Go(func() { _ = e.Run(l.ctx) })
-	for e.Busy() { // until Run has begun
-		time.Sleep(time.Millisecond) // virtual
-	}
 	return s
 }
 

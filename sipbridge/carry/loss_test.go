@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -190,5 +191,63 @@ func TestTooManyCalls(t *testing.T) {
 		if l.a.e.Busy() {
 			l.t.Error("still busy")
 		}
+	})
+}
+
+// The caller gives up before the tunnel is there; one that comes late is
+// closed unused.
+func TestCancelBeforeTheTunnel(t *testing.T) {
+	both(t, func(l *lab, alice, bob *phone) {
+		gate := make(chan struct{})
+		near, _ := tunnelPair(l.linkA, l.linkB)
+		alice.openWith(func(ctx context.Context) (Tunnel, error) {
+			<-ctx.Done()
+			<-gate
+			return near, nil
+		})
+		alice.expect("SIP/2.0 100")
+		alice.withinInvite("CANCEL", "")
+		alice.expect("SIP/2.0 200")
+		res := alice.expect("SIP/2.0 487")
+		alice.withinInvite("ACK", res.toTag)
+		close(gate)
+		<-near.done
+		synctest.Wait()
+		if e := l.a.last(); e.Status != 487 || e.State != Ended {
+			l.t.Errorf("%+v", e)
+		}
+	})
+}
+
+// openWith makes a call whose tunnel the test opens.
+func (p *phone) openWith(open func(context.Context) (Tunnel, error)) {
+	p.callID, p.tag, p.cseq = "call-"+p.name, "tag-"+p.name, 1
+	p.from, p.to = "<sip:"+p.name+"@127.0.0.1>", "<sip:bob@127.0.0.1>"
+	p.invite = "INVITE sip:bob@127.0.0.1 SIP/2.0\r\n" + p.via() + "From: " + p.from + ";tag=" + p.tag + "\r\nTo: " + p.to + "\r\nCall-ID: " + p.callID + "\r\nCSeq: 1 INVITE\r\n" + sdpBody("")
+	err := p.side.e.Carry(Call{From: p.flow(), Invite: []byte(p.invite), Caller: aor(p.name), Callee: aor("bob"), Open: open})
+	if err != nil {
+		p.lab.t.Fatal(err)
+	}
+}
+
+// Whoever rings may withdraw the call.
+func TestRingEndsWithItsContext(t *testing.T) {
+	scene(t, "udp", nil, func(l *lab, _, bob *phone) {
+		ctx, cancel := context.WithCancel(context.Background())
+		near, far := tunnelPair(l.linkA, l.linkB)
+		done := make(chan error, 1)
+		go func() {
+			done <- l.b.e.Ring(ctx, Ring{Caller: aor("alice"), Callee: aor("bob"), CallID: "signed", Targets: l.targets()}, far)
+		}()
+		r := &rogue{l, near}
+		r.frame(kindRequest, 1, r.request("INVITE", "signed", "m", "", "1", "", ""))
+		bob.respond(bob.rung(), 180, "Ringing", "", "")
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		<-far.done
+		bob.expect("CANCEL ")
 	})
 }

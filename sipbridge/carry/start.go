@@ -13,7 +13,7 @@ import (
 func (e *Engine) Busy() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.ctx == nil || e.active >= e.cfg.MaxCalls
+	return e.stopped || e.active >= e.cfg.MaxCalls
 }
 
 // Carry takes a phone's INVITE over; see the seam. Every error is a *Refusal.
@@ -49,7 +49,7 @@ func (e *Engine) carry(call Call, path string) error {
 func busy(err error) *Refusal {
 	r := &Refusal{Code: 503, Reason: "Service Unavailable", Warning: "too many calls at once", RetryAfter: 5 * time.Second}
 	if errors.Is(err, ErrNotRunning) {
-		r.Warning = "this adapter is starting or stopping"
+		r.Warning = "this adapter is stopping"
 	}
 	return r
 }
