@@ -24,6 +24,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/joinlink"
 	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
@@ -123,6 +124,12 @@ func (a *Adapter) open() (err error) {
 		}
 	}
 	a.mu.Unlock()
+	if sip.Carry.Echo == nil {
+		refused := func(reason string) { a.refusals.Count("media", reason) }
+		if sip.Carry.Echo, err = media.NewEcho(media.EchoConfig{Refused: refused}); err != nil {
+			return err
+		}
+	}
 	a.bridge, err = sipbridge.New(sip)
 	return err
 }

@@ -106,6 +106,12 @@ type call struct {
 func proveCall(t testing.TB, c call) {
 	t.Helper()
 	ready(t, c.from, c.to)
+	over := false
+	defer func() {
+		if !over { // do not let one failure keep the phones busy for the next call
+			_, _ = c.from.Hangup(context.Background()), c.to.Hangup(context.Background())
+		}
+	}()
 	must(t, c.from.Dial(within(t, answering), c.uri))
 	must(t, c.from.WaitEstablished(within(t, answering)))
 	must(t, c.to.WaitEstablished(within(t, answering)))
@@ -118,6 +124,7 @@ func proveCall(t testing.TB, c call) {
 	}
 	must(t, c.from.WaitClosed(within(t, closing)))
 	must(t, c.to.WaitClosed(within(t, closing)))
+	over = true
 
 	got := proveHeard(t, c.from, calledHz)
 	proveHeard(t, c.to, callerHz)

@@ -48,7 +48,7 @@ func TestMatrix(t *testing.T) {
 }
 
 var (
-	redirecting = adapterOptions{redirect: "always", path: "direct"}
+	redirecting = adapterOptions{redirect: "always"}
 	carrying    = adapterOptions{redirect: "never"}
 )
 
@@ -73,8 +73,10 @@ func matrixCall(t *testing.T, o *office, from, to spec, calledHangsUp bool) {
 	}
 	proveCall(t, c)
 
-	// Only a phone that follows a 302 past its adapter reaches the other phone by itself.
-	direct := from.adapter == redirecting && from.kind == "baresip" && !from.proxy
+	// Only a phone that follows a 302 past its adapter reaches the other phone by itself. And linphonec can be reached
+	// so, but it would send its sound to the caller in vain: with a registrar at 127.0.0.1 it answers that this is where
+	// it listens itself, so it must not be offered.
+	direct := from.adapter == redirecting && from.kind == "baresip" && !from.proxy && to.kind == "baresip"
 	via := via(t, b.phone)
 	if got := via == a.host.Addr.String(); got != direct {
 		t.Errorf("the INVITE reached %s from %s; that the caller's phone sent it is %v, want %v", b.phone.Name(), via, got, direct)

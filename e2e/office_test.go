@@ -112,7 +112,7 @@ func (o *office) hire(s spec) *person {
 	return p
 }
 
-const password = "correct horse battery"
+const password = "correct-horse-battery"
 
 // deskConfig writes the configuration of an adapter that serves a phone on another host.
 func deskConfig(t testing.TB, host *lab.Host, user string) string {

@@ -170,13 +170,20 @@ func (s *EchoSession) Run(ctx context.Context) error {
 	}
 }
 
+// ofPhoneLocked tells whether a packet from a may be the phone's. A phone of
+// this host that signals from its LAN address, as baresip does, sends its sound
+// from a loopback one.
+func (s *EchoSession) ofPhoneLocked(a netip.Addr) bool {
+	return a == s.phone || a == s.offered || a.IsLoopback() && !s.phone.IsLoopback() && s.Addr().Addr().IsLoopback()
+}
+
 // turn makes an incoming packet the one that goes back, in place: the same,
 // from a source of its own, for a phone that hears its own SSRC takes it for a
 // loop (RFC 3550 §8.2). It returns a reason not to.
 func (s *EchoSession) turn(packet []byte, from netip.AddrPort) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if from.Addr() != s.phone && from.Addr() != s.offered || s.source.IsValid() && s.source != from {
+	if !s.ofPhoneLocked(from.Addr()) || s.source.IsValid() && s.source != from {
 		return RefusedStranger
 	}
 	var h rtp.Header
