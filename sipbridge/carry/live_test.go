@@ -108,6 +108,9 @@ func bridges(t *testing.T) (a, b *sipbridge.Bridge) {
 			t.Fatal(err)
 		}
 		both[i] = br
+	}
+	hubs[0].far, hubs[1].far = both[1], both[0]
+	for _, br := range both {
 		runs.Go(func() {
 			if err := br.Run(ctx); err != nil {
 				t.Error(err)
@@ -119,7 +122,6 @@ func bridges(t *testing.T) (a, b *sipbridge.Bridge) {
 			t.Fatal("not ready")
 		}
 	}
-	hubs[0].far, hubs[1].far = both[1], both[0]
 	t.Cleanup(func() { cancel(); runs.Wait(); calls.Wait() })
 	return both[0], both[1]
 }
