@@ -37,9 +37,10 @@ type SIP struct {
 	// HostIP is the address that replaces a phone's loopback address; empty:
 	// the one towards the other adapter.
 	HostIP string `koanf:"host_ip" toml:"host_ip" help:"this host's address for media; empty: the one towards the other adapter"`
-	// DigestAlgorithms lists what phones may prove a password with, first
-	// choice first (RFC 8760).
-	DigestAlgorithms []string `koanf:"digest_algorithms" toml:"digest_algorithms" help:"digest algorithms, first choice first: MD5, SHA-256"`
+	// DigestAlgorithms lists what phones may prove a password with (RFC 8760):
+	// MD5, and SHA-256 after it. MD5 comes first because some phones read the
+	// first challenge only.
+	DigestAlgorithms []string `koanf:"digest_algorithms" toml:"digest_algorithms" help:"digest algorithms that phones are offered: MD5, or MD5,SHA-256"`
 	// Accounts lists the phones' passwords. With any, every phone needs one.
 	Accounts []Account `koanf:"accounts" toml:"accounts"`
 }
@@ -74,7 +75,7 @@ func (c Adapter) Validate() []Problem {
 	var r rules
 	r.need(c.State != "", "state", "there must be a folder", `set it, for example "/var/lib/secp2psip/adapter"`)
 	r.listen("listen", c.Listen)
-	r.advertise("advertise", c.Advertise, false)
+	r.advertise("advertise", c.Advertise, false, c.ListenAddr())
 	r.lasts("cache_for", c.CacheFor, 0, Hour)
 	c.SIP.validate(&r)
 	r.common(c, c.Metrics)
@@ -95,6 +96,8 @@ func (s SIP) validate(r *rules) {
 		r.need(err == nil && !ip.IsUnspecified(), "sip.host_ip", fmt.Sprintf("%q is not an address of this host", s.HostIP), `give an IP address such as "192.168.1.20", or ""`)
 	}
 	r.subset("sip.digest_algorithms", s.DigestAlgorithms, "MD5", "SHA-256")
+	r.need(len(s.DigestAlgorithms) == 0 || s.DigestAlgorithms[0] == "MD5", "sip.digest_algorithms", "MD5 must come first: some phones read the first challenge only",
+		`write ["MD5"] or ["MD5", "SHA-256"]`)
 	seen := map[string]bool{}
 	for i, a := range s.Accounts {
 		key := fmt.Sprintf("sip.accounts[%d]", i)
@@ -128,7 +131,7 @@ func sipListen(text string) (what, mend string) {
 func (c Adapter) ListenAddr() netip.AddrPort { return listenAddr(c.Listen) }
 
 // AdvertiseAddrs returns Advertise as IP:PORT, with the port of Listen where
-// none is given; c is valid. A port 0 stands for the one that is bound.
+// none is given; c is valid.
 func (c Adapter) AdvertiseAddrs() []netip.AddrPort {
 	return addrPorts(withPort(c.Advertise, c.ListenAddr().Port()))
 }

@@ -83,7 +83,7 @@ func (c Bootstrap) Validate() []Problem {
 	r.need(c.State != "", "state", "there must be a folder", `set it, for example "/var/lib/secp2psip/bootstrap"`)
 	r.overlay("overlay", c.Overlay)
 	r.listen("listen", c.Listen)
-	r.advertise("advertise", c.Advertise, true)
+	r.advertise("advertise", c.Advertise, true, c.ListenAddr())
 	r.between("k", c.K, 2, 64)
 	r.between("n", c.N, 2, 64)
 	r.need(c.K <= c.N, "k", "it is larger than n: a key could never be rebuilt", "make k smaller or n larger; 4 of 10 is the default")

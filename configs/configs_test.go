@@ -109,7 +109,7 @@ listen = ["udp:127.0.0.2:5060"]
 	l, err := LoadAdapter(Source{
 		File:  file,
 		Env:   []string{"PATH=/bin", "SECP2PSIP_LOG_LEVEL=debug", "SECP2PSIP_SIP_REDIRECT=never", "SECP2PSIP_ADVERTISE=192.0.2.1, 192.0.2.2:7"},
-		Flags: flagSet(t, KindAdapter, "--sip-redirect", "auto", "--sip-digest-algorithms", "SHA-256", "--sip-digest-algorithms=MD5"),
+		Flags: flagSet(t, KindAdapter, "--sip-redirect", "auto", "--sip-digest-algorithms", "MD5", "--sip-digest-algorithms=SHA-256"),
 	}, "/state")
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ listen = ["udp:127.0.0.2:5060"]
 	want.Log.Level = "debug"
 	want.SIP.Redirect = "auto"
 	want.SIP.Listen = []string{"udp:127.0.0.2:5060"}
-	want.SIP.DigestAlgorithms = []string{"SHA-256", "MD5"}
+	want.SIP.DigestAlgorithms = []string{"MD5", "SHA-256"}
 	want.Advertise = []string{"192.0.2.1", "192.0.2.2:7"}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
@@ -169,6 +169,8 @@ func TestFileMistakes(t *testing.T) {
 		{KindAdapter, "[sip]\nlisten = [\"udp:192.168.1.5:5060\"]", `c.toml:2:11: sip.listen[0]: "udp:192.168.1.5:5060" is not a loopback address and no phone needs a password: anyone near could call in your name; add [[sip.accounts]] with user and password, or listen on 127.0.0.1`},
 		{KindAdapter, "[[sip.accounts]]\nuser = \"alice\"\npassword = \"longenough\"\n[[sip.accounts]]\nuser = \"alice\"\npassword = \"short\"", "c.toml:5:1: sip.accounts[1].user: \"alice\" has a password already; remove one of the two\nc.toml:6:1: sip.accounts[1].password: a password has 8 to 128 bytes; make one with: openssl rand -hex 12"},
 		{KindAdapter, "[sip]\nhost_ip = \"here\"", `c.toml:2:1: sip.host_ip: "here" is not an address of this host; give an IP address such as "192.168.1.20", or ""`},
+		{KindAdapter, "[sip]\ndigest_algorithms = [\"SHA-256\"]", `c.toml:2:1: sip.digest_algorithms: MD5 must come first: some phones read the first challenge only; write ["MD5"] or ["MD5", "SHA-256"]`},
+		{KindAdapter, "listen = \":0\"\nadvertise = [\"192.0.2.1\", \"192.0.2.2:7\"]", `c.toml:2:14: advertise[0]: "192.0.2.1" has no port, and listen takes any free one; give a port here or there`},
 		{KindAdapter, "cache_for = \"2h\"", `c.toml:1:1: cache_for: 2h is not between 0s and 1h; choose a duration in that range`},
 	}
 	for _, tt := range tests {

@@ -68,8 +68,9 @@ func (r *rules) listen(key, v string) {
 	r.need(err == nil, key, fmt.Sprintf("%q is not IP:PORT", v), `write it like ":5870" for every address, or "192.168.1.10:5870", "[fd00::1]:5870"`)
 }
 
-// advertise wants addresses with or without a port; host names only if names.
-func (r *rules) advertise(key string, list []string, names bool) {
+// advertise wants addresses, host names too if names. Without a port they get
+// the one of listen, unless that is not known before it is bound.
+func (r *rules) advertise(key string, list []string, names bool, listen netip.AddrPort) {
 	r.need(len(list) <= maxAddrs, key, fmt.Sprintf("%d addresses are too many", len(list)), fmt.Sprintf("keep at most %d", maxAddrs))
 	r.each(key, list, func(v string) (string, string) {
 		host, port, ok := splitAddr(v)
@@ -79,6 +80,8 @@ func (r *rules) advertise(key string, list []string, names bool) {
 			return fmt.Sprintf("%q is not an address", v), `write it like "192.168.1.10", "192.168.1.10:5870" or "[fd00::1]:5870"`
 		case err == nil && ip.IsUnspecified(), port == "0":
 			return fmt.Sprintf("%q is not an address that others can reach", v), "give the host's own address"
+		case port == "" && listen.IsValid() && listen.Port() == 0:
+			return fmt.Sprintf("%q has no port, and listen takes any free one", v), "give a port here or there"
 		}
 		return "", ""
 	})
