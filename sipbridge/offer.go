@@ -30,11 +30,10 @@ func (b *Bridge) Offer(ctx context.Context, in Inbound) (Offer, error) {
 	default:
 		c := b.direct(&phones[0], in.LocalIP, in.RemoteIP)
 		if o.Why = c.why; o.Why == "" {
-			if b.probes.ask(ctx, c.key, c.uri, probeFresh, probeInCall) == present {
-				o.Direct = c.uri
-			} else {
-				o.Why = "the phone does not answer at " + c.key.addr.String()
-			}
+			o.Why = c.verdict(b.probes.ask(ctx, c.key, c.uri, probeFresh, probeInCall))
+		}
+		if o.Why == "" {
+			o.Direct = c.uri
 		}
 	}
 	if o.Direct == "" && !o.Carried {

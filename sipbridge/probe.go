@@ -21,8 +21,28 @@ type reach int
 const (
 	silent   reach = iota // no answer in time
 	refusing              // the host says that nothing listens there
-	present               // a SIP answer, whatever its code
+	present               // a SIP answer, whatever its code, that says nothing of sound
+	inward                // an answer by which the phone would listen for sound on a loopback address
+	outward               // an answer by which it would listen where others reach it
 )
+
+// heard reads out of the answer to an OPTIONS where the phone would listen for
+// sound (RFC 3261 §11.2, RFC 8866 §5.7).
+func heard(body []byte) reach {
+	found := present
+	for line := range bytes.Lines(body) {
+		host, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("c=IN IP"))
+		if !ok || len(host) < 2 {
+			continue
+		}
+		a, err := netip.ParseAddr(string(host[2:])) // after "4 " or "6 "
+		if err != nil || a.IsLoopback() {
+			return inward
+		}
+		found = outward
+	}
+	return found
+}
 
 // probes asks addresses for OPTIONS and remembers the answers.
 type probes struct {
@@ -156,7 +176,7 @@ func readAnswer(c net.Conn, buf []byte, branch string) (found reach, again bool)
 			continue
 		}
 		if hop, err := m.Top(); err == nil && string(hop.Branch) == branch {
-			return present, false
+			return heard(m.Body), false
 		}
 	}
 }

@@ -12,9 +12,26 @@ import (
 
 // candidate says how others would reach a phone directly, or why they cannot.
 type candidate struct {
-	uri string // with the host that they reach
-	key probeKey
-	why string
+	uri   string // with the host that they reach
+	key   probeKey
+	moved bool // the phone itself gave a loopback address
+	why   string
+}
+
+// verdict says why a candidate cannot be reached, given what its OPTIONS
+// found; "" if it can. A phone that registers a loopback contact may listen on
+// all addresses and still give 127.0.0.1 for its sound, as Linphone does: it
+// must say otherwise.
+func (c candidate) verdict(found reach) string {
+	switch {
+	case found == silent:
+		return "the phone does not answer at " + c.key.addr.String()
+	case found == refusing:
+		return "the phone does not listen at " + c.key.addr.String() + "; it may be bound to 127.0.0.1"
+	case found == inward && !c.key.addr.Addr().IsLoopback(), found == present && c.moved:
+		return "the phone would have others send their sound to 127.0.0.1"
+	}
+	return ""
 }
 
 // direct works out a phone's contact for somebody who is at remote and reaches
@@ -26,6 +43,7 @@ func (b *Bridge) direct(v *Binding, local, remote netip.Addr) candidate {
 		return candidate{why: "the phone's contact cannot be read"}
 	}
 	addr := b.contactAddr(&u)
+	moved := false
 	transport := v.Transport
 	if t, ok := u.Param("transport"); ok {
 		transport = string(lower(t))
@@ -40,11 +58,11 @@ func (b *Bridge) direct(v *Binding, local, remote netip.Addr) candidate {
 		if !local.IsValid() || local.IsLoopback() || local.IsUnspecified() {
 			return candidate{why: "the phone is on a loopback address, and this host has no other towards the caller"}
 		}
-		addr = netip.AddrPortFrom(local.Unmap(), addr.Port())
+		addr, moved = netip.AddrPortFrom(local.Unmap(), addr.Port()), true
 	case addr.Addr() != v.Source.Addr() && !b.hosts.isOwnIP(addr.Addr()):
 		return candidate{why: "the phone's contact is not the address it registered from"}
 	}
-	return candidate{uri: withHost(&u, addr), key: probeKey{transport, addr}}
+	return candidate{uri: withHost(&u, addr), key: probeKey{transport, addr}, moved: moved}
 }
 
 // withHost writes a URI with another host and port.
@@ -79,12 +97,7 @@ func (b *Bridge) there(ctx context.Context, v *Binding, age, wait time.Duration)
 func (b *Bridge) inspect(ctx context.Context, aor identity.AOR, v *Binding) {
 	c := b.direct(v, b.lanIP(v.Source.Addr()), netip.Addr{})
 	if c.why == "" {
-		switch b.probes.ask(ctx, c.key, c.uri, probeFresh, b.cfg.ProbeTimeout) {
-		case silent:
-			c.why = "the phone does not answer at " + c.key.addr.String()
-		case refusing:
-			c.why = "the phone does not listen at " + c.key.addr.String() + "; it may be bound to 127.0.0.1"
-		}
+		c.why = c.verdict(b.probes.ask(ctx, c.key, c.uri, probeFresh, b.cfg.ProbeTimeout))
 	}
 	if c.why != "" {
 		c.uri = ""
