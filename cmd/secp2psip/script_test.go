@@ -26,11 +26,13 @@ func TestMain(m *testing.M) {
 // testscript's own commands they have
 //
 //	exits CODE PROGRAM ARGS…  run the program; fail unless it exits with CODE
+//	await PHASE FOLDER        wait until the daemon there is in a phase
 //	serve KIND FOLDER         answer on the admin socket there as a daemon of KIND
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"await": await,
 			"exits": exits,
 			"serve": serve,
 		},
@@ -57,6 +59,31 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// awaitLimit bounds how long a daemon may take on a busy machine.
+const awaitLimit = 30 * time.Second
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await PHASE FOLDER")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		var s admin.Status
+		err := admin.Dial(ts.MkAbs(args[1])).Call(ctx, admin.MethodStatus, nil, &s)
+		if err == nil && s.Phase == args[0] {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			ts.Fatalf("the daemon is %q after %v: %v", s.Phase, awaitLimit, err)
+		}
 	}
 }
 

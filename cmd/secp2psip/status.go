@@ -52,7 +52,7 @@ func (a *app) printStatus(s admin.Status) error {
 		t.row("phones at", strings.Join(s.SIP, "  "))
 	}
 	t.row("ring", ringLine(s.Ring))
-	t.row("neighbours", neighbours(s.Ring))
+	t.row("neighbours", neighbours(s))
 	t.row("links", plural(len(s.Links), "open connection"))
 	t.row("store", fmt.Sprintf("%s, %s of %s", plural(s.Store.Records, "record"), size(s.Store.Bytes), size(s.Store.MaxBytes)))
 	t.row("clock", clockLine(s))
@@ -81,17 +81,19 @@ func ringLine(r admin.Ring) string {
 	return line
 }
 
-func neighbours(r admin.Ring) string {
+// neighbours leaves out the node itself, which is its own neighbour while it
+// is alone.
+func neighbours(s admin.Status) string {
 	var parts []string
-	if r.Pred != nil {
-		parts = append(parts, r.Pred.ID.Short()+" before")
+	if p := s.Ring.Pred; p != nil && p.ID != s.NodeID {
+		parts = append(parts, p.ID.Short()+" before")
 	}
-	for i, n := range r.Succ {
-		if i == 0 {
-			parts = append(parts, n.ID.Short()+" after")
-			continue
+	where := " after"
+	for _, n := range s.Ring.Succ {
+		if n.ID != s.NodeID {
+			parts = append(parts, n.ID.Short()+where)
+			where = ""
 		}
-		parts = append(parts, n.ID.Short())
 	}
 	return strings.Join(parts, ", ")
 }

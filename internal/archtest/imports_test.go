@@ -32,7 +32,12 @@ var arrows = map[string][]string{
 	"cmd":                {"adapter", "bootstrap", "configs", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/metrics", "internal/node", "sipbridge"},
 	"e2e":                {},
 	"internal/archtest":  {},
+	"internal/testnet":   {"adapter", "bootstrap", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/node", "sipbridge"},
+	"internal/bench":     {"internal/testnet"},
 }
+
+// forTests lists the rooms that only tests may import.
+var forTests = []string{"internal/testnet", "internal/bench"}
 
 // outside says which rooms alone may import a package from elsewhere, and
 // why. The longest matching path counts; tests are held to it too.
@@ -116,7 +121,7 @@ func forbidden(own, path string, test bool) string {
 	if slices.Contains(noSockets, own) && !test && network(path) {
 		return "this room must not reach the network"
 	}
-	if path == "testing" && !test && own != "e2e" {
+	if path == "testing" && !test && own != "e2e" && !slices.Contains(forTests, own) {
 		return "only tests need it"
 	}
 	for _, rule := range outside {
@@ -140,6 +145,8 @@ func forbiddenRoom(own, folder string, test bool) string {
 		return ""
 	case slices.Contains(strangers, own) && slices.Contains(strangers, other):
 		return "these rooms are strangers to each other; what both need comes through an interface"
+	case slices.Contains(forTests, other) && !test:
+		return "only tests may import it"
 	case other == "configs" && own != "cmd":
 		return "configuration is cmd's matter; rooms take plain structs"
 	case !test && !slices.Contains(arrows[own], other):
@@ -174,6 +181,9 @@ func TestImportsFindViolations(t *testing.T) {
 		{"internal/identity/a.go", module + "/internal/record", "no arrow"},
 		{"internal/identity/a_test.go", module + "/internal/record", ""},
 		{"adapter/a.go", "testing", "only tests"},
+		{"internal/testnet/a.go", "testing", ""},
+		{"adapter/a.go", module + "/internal/testnet", "only tests"},
+		{"adapter/a_test.go", module + "/internal/testnet", ""},
 		{"adapter/a.go", module + "/nowhere", "do not know"},
 		{"nowhere/a.go", "fmt", "add a line"},
 	}
