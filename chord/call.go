@@ -168,7 +168,7 @@ func (m *Machine) route(c *call, msg wire.Message, how answer) {
 		m.learn(state)
 	}
 	if how == refusedM || how == silent && c.try > 1 {
-		m.gone(c.peer.ID)
+		m.gone(c.peer.ID, how)
 	}
 	switch c.kind {
 	case callStabilize, callNextHead, callCandidate:

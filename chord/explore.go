@@ -150,6 +150,7 @@ func (m *Machine) walked(c *call, s *wire.State, how answer) {
 func (m *Machine) walkDone(complete bool) {
 	e := &m.explore
 	e.walking = false
+	complete = complete && e.learned == 0
 	if e.complete != complete {
 		e.complete = complete
 		m.version++

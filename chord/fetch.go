@@ -31,7 +31,8 @@ type Answer struct {
 // responsible one is among those. A node that does not answer is passed by at
 // once; ErrNoHolder means that nobody answered.
 func (n *Node) Fetch(ctx context.Context, pos, res ID, part *uint64) (Answer, error) {
-	chain, err := n.chain(ctx, pos)
+	// A table that is out of date does no harm: the answer tells.
+	chain, err := n.chain(ctx, pos, n.view.Load().Complete)
 	if err != nil {
 		return Answer{}, err
 	}

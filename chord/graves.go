@@ -34,8 +34,9 @@ type graves struct {
 
 func newGraves() graves { return graves{byID: make(map[ID]*grave)} }
 
-// bury adds a member; the one that has been dead for longest makes room.
-func (g *graves) bury(p wire.Peer, now time.Time) {
+// bury adds a member, to be asked again after a while; the one that has been
+// dead for longest makes room.
+func (g *graves) bury(p wire.Peer, now time.Time, again time.Duration) {
 	if old := g.byID[p.ID]; old != nil {
 		return
 	}
@@ -49,7 +50,7 @@ func (g *graves) bury(p wire.Peer, now time.Time) {
 		}
 		delete(g.byID, oldest.peer.ID)
 	}
-	g.byID[p.ID] = &grave{peer: p, since: now, next: now.Add(graveFirst), wait: graveFirst}
+	g.byID[p.ID] = &grave{peer: p, since: now, next: now.Add(again), wait: again}
 	g.settle()
 }
 

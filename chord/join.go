@@ -11,6 +11,7 @@ import (
 const (
 	joinChains = 4  // members asked at a time, each the start of a chain
 	joinHops   = 32 // answers "ask somebody closer" that one chain follows
+	joinTries  = 3  // rounds in which nobody answers, before giving up
 	joinRounds = 10 // rounds among nodes that are all joining, before one creates a ring
 	joinQueue  = 64 // seeds
 )
@@ -29,6 +30,7 @@ type joining struct {
 	chains map[ID]int  // nodes being asked, and the hops that led there
 	others map[ID]bool // live nodes that are joining, too
 	rounds int
+	heard  bool      // some member has answered
 	next   time.Time // start of the next round
 }
 
@@ -89,6 +91,7 @@ func (m *Machine) joinAnswered(c *call, msg wire.Message, how answer) {
 	hops := m.join.chains[c.peer.ID]
 	delete(m.join.chains, c.peer.ID)
 	joined, _ := msg.(*wire.Joined)
+	m.join.heard = m.join.heard || how == answered
 	switch {
 	case how == refusedM:
 		m.join.others[c.peer.ID] = true
@@ -151,7 +154,7 @@ func (m *Machine) joinRoundOver() {
 		}
 	}
 	switch {
-	case len(m.join.others) == 0 && m.join.rounds > 1:
+	case !m.join.heard && len(m.join.others) == 0 && m.join.rounds >= joinTries:
 		m.phase = PhaseIdle
 		m.version++
 		m.remember(m.join.seeds)

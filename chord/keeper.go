@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/record"
@@ -12,8 +13,9 @@ import (
 
 // The bounds of the keeper's work.
 const (
-	keeperSettle   = 250 * time.Millisecond // after a change, before records move
-	keeperRest     = time.Second            // between two rounds
+	keeperSettle   = 20 * time.Millisecond  // after a change, before records move
+	keeperRest     = 300 * time.Millisecond // between two rounds
+	keeperRetry    = 2 * time.Second        // after a round in which pushes failed
 	keeperParallel = 4                      // nodes that are pushed to at a time
 	keeperRound    = 4096                   // pushes in one round
 	keeperSent     = 16384                  // pushes remembered
@@ -23,8 +25,10 @@ const (
 // keeper moves records to where they belong: to new neighbours soon after the
 // neighbourhood changed, and everything now and then.
 type keeper struct {
-	n    *Node
-	kick chan struct{}
+	n     *Node
+	kick  chan struct{}
+	pred  ID           // to which everything was handed over; used by run alone
+	fresh atomic.Int64 // until then, Unix ns, what the node misses may be on its way to it
 
 	mu   sync.Mutex
 	sent map[sentKey]struct{} // pushes that were answered
@@ -74,7 +78,7 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		retry = nil
 		if failed > 0 {
-			retry = time.After(2 * keeperRest)
+			retry = time.After(keeperRetry)
 		}
 		if !pause(ctx, keeperRest) {
 			return
@@ -98,7 +102,46 @@ func (k *keeper) round(ctx context.Context, all bool) (held, failed int) {
 	}
 	records := k.n.cfg.Records.All()
 	k.forget(v, all)
-	return len(records), k.push(ctx, k.unsent(plan(v, records, k.n.cfg.Charter, all)))
+	pushes := k.unsent(plan(v, records, k.n.cfg.Charter, all))
+	if v.Pred.ID == k.pred || v.Pred.ID == v.Self.ID {
+		return len(records), k.push(ctx, pushes)
+	}
+	toPred, others := part(pushes, v.Pred.ID)
+	if failed = k.pushTo(ctx, v.Pred, toPred, true); failed == 0 {
+		k.pred = v.Pred.ID
+	}
+	return len(records), failed + k.push(ctx, others)
+}
+
+// freshFor is how long a node that has joined waits for the handover from its
+// successor before it counts as over.
+const freshFor = 3 * time.Second
+
+// joined says that the node has become responsible for what another has held.
+func (k *keeper) joined() { k.fresh.Store(time.Now().Add(freshFor).UnixNano()) }
+
+// handed says that a node has sent a StoreMany. One from the successor that is
+// not full is the end of the handover.
+func (k *keeper) handed(v *View, from ID, items int) {
+	if items < wire.MaxItems && len(v.Succ) > 0 && v.Succ[0].ID == from {
+		k.fresh.Store(0)
+	}
+}
+
+// waits reports whether a handover is still to come, so that what the node
+// does not hold may exist all the same.
+func (k *keeper) waits() bool { return time.Now().UnixNano() < k.fresh.Load() }
+
+// part splits the pushes to one node from the others.
+func part(pushes []push, to ID) (these, others []push) {
+	for _, p := range pushes {
+		if p.to.ID == to {
+			these = append(these, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return these, others
 }
 
 // handOver pushes everything to where it belongs once this node is gone.
@@ -159,7 +202,7 @@ func (k *keeper) push(ctx context.Context, pushes []push) (failed int) {
 	for _, id := range order {
 		room <- struct{}{}
 		wg.Go(func() {
-			lost := k.pushTo(ctx, byNode[id])
+			lost := k.pushTo(ctx, byNode[id][0].to, byNode[id], false)
 			mu.Lock()
 			failed += lost
 			mu.Unlock()
@@ -170,25 +213,31 @@ func (k *keeper) push(ctx context.Context, pushes []push) (failed int) {
 	return failed
 }
 
-// pushTo sends the pushes for one node, and returns how many failed.
-func (k *keeper) pushTo(ctx context.Context, pushes []push) (failed int) {
-	for len(pushes) > 0 {
+// pushTo sends the pushes for one node, and returns how many failed. The last
+// message of a handover is not full; it may be empty.
+func (k *keeper) pushTo(ctx context.Context, to wire.Peer, pushes []push, handover bool) (failed int) {
+	for {
 		batch := pushes[:min(len(pushes), wire.MaxItems)]
+		if len(batch) == 0 && !handover {
+			return 0
+		}
 		req := &wire.StoreMany{}
 		for _, p := range batch {
 			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: p.record})
 		}
-		msg, _, err := k.n.ask(ctx, batch[0].to, req)
+		msg, _, err := k.n.ask(ctx, to, req)
 		answer, ok := msg.(*wire.StoredMany)
 		if err != nil || !ok || len(answer.Outcomes) != len(batch) {
-			return len(pushes)
+			return max(len(pushes), 1)
 		}
 		for i, p := range batch {
 			k.pushed(p, record.Outcome(answer.Outcomes[i]))
 		}
 		pushes = pushes[len(batch):]
+		if len(batch) < wire.MaxItems {
+			return 0
+		}
 	}
-	return 0
 }
 
 // pushed takes in what became of one push. An orphan that is now where it

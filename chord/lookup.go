@@ -45,6 +45,25 @@ func (v *View) route(target ID) (Route, bool) {
 	return Route{}, false
 }
 
+// start returns whom a look-up may begin with: the members that precede the
+// target most closely and, should those be dead, the neighbours.
+func (v *View) start(target ID) []wire.Peer {
+	var buf [2 * searchParallel]*contact
+	var out []wire.Peer
+	for _, c := range v.members.before(v.Self.ID, target, len(buf), buf[:0]) {
+		out = append(out, c.peer)
+	}
+	for _, p := range v.Succ {
+		if between(v.Self.ID, p.ID, target) {
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, v.Succ[0])
+	}
+	return out
+}
+
 type found struct {
 	id  ID
 	msg wire.Message
@@ -52,15 +71,8 @@ type found struct {
 }
 
 func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
-	var buf [searchParallel]*contact
-	var start []wire.Peer
-	for _, c := range v.members.before(v.Self.ID, target, searchParallel, buf[:0]) {
-		start = append(start, c.peer)
-	}
-	if len(start) == 0 {
-		start = v.Succ[:1]
-	}
-	s := NewSearch(v.Self.ID, target, start, n.cfg.Refused)
+	start := v.start(target)
+	s := NewSearch(v.Self.ID, target, start, v.Succ, n.cfg.Refused)
 	answers := make(chan found, searchQueries)
 	parallel := searchParallel
 	if v.Complete {
@@ -70,12 +82,12 @@ func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
 	defer more.Stop()
 	for {
 		for s.Flying() < parallel {
-			p, ok := s.Next()
+			p, ask, ok := s.Next()
 			if !ok {
 				break
 			}
 			go func() { // ends with ctx
-				msg, rtt, err := n.ask(ctx, p, &wire.Find{Target: target})
+				msg, rtt, err := n.ask(ctx, p, ask)
 				if err != nil {
 					msg = nil
 				}
@@ -94,6 +106,9 @@ func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
 			s.Answer(a.id, a.msg, a.rtt)
 			if a.msg == nil {
 				parallel = searchParallel
+			}
+			if _, _, now := s.Result(); now && !ok {
+				more.Reset(hedgeUnknown) // for those who may know better
 			}
 		case <-more.C:
 			if ok {

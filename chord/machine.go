@@ -90,6 +90,7 @@ type Machine struct {
 	join    joining
 	explore explore
 	moved   bool // neighbours changed in this step
+	news    bool // the list changed in this step
 	version uint64
 }
 
@@ -152,11 +153,23 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.version++
 	}
 	m.tick()
+	m.tellNews()
 	if m.moved {
 		m.moved = false
 		m.emit(Effect{Kind: Moved})
 	}
 	return m.out
+}
+
+// tellNews lets the predecessor know that there is another list to adopt. It is
+// asked for its state, and a member that is asked by its own head looks at that
+// head soon. So a change runs back through all the lists that it concerns
+// without waiting for a round in each.
+func (m *Machine) tellNews() {
+	if m.news && m.phase == PhaseJoined && !m.ring.Small() {
+		m.probe(m.ring.Pred)
+	}
+	m.news = false
 }
 
 // tick does whatever is due.
@@ -237,6 +250,9 @@ func (m *Machine) setRing(next zave.State) {
 	if next.Pred != m.ring.Pred {
 		m.predDead = false
 	}
+	if next.Succ != m.ring.Succ {
+		m.news = true
+	}
 	m.ring = next
 	m.version++
 	m.quiet = 0
@@ -298,9 +314,13 @@ func (m *Machine) list(peers []wire.Peer) zave.List {
 	return zave.MakeList(ids[:n]...)
 }
 
-// create makes the node a ring of one.
+// create makes the node a ring of one. A member only gets to know more peers
+// that way.
 func (m *Machine) create(known []wire.Peer) {
 	m.remember(known)
+	if m.phase == PhaseJoined {
+		return
+	}
 	m.ring = zave.Alone(m.cfg.Self.ID, m.cfg.Successors)
 	m.become()
 }
@@ -324,7 +344,7 @@ func (m *Machine) become() {
 func (m *Machine) remember(known []wire.Peer) {
 	for _, p := range known[:min(len(known), maxGraves)] {
 		if p.ID != m.cfg.Self.ID && m.table.get(p.ID) == nil {
-			m.dead.bury(clonePeer(p), m.now)
+			m.dead.bury(clonePeer(p), m.now, m.cfg.Timing.Fast)
 		}
 	}
 }

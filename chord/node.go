@@ -69,6 +69,7 @@ type Node struct {
 	view    atomic.Pointer[View]
 	watch   atomic.Pointer[chan struct{}] // closed when view changes
 	slots   chan struct{}
+	running atomic.Bool
 	stopped chan struct{}
 	keeper  *keeper
 
@@ -128,6 +129,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer close(n.stopped)
 	defer cancel()
 	n.calls.Go(func() { n.keeper.run(ctx) })
+	n.running.Store(true)
 
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -179,6 +181,9 @@ func (n *Node) step(ctx context.Context, in input) {
 		case Reply:
 			in.reply <- e.Msg // one place is free: exactly one reply
 		case Joined:
+			if n.view.Load().Members() > 0 {
+				n.keeper.joined()
+			}
 			n.answerJoin(nil)
 		case JoinFailed:
 			n.answerJoin(ErrNoPeers)
@@ -244,7 +249,18 @@ func (n *Node) enter(in input) bool {
 
 // Create makes the node a ring of its own. Peers known from an earlier run are
 // asked now and then, and their ring merged with, should there be one.
-func (n *Node) Create(known ...wire.Peer) { n.enter(input{ev: Create{Known: known}}) }
+//
+// A node that does not run yet creates its ring when it does.
+func (n *Node) Create(known ...wire.Peer) {
+	in := input{ev: Create{Known: known}, done: make(chan error, 1)}
+	if !n.enter(in) || !n.running.Load() {
+		return
+	}
+	select {
+	case <-in.done:
+	case <-n.stopped:
+	}
+}
 
 // Join makes the node a member of the ring of one of the seeds, which may be
 // any members that it knew earlier. It returns ErrNoPeers when none of them

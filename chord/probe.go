@@ -116,19 +116,23 @@ func (m *Machine) meetKnown() {
 	}
 }
 
-// gone is the verdict that a node is no member any more: its own calls failed
-// twice, or it says so itself.
-func (m *Machine) gone(id ID) {
+// gone is the verdict that a node is no member: calls to it failed twice, or it
+// says so itself, which may change at any moment.
+func (m *Machine) gone(id ID, how answer) {
+	again := graveFirst
+	if how == refusedM {
+		again = 2 * m.cfg.Timing.Fast
+	}
 	if c := m.table.get(id); c != nil {
-		verified := c.verified
-		p := c.peer
 		m.table.remove(id)
-		if verified {
-			m.dead.bury(p, m.now)
-		} else {
-			m.refuted.add(id, m.now)
-		}
 		delete(m.explore.fingers, id)
+		if c.verified {
+			m.dead.bury(c.peer, m.now, again)
+		} else if how == refusedM {
+			m.refuted.add(id, m.now, again)
+		} else {
+			m.refuted.add(id, m.now, refutedFor)
+		}
 	}
 	wasHead := m.ring.Head() == id && id != m.ring.Self
 	m.setRing(zave.Forget(m.ring, id))
@@ -185,7 +189,7 @@ func (m *Machine) heardWithin(id ID, d time.Duration) bool {
 // refuted remembers for a while which hearsay was wrong, so that repeating it
 // has no effect.
 type refuted struct {
-	byID map[ID]time.Time
+	byID map[ID]time.Time // until when
 }
 
 const (
@@ -193,13 +197,13 @@ const (
 	refutedFor = 5 * time.Second
 )
 
-func (r *refuted) add(id ID, now time.Time) {
+func (r *refuted) add(id ID, now time.Time, d time.Duration) {
 	if r.byID == nil {
 		r.byID = make(map[ID]time.Time)
 	}
 	if len(r.byID) >= maxRefuted {
-		for k, at := range r.byID {
-			if now.Sub(at) >= refutedFor {
+		for k, until := range r.byID {
+			if !until.After(now) {
 				delete(r.byID, k)
 			}
 		}
@@ -207,10 +211,9 @@ func (r *refuted) add(id ID, now time.Time) {
 			clear(r.byID)
 		}
 	}
-	r.byID[id] = now
+	r.byID[id] = now.Add(d)
 }
 
 func (r *refuted) has(id ID, now time.Time) bool {
-	at, ok := r.byID[id]
-	return ok && now.Sub(at) < refutedFor
+	return r.byID[id].After(now)
 }

@@ -43,9 +43,10 @@ type Route struct {
 
 // candidate is a member that may be asked.
 type candidate struct {
-	peer  wire.Peer
-	from  ID
-	state candidateState
+	peer   wire.Peer
+	from   ID
+	state  candidateState
+	listed bool // it has been asked for its successor list, too
 }
 
 type candidateState uint8
@@ -61,6 +62,10 @@ const (
 // whom Next gives, several at a time, and hands in the answers. Every answer
 // must make progress towards the target: a member that it names lies strictly
 // between the one asked and the target.
+//
+// Where the member that precedes the target is dead, nobody may know yet. Then
+// the closest one that answers is asked for its successor list, which leads past
+// the dead.
 type Search struct {
 	self   ID
 	target ID
@@ -73,14 +78,22 @@ type Search struct {
 	refuse func(string)
 }
 
-// NewSearch begins a look-up of target with the members that start names.
-func NewSearch(self, target ID, start []wire.Peer, refused func(reason string)) *Search {
+// NewSearch begins a look-up of target with the members that start names. own is
+// the asking node's successor list, which has the answer if everybody between
+// it and the target turns out to be dead; it may be empty.
+func NewSearch(self, target ID, start, own []wire.Peer, refused func(reason string)) *Search {
 	if refused == nil {
 		refused = func(string) {}
 	}
 	s := &Search{self: self, target: target, refuse: refused}
 	for _, p := range start {
 		s.add(p, self)
+	}
+	for k, p := range own {
+		if !between(self, p.ID, target) {
+			s.done, s.doneBy = &Route{Responsible: p, Successors: ordered(own[k:])}, self
+			break
+		}
 	}
 	return s
 }
@@ -103,25 +116,32 @@ func (s *Search) add(p wire.Peer, from ID) {
 	}
 }
 
-// Next returns whom to ask next; ok is false when there is nobody for now, or
-// the hop cap is reached.
-func (s *Search) Next() (p wire.Peer, ok bool) {
+// Next returns whom to ask what next; ok is false when there is nobody for now,
+// or the hop cap is reached.
+func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
 	if s.flying >= searchParallel || s.asked >= searchQueries {
-		return wire.Peer{}, false
+		return wire.Peer{}, nil, false
 	}
 	for i := range s.cands {
 		c := &s.cands[i]
 		if s.done != nil && !between(s.doneBy, c.peer.ID, s.target) {
 			break // farther away than the one who knew
 		}
-		if c.state == fresh {
-			c.state = asking
-			s.asked++
-			s.flying++
-			return c.peer, true
+		switch {
+		case c.state == fresh:
+			ask = &wire.Find{Target: s.target}
+		case c.state == heardFrom && !c.listed:
+			ask = &wire.GetState{}
+			c.listed = true
+		default:
+			continue
 		}
+		c.state = asking
+		s.asked++
+		s.flying++
+		return c.peer, ask, true
 	}
-	return wire.Peer{}, false
+	return wire.Peer{}, nil, false
 }
 
 // Flying returns how many queries are under way.
@@ -136,12 +156,43 @@ func (s *Search) Answer(id ID, msg wire.Message, rtt time.Duration) {
 	s.flying--
 	c := s.cands[i]
 	hop := Hop{Peer: c.peer, From: c.from, RTT: rtt, Outcome: HopFailed}
-	s.cands[i].state = failed
-	if found, ok := msg.(*wire.Found); ok {
+	switch msg := msg.(type) {
+	case *wire.Found:
 		s.cands[i].state = heardFrom
-		hop.Outcome = s.found(id, found)
+		hop.Outcome = s.found(id, msg)
+	case *wire.State:
+		s.cands[i].state = heardFrom
+		hop.Outcome = s.listed(id, msg)
+	default:
+		s.cands[i].state = failed
 	}
 	s.hops = append(s.hops, hop)
+}
+
+// listed takes in the successor list of the member id. Those before the target
+// are asked; the first one at the target or after it is responsible if all of
+// those are dead.
+func (s *Search) listed(id ID, st *wire.State) HopOutcome {
+	outcome, last := HopNoProgress, id
+	list := st.Succ[:min(len(st.Succ), zave.MaxSuccessors)]
+	for k, p := range list {
+		if !between(last, p.ID, id) {
+			s.refuse(RefusedNoProgress)
+			break
+		}
+		last = p.ID
+		if between(id, p.ID, s.target) {
+			s.add(p, id)
+			outcome = HopCloser
+			continue
+		}
+		if s.done == nil || between(s.doneBy, id, s.target) {
+			s.done = &Route{Responsible: p, Successors: ordered(list[k:])}
+			s.doneBy = id
+		}
+		return HopDone
+	}
+	return outcome
 }
 
 func (s *Search) found(id ID, f *wire.Found) HopOutcome {
@@ -182,12 +233,14 @@ func ordered(peers []wire.Peer) []wire.Peer {
 	return out
 }
 
-// Result returns the route, once somebody has named the responsible node. It is
-// final when no member that lies closer to the target may still say otherwise.
+// Result returns the route, once somebody has named the responsible node (ok).
+// It is final when no member that lies closer to the target may still say
+// otherwise.
 func (s *Search) Result() (r Route, final, ok bool) {
 	if s.done == nil {
 		return Route{}, false, false
 	}
+	ok = s.doneBy != s.self
 	r = *s.done
 	r.Hops = s.hops
 	for _, c := range s.cands {
@@ -195,10 +248,10 @@ func (s *Search) Result() (r Route, final, ok bool) {
 			break
 		}
 		if c.state == asking || c.state == fresh && s.asked < searchQueries {
-			return r, false, true
+			return r, false, ok
 		}
 	}
-	return r, true, true
+	return r, true, ok
 }
 
 // Err returns why a look-up that has nobody left to ask has failed.

@@ -31,6 +31,9 @@ func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
 	switch msg := msg.(type) {
 	case *wire.GetState:
 		m.caller(from)
+		if from.ID == m.ring.Head() && !m.ring.Small() {
+			m.soon()
+		}
 		return m.state()
 	case *wire.Find:
 		return m.find(msg.Target)

@@ -21,7 +21,7 @@ func (n *Node) Serve(ctx context.Context, from wire.Peer, req wire.Message) wire
 	case *wire.Store:
 		return n.serveStore(req)
 	case *wire.StoreMany:
-		return n.serveStoreMany(req)
+		return n.serveStoreMany(from, req)
 	case *wire.Fetch:
 		return n.serveFetch(req)
 	}
@@ -52,7 +52,7 @@ func (n *Node) serveStore(req *wire.Store) wire.Message {
 	return &wire.Stored{Outcome: uint8(outcome), Seq: seq}
 }
 
-func (n *Node) serveStoreMany(req *wire.StoreMany) wire.Message {
+func (n *Node) serveStoreMany(from wire.Peer, req *wire.StoreMany) wire.Message {
 	v := n.view.Load()
 	if v.Phase != PhaseJoined {
 		n.cfg.Refused(RefusedNotJoined)
@@ -63,6 +63,7 @@ func (n *Node) serveStoreMany(req *wire.StoreMany) wire.Message {
 		outcome, _ := n.put(v, item.Position, item.Record)
 		outcomes[i] = byte(outcome)
 	}
+	n.keeper.handed(v, from.ID, len(req.Items))
 	return &wire.StoredMany{Outcomes: outcomes}
 }
 
@@ -84,6 +85,9 @@ func (n *Node) put(v *View, pos ID, r record.Record) (outcome record.Outcome, se
 	}
 	outcome, verified, err := n.cfg.Records.Put(r)
 	if outcome.Held() {
+		if v.members.rank(pos, v.Self.ID) >= copies {
+			n.keeper.wake() // it came to the wrong one of those that may keep it
+		}
 		return outcome, body.Seq
 	}
 	if err != nil && verified == nil {
@@ -105,12 +109,13 @@ func (n *Node) held(v *record.Verified) uint64 {
 }
 
 // serveFetch answers from what the node holds, whatever the position: a reader
-// judges by the neighbours that the answer names.
+// judges by the neighbours that the answer names. While a handover is under way
+// it names none.
 func (n *Node) serveFetch(req *wire.Fetch) wire.Message {
 	v := n.view.Load()
 	records := n.cfg.Records.Get(req.Resource, req.Part)
 	answer := &wire.Fetched{Records: records[:min(len(records), wire.MaxItems)]}
-	if v.Phase == PhaseJoined && v.Settled {
+	if v.Phase == PhaseJoined && v.Settled && !n.keeper.waits() {
 		pred := v.Pred
 		answer.Pred = &pred
 		if len(v.Succ) > 0 {

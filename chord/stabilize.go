@@ -36,11 +36,18 @@ func (m *Machine) stabilize() {
 }
 
 // lookAround asks those whose life the node has to know of beside the head's:
-// the predecessor, and in small-ring mode all.
+// those under suspicion, the predecessor, and in small-ring mode all.
 func (m *Machine) lookAround() {
+	for _, id := range m.table.suspected() { // those whose probe found no place
+		m.probe(id)
+	}
 	if m.ring.Small() {
+		window := m.cfg.Timing.Fast
+		if m.quiet >= idealRounds { // of a pair at rest, one asking is enough
+			window = m.cfg.Timing.Slow / 2
+		}
 		for _, id := range m.ring.Succ.IDs() {
-			if id != m.ring.Head() && !m.heardWithin(id, m.cfg.Timing.Fast) {
+			if id != m.ring.Head() && !m.heardWithin(id, window) {
 				m.probe(id)
 			}
 		}
@@ -137,11 +144,16 @@ func (m *Machine) notify(id ID) {
 // settle ends the operation under way.
 func (m *Machine) settle() {
 	if m.op.active && m.op.before != m.ring {
-		if soon := m.now.Add(m.cfg.Timing.Fast / 3); m.nextStab.After(soon) {
-			m.nextStab = soon
-		}
+		m.soon()
 	}
 	m.op = operation{}
+}
+
+// soon brings the next round forward.
+func (m *Machine) soon() {
+	if soon := m.now.Add(m.cfg.Timing.Fast / 3); m.nextStab.After(soon) {
+		m.nextStab = soon
+	}
 }
 
 // quietly counts rounds in which the head and this node agree about their

@@ -31,18 +31,15 @@ type Holder struct {
 // each one asked has said; a node that does not answer is passed by at once.
 // The error is ErrNoHolder when none has said anything.
 func (n *Node) Store(ctx context.Context, pos ID, r record.Record) ([]Holder, error) {
-	chain, err := n.chain(ctx, pos)
+	chain, err := n.chain(ctx, pos, n.view.Load().Small)
 	if err != nil {
 		return nil, err
 	}
 	holders := n.storeAt(ctx, pos, r, holdersFirst(chain))
 	if settled(holders) < min(copies, len(chain)) && ctx.Err() == nil {
-		// The table was out of date. Ask those who know.
-		if v := n.view.Load(); v.Phase == PhaseJoined && v.Settled && len(v.members) > 0 {
-			if route, err := n.Lookup(ctx, pos); err == nil {
-				chain = append([]wire.Peer{route.Responsible}, route.Successors...)
-				holders = append(holders, n.storeAt(ctx, pos, r, holdersFirst(without(chain, holders)))...)
-			}
+		// The ring has changed. Ask once more who is there.
+		if chain, err := n.chain(ctx, pos, false); err == nil {
+			holders = append(holders, n.storeAt(ctx, pos, r, holdersFirst(without(chain, holders)))...)
 		}
 	}
 	if settled(holders) == 0 {
@@ -52,13 +49,13 @@ func (n *Node) Store(ctx context.Context, pos ID, r record.Record) ([]Holder, er
 }
 
 // chain returns the node responsible for pos and its successors: from the table
-// when that holds the whole ring, else by a look-up.
-func (n *Node) chain(ctx context.Context, pos ID) ([]wire.Peer, error) {
+// if that is good enough for the caller, else by a look-up.
+func (n *Node) chain(ctx context.Context, pos ID, table bool) ([]wire.Peer, error) {
 	v := n.view.Load()
 	if v.Phase != PhaseJoined || !v.Settled {
 		return nil, ErrNotJoined
 	}
-	if v.Complete {
+	if table {
 		return v.chain(pos, storeTries), nil
 	}
 	route, err := n.Lookup(ctx, pos)

@@ -28,11 +28,12 @@ type table struct {
 	pinned   func(ID) bool
 	rng      *rand.Rand
 	version  uint64 // counts changes of order
+	suspects map[ID]bool
 	maxAddrs int
 }
 
 func newTable(most int, rng *rand.Rand, pinned func(ID) bool) *table {
-	return &table{max: most, byID: make(map[ID]*contact), pinned: pinned, rng: rng, maxAddrs: wire.MaxAddrs}
+	return &table{max: most, byID: make(map[ID]*contact), pinned: pinned, rng: rng, maxAddrs: wire.MaxAddrs, suspects: make(map[ID]bool)}
 }
 
 func (t *table) get(id ID) *contact { return t.byID[id] }
@@ -111,6 +112,7 @@ func (t *table) remove(id ID) {
 	if c := t.byID[id]; c != nil {
 		t.take(c)
 		delete(t.byID, id)
+		delete(t.suspects, id)
 	}
 }
 
@@ -132,10 +134,23 @@ func (t *table) setSuspect(c *contact, suspect bool) {
 	}
 	c.suspect = suspect
 	if suspect {
+		t.suspects[c.peer.ID] = true
 		t.take(c)
 	} else {
+		delete(t.suspects, c.peer.ID)
 		t.insert(c)
 	}
+}
+
+// suspected returns the suspects in the order of their IDs, a few of them when
+// there are many.
+func (t *table) suspected() []ID {
+	var out []ID
+	for id := range t.suspects {
+		out = append(out, id)
+	}
+	slices.SortFunc(out, ID.Compare)
+	return out[:min(len(out), maxProbes)]
 }
 
 func (t *table) insert(c *contact) {

@@ -138,7 +138,7 @@ func (w *virtual) start(id ID, owner byte, change func(*Config)) *vnode {
 	v := &vnode{self: self, store: newMemory(), done: make(chan struct{})}
 	cfg := Config{
 		Self: self, Transport: wireOf{w, self}, Records: v.store,
-		Charter: identity.Charter{N: 10, K: 4, RegistrationReplicas: 4},
+		Charter: testCharter,
 		Seed:    1 + uint64(id[0])<<8 + uint64(id[1]),
 		Refused: func(reason string) {
 			w.mu.Lock()
@@ -200,6 +200,7 @@ func (w *virtual) live() []*vnode {
 func (w *virtual) ring(n int) []*vnode {
 	w.t.Helper()
 	first := w.start(w.randomID(), 0, nil)
+	synctest.Wait()
 	first.Create()
 	var joins sync.WaitGroup
 	for i := 1; i < n; i++ {
@@ -317,22 +318,24 @@ func (s *memory) Drop(res ID, _ record.Kind, part uint64) {
 	delete(s.recs[res], part)
 }
 
-// registration returns a record that nobody here verifies, with its places.
-func registration(t *testing.T, user string, seq uint64) (record.Record, ID, []ID) {
+// testCharter places the records of the tests.
+var testCharter = identity.Charter{N: 10, K: 4, RegistrationReplicas: 4}
+
+// share returns a record that nobody here verifies and that has one place.
+func share(t *testing.T, user string, x, seq uint64) stored {
 	t.Helper()
-	key, err := identity.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
 	aor, err := identity.ParseAOR("sip:" + user + "@lan.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := record.Body{AOR: aor.String(), Kind: record.KindRegistration, Seq: seq, Time: 1, Lifetime: 900, Expires: 900_001, Data: []byte{1}}
+	b := record.Body{AOR: aor.String(), Kind: record.KindShare, Part: x, Seq: seq, Time: 1, Lifetime: 900, Expires: 900_001, Data: []byte{1}}
+	key, err := identity.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	r, err := record.Sign(b, key, record.Chain{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	res := record.Resource(aor, record.KindRegistration)
-	return r, res, record.PositionsOf(b, identity.Charter{N: 10, K: 4, RegistrationReplicas: 4})
+	return stored{rec: r, res: record.Resource(aor, record.KindShare), pos: record.PositionsOf(b, testCharter)[0], seq: seq}
 }

@@ -356,6 +356,9 @@ func inductive(p protocol, r, n int, gap uint64) (*space, error) {
 func TestInductive(t *testing.T) {
 	for _, gap := range []uint64{1, 1 << 56} {
 		for n := 3; n <= 6; n++ {
+			if gap == 1 && n == 6 && !*long {
+				continue // the same states but for what the padding meets
+			}
 			s, err := inductive(real(), 2, n, gap)
 			if err != nil {
 				t.Fatal(err)

@@ -14,7 +14,7 @@ func TestSampled(t *testing.T) {
 	const seed = 9
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 9))
-	samples := 3000
+	samples := 1000
 	if *long {
 		samples = 100_000
 	}
@@ -92,7 +92,7 @@ func TestRandomRuns(t *testing.T) {
 		r, n, steps int
 		churn       float64
 	}
-	scales := []scale{{2, 12, 20_000, 0.05}, {3, 50, 20_000, 0.1}, {8, 50, 30_000, 0.1}, {8, 50, 30_000, 0.5}}
+	scales := []scale{{2, 12, 10_000, 0.05}, {3, 50, 10_000, 0.1}, {8, 50, 10_000, 0.1}, {8, 50, 5_000, 0.5}}
 	if *long {
 		scales = append(scales, scale{8, 50, 1_000_000, 0.2}, scale{8, 1000, 1_000_000, 0.2})
 	}
@@ -111,7 +111,7 @@ func TestRandomRuns(t *testing.T) {
 // ideal one.
 func TestConvergence(t *testing.T) {
 	most, sum := 0, 0
-	const runs = 20
+	const runs = 10
 	for seed := range uint64(runs) {
 		_, rounds, err := run(real(), 8, 50, 2000, 0.3, 100+seed)
 		if err != nil {
