@@ -84,6 +84,29 @@ func (a *Adapter) unpublishAll(ctx context.Context) {
 	}
 }
 
+// A ring that is just changing refuses for a moment; a phone waits longer.
+const (
+	patience   = 6 * time.Second
+	patientFor = 200 * time.Millisecond // between attempts
+)
+
+// patiently repeats what failed only because too few nodes answered.
+func patiently(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := try()
+		if !errors.Is(err, directory.ErrTimeout) && !errors.Is(err, directory.ErrRingDown) && !errors.Is(err, directory.ErrQuorum) {
+			return err
+		}
+		select {
+		case <-time.After(patientFor):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 // takeTurn waits until nobody else publishes for the account.
 func (a *Adapter) takeTurn(user string) *publication {
 	a.mu.Lock()
@@ -126,7 +149,11 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 		acct = now // as it is now that it is our turn
 	}
 	if acct.Seq == 0 { // this device's first write: read what a quorum holds
-		if floor, err = n.Directory().Latest(ctx, aor, record.KindRegistration, acct.Part); err != nil {
+		err = patiently(ctx, func() error {
+			floor, err = n.Directory().Latest(ctx, aor, record.KindRegistration, acct.Part)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -140,7 +167,10 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 		if err != nil {
 			return err
 		}
-		_, err = n.Directory().Publish(ctx, rec)
+		err = patiently(ctx, func() error {
+			_, err := n.Directory().Publish(ctx, rec)
+			return err
+		})
 		if err == nil || !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrConflict) {
 			return err
 		}

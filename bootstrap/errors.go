@@ -18,5 +18,5 @@ var (
 	ErrFirstDevice    = errors.New("the first device of this name must be online to admit this one")
 	ErrNumberTaken    = errors.New("this number is taken")
 	ErrOtherState     = errors.New("the state folder belongs to another overlay")
-	ErrRootOffline    = errors.New("the root key is offline; bring it back with 'secp2psip root import FILE' first")
+	ErrRootOffline    = errors.New("the root key is offline; look for the file that it was moved to; 'secp2psip root renew FILE' uses it")
 )

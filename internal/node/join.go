@@ -60,6 +60,7 @@ func (n *Node) stayJoined(ctx context.Context) error {
 	if !n.join(ctx) {
 		return nil
 	}
+	n.settle(ctx)
 	close(n.joined)
 	n.cfg.Log.Info().Stringer("node", n.id).Int("members", n.Ring().Status().Members).Msg("joined the ring")
 	tick := time.NewTicker(saveEvery)
@@ -102,6 +103,27 @@ func (n *Node) join(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		case <-time.After(joinRetry):
+		}
+	}
+}
+
+// settleTimeout bounds the wait for a place on the ring that has settled.
+const settleTimeout = 3 * time.Second
+
+// settle waits until the node may speak for its part of the circle: only then
+// do look-ups through it and records at it make sense.
+func (n *Node) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for {
+		changed := n.Ring().Changed()
+		if n.Ring().View().Settled {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
