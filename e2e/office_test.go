@@ -54,6 +54,7 @@ type spec struct {
 	proxy   bool   // the phone uses the adapter as outbound proxy, and the overlay's own name
 	tcp     bool   // between phone and adapter
 	desk    bool   // the phone is a host of its own and proves a password to the adapter
+	manual  bool   // the phone rings and does not answer
 	hz      float64
 	peers   []string // users whom this one writes to
 	adapter adapterOptions
@@ -92,7 +93,7 @@ func (o *office) hire(s spec) *person {
 		p.link = ""
 		return adapterCommand(p.state, host.Addr, link, p.adapter)
 	}
-	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Tone: toneFile(o.t, o.lab, s.hz)}
+	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Manual: s.manual, Tone: toneFile(o.t, o.lab, s.hz)}
 	if s.proxy {
 		c.Domain, c.Proxy = overlay, proxyAddr
 	}

@@ -89,7 +89,11 @@ func NewBaresip(cfg Config) (*Baresip, error) {
 	if err != nil {
 		return nil, err
 	}
-	account := fmt.Sprintf("<%s%s>;regint=%d;audio_codecs=PCMU/8000/1;answermode=auto", cfg.AOR(), cfg.transport(), cfg.expires())
+	mode := "auto"
+	if cfg.Manual {
+		mode = "manual"
+	}
+	account := fmt.Sprintf("<%s%s>;regint=%d;audio_codecs=PCMU/8000/1;answermode=%s", cfg.AOR(), cfg.transport(), cfg.expires(), mode)
 	if cfg.Proxy != "" {
 		account += fmt.Sprintf(";outbound=%q", "sip:"+cfg.Proxy+cfg.transport())
 	}
@@ -254,12 +258,26 @@ func (b *Baresip) Hangup(ctx context.Context) error {
 
 // WaitClosed waits for the end of the call, whoever ended it, and for the figures that the phone prints after it.
 func (b *Baresip) WaitClosed(ctx context.Context) error {
-	m, err := b.wait(ctx, `: Call with .* (terminated)|: session closed: `)
-	if err != nil || m[1] == "" && !b.established() {
+	if err := waitFor(ctx, b.Name()+": call goes on", b.closed); err != nil || !b.established() {
 		return err
 	}
-	_, err = b.wait(ctx, `^packets:`)
+	_, err := b.wait(ctx, `^packets:`)
 	return err
+}
+
+// closed tells whether the call is over. Of a call that is given up or refused at this phone, only the trace tells.
+func (b *Baresip) closed() bool {
+	for _, line := range b.proc.Log.From(b.mark) {
+		if strings.Contains(line, ": session closed: ") || strings.Contains(line, ": Call with ") && strings.Contains(line, " terminated") {
+			return true
+		}
+	}
+	for _, m := range b.Trace() {
+		if m.Method == "INVITE" && (m.Status == 486 || m.Status == 487) {
+			return true
+		}
+	}
+	return false
 }
 
 // established tells whether the call stood at some time.

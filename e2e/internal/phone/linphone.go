@@ -90,7 +90,11 @@ func (l *Linphone) Name() string { return "linphonec " + l.cfg.User + " on " + l
 // Start runs linphonec and gives it files for microphone and loudspeaker.
 func (l *Linphone) Start(ctx context.Context) error {
 	env := []string{"HOME=" + l.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_RUNTIME_DIR=" + l.dir}
-	proc, err := l.cfg.Host.Start("linphonec-"+l.cfg.User, env, "linphonec", "-c", l.rc(), "-a", "-d", "6", "-l", "/dev/stderr")
+	argv := []string{"linphonec", "-c", l.rc(), "-d", "6", "-l", "/dev/stderr"}
+	if !l.cfg.Manual {
+		argv = append(argv, "-a")
+	}
+	proc, err := l.cfg.Host.Start("linphonec-"+l.cfg.User, env, argv...)
 	if err != nil {
 		return err
 	}
@@ -179,6 +183,28 @@ func (l *Linphone) WaitHeard(ctx context.Context, d time.Duration) error {
 		}
 		return 0
 	})
+}
+
+// Hold puts the call on hold, by a re-INVITE.
+func (l *Linphone) Hold(ctx context.Context) error {
+	return l.change(ctx, "pause", `to \[?LinphoneCallPaused\b`)
+}
+
+// Resume takes the call up again.
+func (l *Linphone) Resume(ctx context.Context) error {
+	return l.change(ctx, "resume", `to \[?LinphoneCallStreamsRunning\b`)
+}
+
+// change types a command and waits for the state that it leads to.
+func (l *Linphone) change(ctx context.Context, command, state string) error {
+	mark := l.proc.Log.Len()
+	if err := l.proc.Type(command); err != nil {
+		return err
+	}
+	if _, err := l.proc.Log.Wait(ctx, mark, regexp.MustCompile(state)); err != nil {
+		return fmt.Errorf("%s: %s: %w", l.Name(), command, err)
+	}
+	return nil
 }
 
 // Hangup ends the call.

@@ -24,7 +24,7 @@ type Phone interface {
 	WaitRegistered(ctx context.Context) error
 	// Ready forgets the last call and turns to the next one. Call it on both phones before Dial.
 	Ready(ctx context.Context) error
-	// Dial starts a call and does not wait for an answer. A called phone answers by itself.
+	// Dial starts a call and does not wait for an answer. A called phone answers by itself unless it is set to Manual.
 	Dial(ctx context.Context, uri string) error
 	WaitRinging(ctx context.Context) error
 	WaitEstablished(ctx context.Context) error
@@ -42,6 +42,13 @@ type Phone interface {
 	// Off switches the phone off as a person does: it unregisters. Kill pulls the plug.
 	Off(ctx context.Context) error
 	Kill()
+}
+
+// Holder is a phone that can put a call on hold.
+type Holder interface {
+	Phone
+	Hold(ctx context.Context) error
+	Resume(ctx context.Context) error
 }
 
 // Outcome is what a phone knows of a call that has ended.
@@ -66,6 +73,8 @@ type Config struct {
 	TCP bool
 	// Password is for digest authentication; empty for none.
 	Password string
+	// Manual makes the phone ring until the caller gives up or Hangup refuses the call; otherwise it answers at once.
+	Manual bool
 	// Port is the phone's own SIP port; Port+1 is in use too.
 	Port int
 	// Tone is a WAV file that outlasts any call.
