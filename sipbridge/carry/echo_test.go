@@ -37,6 +37,7 @@ func callEcho(alice *phone, sdp string) error {
 // TestEcho runs on real sockets: a second of a tone goes out and comes back.
 func TestEcho(t *testing.T) {
 	l := newLab(t, echoConfig(t))
+	l.patience = 10 * time.Second
 	defer l.end()
 	alice := l.phone(l.a, "alice", "tcp", "127.0.0.1:5071")
 	if err := callEcho(alice, strings.Replace(offer, "RTP/AVP 0", "RTP/AVP 96 0", 1)+"a=rtpmap:96 opus/48000/2\r\n"); err != nil {
@@ -96,6 +97,7 @@ func sendAndHear(t *testing.T, answer *parsed, ulaw []byte) (back []byte) {
 
 func TestEchoRefuses(t *testing.T) {
 	l := newLab(t, echoConfig(t))
+	l.patience = 10 * time.Second
 	defer l.end()
 	alice := l.phone(l.a, "alice", "tcp", "127.0.0.1:5071")
 	for i, tc := range []struct{ sdp, want string }{
@@ -117,6 +119,7 @@ func TestEchoRefuses(t *testing.T) {
 // Places are given back, and the third call at once is refused.
 func TestEchoPlaces(t *testing.T) {
 	l := newLab(t, echoConfig(t))
+	l.patience = 10 * time.Second
 	defer l.end()
 	for round := range 2 {
 		var phones []*phone
@@ -139,9 +142,15 @@ func TestEchoPlaces(t *testing.T) {
 			p.expect("SIP/2.0 200")
 		}
 		waitFor(t, func() bool { return len(l.a.e.Calls()) == 0 })
-		waitFor(t, func() bool {
-			s, err := l.a.e.cfg.Echo.Open(phones[0].addr.Addr(), phones[0].addr.Addr())
-			return err == nil && s.Close() == nil
+		waitFor(t, func() bool { // both places are free again
+			one, err1 := l.a.e.cfg.Echo.Open(loopback, loopback)
+			two, err2 := l.a.e.cfg.Echo.Open(loopback, loopback)
+			for _, s := range []*media.EchoSession{one, two} {
+				if s != nil {
+					_ = s.Close()
+				}
+			}
+			return err1 == nil && err2 == nil
 		})
 	}
 }

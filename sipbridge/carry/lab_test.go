@@ -28,6 +28,7 @@ type lab struct {
 	// linkA and linkB are the adapters' addresses on the link.
 	linkA, linkB netip.Addr
 	targets      func() []Target
+	patience     time.Duration // with a phone's messages
 	openErr      error
 	stop         context.CancelFunc
 	ctx          context.Context
@@ -54,7 +55,8 @@ func aor(name string) identity.AOR {
 
 func newLab(t *testing.T, tune func(*Config)) *lab {
 	l := &lab{t: t, phones: map[netip.AddrPort]*phone{},
-		linkA: netip.MustParseAddr("192.0.2.1"), linkB: netip.MustParseAddr("192.0.2.2")}
+		patience: 5 * time.Minute, // virtual
+		linkA:    netip.MustParseAddr("192.0.2.1"), linkB: netip.MustParseAddr("192.0.2.2")}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.a, l.b = l.side("a", tune), l.side("b", tune)
 	return l
@@ -347,7 +349,7 @@ func (p *phone) respond(req *parsed, status int, reason, extra, sdp string) {
 // expect waits for a message that begins so, and passes over others.
 func (p *phone) expect(prefix string) *parsed {
 	p.lab.t.Helper()
-	timeout := time.NewTimer(5 * time.Minute) // virtual
+	timeout := time.NewTimer(p.lab.patience)
 	defer timeout.Stop()
 	var passed []string
 	for {
