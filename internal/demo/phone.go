@@ -53,7 +53,8 @@ func NewPhone(user string, tone float64, registrar netip.AddrPort) (*Phone, erro
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	if p.ua, err = sipgo.NewUA(sipgo.WithUserAgent(user), sipgo.WithUserAgentHostname("127.0.0.1"),
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet)),
-		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet))); err != nil {
+		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet),
+			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}))); err != nil { // repeated answers
 		return nil, errors.Join(err, conn.Close())
 	}
 	if p.server, err = sipgo.NewServer(p.ua, sipgo.WithServerLogger(quiet)); err != nil {
