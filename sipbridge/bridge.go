@@ -48,11 +48,14 @@ type Bridge struct {
 	client    *client
 	probes    *probes
 
-	ctx   context.Context // of Run
-	tasks sync.WaitGroup
-	slots chan struct{} // bounds what runs beside the readers
-	stats counters
-	noise rate.Sometimes // for log lines that strangers can cause
+	ctx     context.Context // of Run
+	tasks   sync.WaitGroup
+	buffers sync.Pool     // of *[]byte, for responses
+	slots   chan struct{} // bounds what runs beside the readers
+	jobs    chan func()   // to those that wait for work
+	idle    atomic.Int32  // how many do
+	stats   counters
+	noise   rate.Sometimes // for log lines that strangers can cause
 }
 
 // New makes a Bridge. It opens nothing; Run does.
@@ -75,9 +78,10 @@ func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, log: cfg.Log, endpoints: endpoints, epoch: time.Now(), seed: maphash.MakeSeed(),
 		ready: make(chan struct{}),
-		slots: make(chan struct{}, cfg.MaxPending),
+		slots: make(chan struct{}, cfg.MaxPending+idleWorkers), jobs: make(chan func()),
 		noise: rate.Sometimes{Interval: 10 * time.Second},
 	}
+	b.buffers.New = func() any { buf := make([]byte, 0, 2048); return &buf }
 	b.hosts.init(&b.cfg)
 	b.conns.init()
 	b.exchanges = newExchanges(cfg.MaxPending, b.seed)
@@ -147,8 +151,15 @@ func (b *Bridge) Addrs() []Addr {
 // for seconds.
 func (b *Bridge) now() time.Duration { return time.Since(b.epoch) }
 
-// background runs f beside the readers if a slot is free, and tells whether.
+// background runs f beside the readers if there is room, and tells whether. A
+// few goroutines stay to wait for the next f: a new one would have to grow its
+// stack first.
 func (b *Bridge) background(f func()) bool {
+	select {
+	case b.jobs <- f:
+		return true
+	default:
+	}
 	select {
 	case b.slots <- struct{}{}:
 	default:
@@ -156,10 +167,30 @@ func (b *Bridge) background(f func()) bool {
 	}
 	b.tasks.Go(func() {
 		defer func() { <-b.slots }()
-		f()
+		b.work(f)
 	})
 	return true
 }
+
+// work does what it is given until enough others wait for work.
+func (b *Bridge) work(f func()) {
+	for {
+		f()
+		f = nil
+		if b.idle.Add(1) > idleWorkers {
+			b.idle.Add(-1)
+			return
+		}
+		select {
+		case f = <-b.jobs:
+			b.idle.Add(-1)
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+const idleWorkers = 4
 
 // refused counts.
 func (b *Bridge) refused(reason string) { b.cfg.Refused(reason) }

@@ -20,6 +20,7 @@ type exchanges struct {
 	kick chan struct{} // wakes the sweeper
 
 	mu      sync.Mutex
+	asleep  bool // the sweeper waits for kick
 	pending map[uint64]*pending
 	merged  map[uint64]*pending // by Call-ID, From tag and CSeq (§8.2.2.2)
 	carried map[uint64]time.Duration
@@ -49,7 +50,7 @@ type pending struct {
 
 func newExchanges(limit int, seed maphash.Seed) *exchanges {
 	return &exchanges{
-		seed: seed, max: limit, kick: make(chan struct{}, 1),
+		seed: seed, max: limit, kick: make(chan struct{}, 1), asleep: true,
 		pending: make(map[uint64]*pending), merged: make(map[uint64]*pending),
 		carried: make(map[uint64]time.Duration), done: newReplay(),
 	}
@@ -165,11 +166,9 @@ func (x *exchanges) begin(w *worker, p *pending) (verdict, *pending) {
 	}
 	x.pending[p.key] = p
 	x.merged[p.merged] = p
-	if len(x.pending) == 1 {
-		select {
-		case x.kick <- struct{}{}:
-		default:
-		}
+	if x.asleep {
+		x.asleep = false
+		x.kick <- struct{}{} // has room: the sweeper emptied it before it slept
 	}
 	return isNew, p
 }
@@ -218,8 +217,9 @@ func (x *exchanges) expire(now time.Duration) {
 	}
 }
 
-// older appends the pending requests that began before t.
-func (x *exchanges) older(list []*pending, t time.Duration) (late []*pending, left int) {
+// older appends the pending requests that began before t. If nothing is
+// pending, the sweeper may sleep until there is a kick.
+func (x *exchanges) older(list []*pending, t time.Duration) (late []*pending, sleep bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, p := range x.pending {
@@ -227,7 +227,8 @@ func (x *exchanges) older(list []*pending, t time.Duration) (late []*pending, le
 			list = append(list, p)
 		}
 	}
-	return list, len(x.pending)
+	x.asleep = len(x.pending) == 0
+	return list, x.asleep
 }
 
 func (x *exchanges) sizes() (pending, kept int) {

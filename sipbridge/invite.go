@@ -3,6 +3,7 @@ package sipbridge
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -91,7 +92,7 @@ func (w *worker) destination(caller identity.AOR) (destination, *Refusal) {
 	}
 	u := &w.req.URI
 	if !w.b.hosts.isUs(u) {
-		key := directKey(u.Canonical(), caller)
+		key := directKey(u, caller)
 		if w.b.targets.has(key) {
 			return destination{target: key}, nil
 		}
@@ -165,7 +166,7 @@ type outgoing struct {
 
 // call asks the hub, in the background.
 func (w *worker) call(p *pending, d destination, caller identity.AOR) {
-	redirect := w.b.cfg.redirects(clip(w.msg.Get(message.UserAgent), 100))
+	redirect := w.b.cfg.redirects(w.msg.Get(message.UserAgent))
 	o := outgoing{redirect: redirect, call: Call{
 		Caller: caller, Target: d.name, TargetHost: d.host,
 		CallID: string(w.msg.Get(message.CallID)), Paths: w.b.cfg.paths(redirect),
@@ -176,7 +177,9 @@ func (w *worker) call(p *pending, d destination, caller identity.AOR) {
 	if !w.b.background(func() { w.b.place(p, o) }) {
 		w.b.refused(RefusedOverload)
 		w.b.finish(p, Overloaded("too many calls are being looked up", 2*time.Second), nil)
+		return
 	}
+	runtime.Gosched() // a burst of calls must not wait until the last has been read
 }
 
 // place resolves a call and answers the INVITE, or gives it to the engine.
@@ -270,7 +273,7 @@ func (b *Bridge) contact(p *pending, tg *target, a *Answer) (string, bool) {
 	if err != nil || !u.IsSIP() || len(u.Headers) > 0 || b.hosts.isUs(&u) || len(a.Contact) > 512 {
 		return "", false
 	}
-	tg.key = directKey(u.Canonical(), tg.caller)
+	tg.key = directKey(&u, tg.caller)
 	return a.Contact, true
 }
 

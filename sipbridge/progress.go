@@ -13,8 +13,10 @@ import (
 var errTimeout = errors.New("took too long")
 
 // tryingAfter is how long an INVITE waits for its final response before it
-// gets a 100. RFC 3261 §17.2.1 allows 200 ms.
-const tryingAfter = 20 * time.Millisecond
+// gets a 100; RFC 3261 §17.2.1 allows 200 ms. A phone that has a 100 asks no
+// more, and as nothing is repeated here unasked, it would miss a final
+// response that the network lost. So what is answered soon gets none.
+const tryingAfter = 80 * time.Millisecond
 
 // enter makes the request at hand a pending one. If it is known already, or
 // there is no room, it deals with that and returns nil.
@@ -86,11 +88,14 @@ func (b *Bridge) finish(p *pending, r *Refusal, fields []byte) bool {
 	if !first {
 		return false
 	}
-	out := message.AppendStatus(make([]byte, 0, 256+len(p.echo)+len(fields)), r.Code, message.Clean(r.Reason, 80))
+	buf := b.buffers.Get().(*[]byte)
+	out := message.AppendStatus((*buf)[:0], r.Code, message.Clean(r.Reason, 80))
 	out = append(append(out, p.echo...), fields...)
 	out = message.AppendEnd(appendRefusal(out, r))
 	b.exchanges.end(p, out, b.now())
 	b.transmit(&p.from, out, p.to)
+	*buf = out
+	b.buffers.Put(buf)
 	p.cancel(nil)
 	return true
 }
@@ -131,11 +136,11 @@ func (b *Bridge) sweep() {
 		case <-b.ctx.Done():
 			return
 		case <-b.exchanges.kick:
-			tick.Reset(tryingAfter)
+			tick.Reset(tryingAfter / 4)
 		case <-tick.C:
-			var left int
+			var sleep bool
 			now := b.now()
-			if list, left = b.exchanges.older(list[:0], now-tryingAfter); left == 0 {
+			if list, sleep = b.exchanges.older(list[:0], now-tryingAfter); sleep {
 				tick.Reset(time.Hour)
 			}
 			for _, p := range list {

@@ -54,7 +54,7 @@ func major(s string) int {
 }
 
 // redirects tells whether a phone gets a 302.
-func (c *Config) redirects(userAgent string) bool {
+func (c *Config) redirects(userAgent []byte) bool {
 	if c.Path == PathDirect {
 		return true // there is no other way
 	}
@@ -64,7 +64,7 @@ func (c *Config) redirects(userAgent string) bool {
 	case RedirectNever:
 		return false
 	}
-	return follows(userAgent)
+	return follows(clip(userAgent, 100))
 }
 
 // paths lists what a phone can use, in the order configured.

@@ -51,7 +51,7 @@ func TestPaths(t *testing.T) {
 		{"never", "carried", known, false, []string{"carried"}},
 	} {
 		cfg := Config{Redirect: c.redirect, Path: c.path}
-		got := cfg.redirects(c.ua)
+		got := cfg.redirects([]byte(c.ua))
 		if paths := cfg.paths(got); got != c.redirects || !slices.Equal(paths, c.paths) {
 			t.Errorf("%+v: %v %v", c, got, paths)
 		}

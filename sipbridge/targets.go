@@ -12,6 +12,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
+	"github.com/secp2psip/secp2psip/sipbridge/message"
 )
 
 // targets remembers what was put into a 302: a phone with an outbound proxy,
@@ -91,8 +92,10 @@ func (t *targets) isToken(user []byte) bool {
 func tokenKey(user []byte) string { return string(user[max(0, len(user)-tokenLen):]) }
 
 // directKey is where a direct contact is kept.
-func directKey(canonical string, caller identity.AOR) string {
-	return canonical + " " + caller.String()
+func directKey(u *message.URI, caller identity.AOR) string {
+	b := u.AppendCanonical(make([]byte, 0, 192))
+	b = append(append(b, ' '), caller.User()...)
+	return string(b)
 }
 
 // add remembers a target, in place of an older one of the same key.

@@ -40,14 +40,14 @@ func (w *worker) handle(data []byte, from *origin) bool {
 		return true
 	}
 	w.b.stats.requests.Add(1)
+	if w.msg.Is("ACK") {
+		w.ack(from)
+		return true
+	}
 	fault, ok := w.msg.Check(&w.req)
 	switch {
 	case !ok:
 		w.b.refused(RefusedUnanswerable)
-	case w.msg.Is("ACK"):
-		if fault == nil {
-			w.ack(from)
-		}
 	case fault != nil:
 		w.fault(fault, from)
 	default:
@@ -155,8 +155,20 @@ func (w *worker) noDialog(from *origin) {
 // engine offers the message to the engine, which keeps no part of it.
 func (w *worker) engine(from *origin) bool { return w.b.engine.Handle(from.flow, w.msg.Raw) }
 
-// ack absorbs the ACK for a response of ours; any other is the engine's.
+// ack absorbs the ACK for a response of ours; any other is the engine's. It
+// is never answered, so it is checked no further than to find its INVITE.
 func (w *worker) ack(from *origin) {
+	var err error
+	if w.req.Hop, err = w.msg.Top(); err != nil {
+		w.b.refused(RefusedUnanswerable)
+		return
+	}
+	if !hasCookie(w.req.Hop.Branch) {
+		if fault, ok := w.msg.Check(&w.req); !ok || fault != nil {
+			w.b.refused(RefusedMalformed)
+			return
+		}
+	}
 	key := w.b.exchanges.key(w, from.flow.Remote, w.msg.Method)
 	if v, _ := w.b.exchanges.lookup(w, key, w.b.now()); v == isNew || v == isCarried {
 		w.engine(from)
@@ -191,9 +203,14 @@ func (w *worker) cancel(from *origin) {
 	case v == isPending && p.invite && !p.isAnswered():
 		w.ok(from)
 		w.b.finish(p, refuse(487, "Request Terminated", ""), nil)
-	case v == isAnswered || v == isPending:
+	case v == isAnswered:
+		// Whoever still cancels may have missed the answer.
+		w.b.transmit(from, w.out, w.req.Hop.ReplyTo(from.flow.Remote))
 		w.ok(from)
-	case !w.engine(from):
+	case w.engine(from):
+	case v == isPending:
+		w.ok(from) // answered this moment
+	default:
 		w.noDialog(from)
 	}
 }

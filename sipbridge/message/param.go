@@ -1,9 +1,6 @@
 package message
 
-import (
-	"bytes"
-	"strconv"
-)
+import "bytes"
 
 // param finds ;name or ;name=value in text that begins with ';'. Values may be
 // quoted (the quotes stay).
@@ -65,5 +62,3 @@ func indexUnquoted(b []byte, chars string) int {
 	}
 	return -1
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -3,7 +3,7 @@ package message
 import (
 	"bytes"
 	"net/netip"
-	"strings"
+	"strconv"
 	"unsafe"
 )
 
@@ -156,30 +156,36 @@ func (u *URI) Param(name string) (value []byte, ok bool) { return param(u.Params
 // enough to RFC 3261 §19.1.4: scheme and host in lower case, user unescaped,
 // no default port, and of the parameters only transport. The result is for
 // comparing, not for sending.
-func (u *URI) Canonical() string {
-	var b strings.Builder
-	b.WriteString(strings.ToLower(string(u.Scheme)))
-	b.WriteByte(':')
-	if user, ok := Unescape(u.User); ok {
-		b.WriteString(user)
+func (u *URI) Canonical() string { return string(u.AppendCanonical(nil)) }
+
+// AppendCanonical appends what Canonical returns.
+func (u *URI) AppendCanonical(dst []byte) []byte {
+	dst = append(appendLower(dst, u.Scheme), ':')
+	if user, ok := appendUnescaped(dst, u.User); ok {
+		dst = user
 	} else {
-		b.Write(u.User)
+		dst = append(dst, u.User...)
 	}
-	b.WriteByte('@')
+	dst = append(dst, '@')
 	if a, ok := u.Addr(); ok {
-		b.WriteString(a.String())
+		dst = a.AppendTo(dst)
 	} else {
-		b.WriteString(strings.ToLower(string(u.Host)))
+		dst = appendLower(dst, u.Host)
 	}
 	if u.Port != 0 && u.Port != 5060 {
-		b.WriteByte(':')
-		b.WriteString(itoa(int(u.Port)))
+		dst = strconv.AppendUint(append(dst, ':'), uint64(u.Port), 10)
 	}
 	if t, ok := u.Param("transport"); ok && !equalFold(t, "udp") {
-		b.WriteString(";transport=")
-		b.WriteString(strings.ToLower(string(t)))
+		dst = appendLower(append(dst, ";transport="...), t)
 	}
-	return b.String()
+	return dst
+}
+
+func appendLower(dst, b []byte) []byte {
+	for _, c := range b {
+		dst = append(dst, fold(c))
+	}
+	return dst
 }
 
 // Unescape decodes %HH. It reports false for a broken escape.
@@ -187,24 +193,28 @@ func Unescape(b []byte) (string, bool) {
 	if bytes.IndexByte(b, '%') < 0 {
 		return string(b), true
 	}
-	out := make([]byte, 0, len(b))
+	out, ok := appendUnescaped(nil, b)
+	return string(out), ok
+}
+
+func appendUnescaped(dst, b []byte) ([]byte, bool) {
 	for i := 0; i < len(b); i++ {
 		if b[i] != '%' {
-			out = append(out, b[i])
+			dst = append(dst, b[i])
 			continue
 		}
 		if i+2 >= len(b) {
-			return "", false
+			return nil, false
 		}
 		h, ok1 := unhex(b[i+1])
 		l, ok2 := unhex(b[i+2])
 		if !ok1 || !ok2 {
-			return "", false
+			return nil, false
 		}
-		out = append(out, h<<4|l)
+		dst = append(dst, h<<4|l)
 		i += 2
 	}
-	return string(out), true
+	return dst, true
 }
 
 func unhex(c byte) (byte, bool) {
