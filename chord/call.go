@@ -202,7 +202,8 @@ func (m *Machine) alive(c *contact, rtt time.Duration) {
 		return
 	}
 	c.sample(rtt)
-	c.verified, c.heard, c.odd = true, m.now, 0
+	c.heard, c.odd = m.now, 0
+	m.table.meet(c)
 	m.table.setSuspect(c, false)
 	if c.peer.ID == m.ring.Pred && m.predDead {
 		m.predDead = false

@@ -12,7 +12,10 @@ import (
 // addresses make another contact, so that views can share it.
 type contact struct {
 	peer     wire.Peer
+	by       ID        // who named it first
 	verified bool      // it has answered us or called us; else it is hearsay
+	vouched  bool      // two members have named it
+	listed   bool      // it is in our successor list or our predecessor
 	suspect  bool      // a call has failed and it has not answered since
 	odd      uint8     // answers in a row that were neither a state nor a refusal
 	heard    time.Time // last sign of life at first hand; zero = never
@@ -21,6 +24,10 @@ type contact struct {
 }
 
 func newContact(p wire.Peer) *contact { return &contact{peer: p, rtt: new(atomic.Int64)} }
+
+// usable reports whether look-ups may go to it: one member's word alone is not
+// enough, so that a liar cannot fill the table with ghosts.
+func (c *contact) usable() bool { return (c.verified || c.vouched || c.listed) && !c.suspect }
 
 // sample takes in a measured round-trip time (RFC 6298 §2).
 func (c *contact) sample(rtt time.Duration) {

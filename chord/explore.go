@@ -10,9 +10,9 @@ import (
 // explore fills the table of members, which makes look-ups short. Nothing else
 // depends on it.
 //
-//   - A walk asks one member after the other round the ring, each the last
-//     successor that the one before named. When it comes round, the table is
-//     complete.
+//   - A walk asks one member after the other round the ring, each in the middle
+//     of the list that the one before named, so that everybody is named by two.
+//     When it comes round, the table is complete.
 //   - Where the ring is too large to walk, fingers are looked up one by one:
 //     the members responsible for self + 2^i.
 //   - Now and then somebody is asked who follows this node. Rings that do not
@@ -39,7 +39,7 @@ type explore struct {
 const (
 	exploreFirst = 200 * time.Millisecond
 	exploreMost  = time.Minute
-	walkSteps    = 64 // a walk passes up to 64·r members
+	walkSteps    = 128 // a walk passes up to 64·r members
 	findHops     = 24
 	idBits       = 128
 )
@@ -85,7 +85,7 @@ func (m *Machine) refresh() {
 	var oldest *contact
 	for range draws {
 		if n := len(m.table.order); n > 0 {
-			if c := m.table.order[m.rng.IntN(n)]; oldest == nil || c.heard.Before(oldest.heard) {
+			if c := m.table.order[m.rng.IntN(n)]; oldest == nil || c.heard.Before(oldest.heard) { // hearsay first
 				oldest = c
 			}
 		}
@@ -129,21 +129,25 @@ func (m *Machine) walked(c *call, s *wire.State, how answer) {
 		return
 	}
 	e.steps++
-	last := e.at
-	for _, p := range s.Succ[:min(len(s.Succ), zave.MaxSuccessors)] {
-		if !between(last, p.ID, m.ring.Self) {
-			m.walkDone(true)
-			return
+	// Half a list on, so that each member is named by two.
+	at := e.at
+	for k, p := range s.Succ[:min(len(s.Succ), zave.MaxSuccessors)] {
+		if !between(at, p.ID, m.ring.Self) {
+			if at == e.at || k < zave.MaxSuccessors/2 {
+				m.walkDone(true)
+				return
+			}
+			break
 		}
-		if k := m.table.get(p.ID); k != nil && !k.suspect {
-			last = p.ID
+		if c := m.table.get(p.ID); c != nil && !c.suspect && (at == e.at || k < zave.MaxSuccessors/2) {
+			at = p.ID
 		}
 	}
-	if last == e.at || e.steps >= walkSteps {
+	if at == e.at || e.steps >= walkSteps {
 		m.walkDone(false)
 		return
 	}
-	e.at = last
+	e.at = at
 	m.walkOn()
 }
 
@@ -155,8 +159,8 @@ func (m *Machine) walkDone(complete bool) {
 		e.complete = complete
 		m.version++
 	}
-	if e.learned > 0 {
-		e.every = exploreFirst
+	if e.learned > 0 && m.table.len() < m.table.max {
+		e.every = exploreFirst // there may be more to learn, and there is room
 	}
 }
 
@@ -209,7 +213,7 @@ func (m *Machine) foundNext(c *call, f *wire.Found, how answer) {
 		return
 	}
 	for _, p := range f.Peers[:min(len(f.Peers), nextHops)] {
-		m.hear(p) // asks p where it belongs before the head
+		m.hear(p, c.peer.ID) // asks p where it belongs before the head
 		if !f.Done && between(c.peer.ID, p.ID, e.target) && p.ID != m.ring.Self {
 			m.findAsk(p)
 			return
@@ -233,6 +237,9 @@ func (m *Machine) pinFinger(id ID) {
 		e.fingers = make(map[ID]bool)
 	}
 	e.fingers[id] = true
+	if !m.table.get(id).verified {
+		m.probe(id)
+	}
 }
 
 // succOf returns the ID just past id, which the node that follows id is

@@ -91,7 +91,7 @@ func (f *fetching) run(ctx context.Context) (Answer, error) {
 			}
 		case <-late.C:
 			f.next(ctx)
-			late.Reset(hedgeMost)
+			late.Reset(hedgeUnknown)
 		case <-ctx.Done():
 			f.lastErr = ctx.Err()
 			f.flying = 0

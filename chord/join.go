@@ -138,7 +138,7 @@ func (m *Machine) accepted(c *call, joined *wire.Joined) bool {
 	for i := range joined.Succ[:min(len(joined.Succ), zave.MaxSuccessors)] {
 		if p := joined.Succ[i]; p.ID != m.cfg.Self.ID {
 			m.dead.raise(p.ID)
-			m.table.hearsay(p)
+			m.table.hearsay(p, c.peer.ID)
 		}
 	}
 	m.become()
@@ -174,7 +174,8 @@ func (m *Machine) sawJoining(id ID) {
 	}
 }
 
-// leave says goodbye to the neighbours; in a small ring to everybody.
+// leave says goodbye to those that list this node as predecessor or successor;
+// in a small ring that is everybody.
 func (m *Machine) leave() {
 	if m.phase == PhaseJoined && m.ring.Succ.Len() > 0 {
 		bye := &wire.Leave{Self: m.cfg.Self, Pred: m.peerOf(m.ring.Pred), Succ: m.successors()}
@@ -190,6 +191,10 @@ func (m *Machine) leave() {
 			if i == 0 || m.ring.Small() {
 				tell(id)
 			}
+		}
+		var buf [zave.MaxSuccessors]*contact
+		for _, c := range m.table.order.before(m.ring.Self, m.ring.Self, int(m.ring.R), buf[:0]) {
+			tell(c.peer.ID)
 		}
 	}
 	m.phase = PhaseLeft

@@ -17,8 +17,8 @@ func (r refusal) Error() string {
 	return fmt.Sprintf("chord: refused by the other node: %s (%d)", r.answer.Reason, r.answer.Code)
 }
 
-// Lookup finds the node responsible for target. It asks members itself, up to
-// three at a time, and takes at most 3 s. What it finds is the word of the
+// Lookup finds the node responsible for target. It asks members itself, three
+// at a time or a few more while some take long, and takes at most 3 s. What it finds is the word of the
 // member that precedes the target; calling the responsible node verifies it.
 func (n *Node) Lookup(ctx context.Context, target ID) (Route, error) {
 	v := n.view.Load()
@@ -105,7 +105,7 @@ func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
 		case a := <-answers:
 			s.Answer(a.id, a.msg, a.rtt)
 			if a.msg == nil {
-				parallel = searchParallel
+				parallel = max(parallel, searchParallel)
 			}
 			if _, _, now := s.Result(); now && !ok {
 				more.Reset(hedgeUnknown) // for those who may know better
@@ -114,8 +114,8 @@ func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
 			if ok {
 				return r, nil // whoever lies closer takes too long
 			}
-			parallel = searchParallel
-			more.Reset(hedgeMost)
+			parallel = max(searchParallel, min(parallel+1, searchMost))
+			more.Reset(hedgeUnknown)
 		case <-ctx.Done():
 			if ok {
 				return r, nil

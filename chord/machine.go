@@ -253,12 +253,26 @@ func (m *Machine) setRing(next zave.State) {
 	if next.Succ != m.ring.Succ {
 		m.news = true
 	}
+	before := m.ring
 	m.ring = next
+	m.relist(&before)
 	m.version++
 	m.quiet = 0
 	m.changed = m.now
 	m.moved = true
 	m.hurry()
+}
+
+// relist tells the table who the neighbours are now.
+func (m *Machine) relist(before *zave.State) {
+	for _, id := range before.Succ.IDs() {
+		m.table.list(id, m.ring.Succ.Contains(id) || id == m.ring.Pred)
+	}
+	m.table.list(before.Pred, m.ring.Succ.Contains(before.Pred) || before.Pred == m.ring.Pred)
+	for _, id := range m.ring.Succ.IDs() {
+		m.table.list(id, true)
+	}
+	m.table.list(m.ring.Pred, true)
 }
 
 // hurry makes the node look after its place soon and often for a while.
@@ -328,6 +342,7 @@ func (m *Machine) create(known []wire.Peer) {
 // become makes the node a member with the ring state that it has.
 func (m *Machine) become() {
 	m.phase = PhaseJoined
+	m.relist(&m.ring)
 	m.version++
 	m.join = joining{}
 	m.op = operation{}

@@ -63,15 +63,21 @@ func (m *Machine) welcome(v zave.View) {
 // learn takes in the members that a state names, as hearsay. Those that matter
 // to this node's own place are asked.
 func (m *Machine) learn(s *wire.State) {
-	for i := range s.Succ[:min(len(s.Succ), zave.MaxSuccessors)] {
-		m.hear(s.Succ[i])
+	last := s.Self.ID
+	for _, p := range s.Succ[:min(len(s.Succ), zave.MaxSuccessors)] {
+		if !between(last, p.ID, s.Self.ID) {
+			m.refuse(RefusedUnexpected) // out of order: no member's list is
+			break
+		}
+		last = p.ID
+		m.hear(p, s.Self.ID)
 	}
 	if s.Pred != nil {
-		m.hear(*s.Pred)
+		m.hear(*s.Pred, s.Self.ID)
 	}
 }
 
-func (m *Machine) hear(p wire.Peer) {
+func (m *Machine) hear(p wire.Peer, by ID) {
 	if p.ID == m.ring.Self || m.refuted.has(p.ID, m.now) {
 		return
 	}
@@ -87,7 +93,7 @@ func (m *Machine) hear(p wire.Peer) {
 	if len(p.Addrs) == 0 && known == nil {
 		return
 	}
-	c := m.table.hearsay(p)
+	c := m.table.hearsay(p, by)
 	if c == nil {
 		return
 	}

@@ -11,6 +11,8 @@ import (
 // The bounds of one look-up.
 const (
 	searchParallel = 3  // queries at a time
+	searchMost     = 6  // the same while some take long
+	searchSource   = 2  // the same to members that one other has named
 	searchQueries  = 24 // queries in all: the hop cap
 	searchKeep     = 32 // members to ask, at most
 )
@@ -119,7 +121,7 @@ func (s *Search) add(p wire.Peer, from ID) {
 // Next returns whom to ask what next; ok is false when there is nobody for now,
 // or the hop cap is reached.
 func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
-	if s.flying >= searchParallel || s.asked >= searchQueries {
+	if s.flying >= searchMost || s.asked >= searchQueries {
 		return wire.Peer{}, nil, false
 	}
 	for i := range s.cands {
@@ -128,7 +130,7 @@ func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
 			break // farther away than the one who knew
 		}
 		switch {
-		case c.state == fresh:
+		case c.state == fresh && s.asking(c.from) < searchSource:
 			ask = &wire.Find{Target: s.target}
 		case c.state == heardFrom && !c.listed:
 			ask = &wire.GetState{}
@@ -142,6 +144,20 @@ func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
 		return c.peer, ask, true
 	}
 	return wire.Peer{}, nil, false
+}
+
+// asking counts the queries under way to members that from has named. One
+// member's advice does not take all places.
+func (s *Search) asking(from ID) (count int) {
+	if from == s.self {
+		return 0
+	}
+	for i := range s.cands {
+		if s.cands[i].state == asking && s.cands[i].from == from {
+			count++
+		}
+	}
+	return count
 }
 
 // Flying returns how many queries are under way.

@@ -69,7 +69,7 @@ func (m *Machine) caller(from wire.Peer) {
 			m.probe(from.ID)
 			return
 		}
-		m.hear(from)
+		m.hear(from, from.ID)
 	}
 }
 

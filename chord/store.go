@@ -150,7 +150,7 @@ func (n *Node) storeAt(ctx context.Context, pos ID, r record.Record, chain []wir
 			}
 		case <-late.C:
 			ask()
-			late.Reset(hedgeMost)
+			late.Reset(hedgeUnknown)
 		}
 	}
 	return holders

@@ -24,7 +24,10 @@ const MaxMembers = 8192
 type table struct {
 	max      int
 	byID     map[ID]*contact
-	order    members // those that are not suspect
+	order    members // those that are usable
+	rumours  []ID    // heard from one member only, the oldest first
+	vouched  []ID    // heard from two and not yet at first hand, likewise
+	verified int     // members met at first hand
 	pinned   func(ID) bool
 	rng      *rand.Rand
 	version  uint64 // counts changes of order
@@ -40,13 +43,28 @@ func (t *table) get(id ID) *contact { return t.byID[id] }
 
 func (t *table) len() int { return len(t.byID) }
 
-// hearsay takes in a peer that somebody else named. What the peer itself has
+// maxRumours bounds how many members are kept on one other's word.
+const maxRumours = 256
+
+// maxVouched bounds how many are kept on two others' word, who may both have it
+// from one liar: one state names up to eight, and half of them anew.
+func (t *table) maxVouched() int { return 4*zave.MaxSuccessors + 4*t.verified }
+
+// hearsay takes in a peer that the member by named. What the peer itself has
 // said about its addresses comes first. It returns nil when the table is full
 // and the peer is not pinned.
-func (t *table) hearsay(p wire.Peer) *contact {
+func (t *table) hearsay(p wire.Peer, by ID) *contact {
 	c := t.byID[p.ID]
 	if c == nil {
-		return t.add(newContact(clonePeer(p)))
+		c = newContact(clonePeer(p))
+		c.by = by
+		t.rumours = t.forget(append(t.rumours, p.ID), maxRumours, false)
+		return t.add(c)
+	}
+	if !c.vouched && !c.verified && c.by != by {
+		c.vouched = true
+		t.vouched = t.forget(append(t.vouched, p.ID), t.maxVouched(), true)
+		t.settle(c)
 	}
 	merged, changed := mergeAddrs(c.peer.Addrs, p.Addrs, t.maxAddrs)
 	if changed {
@@ -61,8 +79,11 @@ func (t *table) firsthand(p wire.Peer, now time.Time) *contact {
 	c := t.byID[p.ID]
 	if c == nil {
 		c = newContact(clonePeer(p))
-		c.verified, c.heard = true, now
-		return t.add(c)
+		c.heard = now
+		if c = t.add(c); c != nil {
+			t.meet(c)
+		}
+		return c
 	}
 	if !c.verified || p.Owner != c.peer.Owner || len(p.Addrs) > 0 && !slices.Equal(p.Addrs, c.peer.Addrs) {
 		if len(p.Addrs) == 0 {
@@ -70,17 +91,59 @@ func (t *table) firsthand(p wire.Peer, now time.Time) *contact {
 		}
 		c = t.replace(c, clonePeer(p))
 	}
-	c.verified, c.heard, c.odd = true, now, 0
+	c.heard, c.odd = now, 0
+	t.meet(c)
 	t.setSuspect(c, false)
 	return c
+}
+
+// meet notes that a member has been met at first hand.
+func (t *table) meet(c *contact) {
+	if !c.verified {
+		c.verified = true
+		t.verified++
+		t.settle(c)
+	}
+}
+
+// forget cuts a list of hearsay, rumours or vouched, to most entries. The oldest
+// members on it go, unless something better is known of them by now.
+func (t *table) forget(list []ID, most int, vouched bool) []ID {
+	for len(list) > most {
+		id := list[0]
+		list = slices.Delete(list, 0, 1)
+		c := t.byID[id]
+		if c != nil && !c.verified && c.vouched == vouched && !t.pinned(id) {
+			t.remove(id)
+		}
+	}
+	return list
+}
+
+// list notes that a member is, or is no longer, a neighbour of this node.
+func (t *table) list(id ID, listed bool) {
+	if c := t.byID[id]; c != nil && c.listed != listed {
+		c.listed = listed
+		t.settle(c)
+	}
+}
+
+// settle puts a member among the usable ones, or takes it out.
+func (t *table) settle(c *contact) {
+	if c.usable() {
+		t.insert(c)
+	} else {
+		t.take(c)
+	}
 }
 
 func (t *table) add(c *contact) *contact {
 	if len(t.byID) >= t.max && !t.evict() && !t.pinned(c.peer.ID) {
 		return nil
 	}
+	c.listed = t.pinned(c.peer.ID)
 	t.byID[c.peer.ID] = c
-	t.insert(c)
+	t.settle(c)
 	return c
 }
 
@@ -110,6 +173,9 @@ func (t *table) evict() bool {
 
 func (t *table) remove(id ID) {
 	if c := t.byID[id]; c != nil {
+		if c.verified {
+			t.verified--
+		}
 		t.take(c)
 		delete(t.byID, id)
 		delete(t.suspects, id)
@@ -135,11 +201,10 @@ func (t *table) setSuspect(c *contact, suspect bool) {
 	c.suspect = suspect
 	if suspect {
 		t.suspects[c.peer.ID] = true
-		t.take(c)
 	} else {
 		delete(t.suspects, c.peer.ID)
-		t.insert(c)
 	}
+	t.settle(c)
 }
 
 // suspected returns the suspects in the order of their IDs, a few of them when
