@@ -92,10 +92,10 @@ func (b *Bridge) closeSockets() {
 func listenError(network string, a netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: %s %s is in use by %s; choose another with --sip, for example --sip %s",
+		return fmt.Errorf("%w: %s %s is in use by %s; choose another with --sip-listen, for example --sip-listen %s",
 			ErrPortInUse, network, a, orElse(portUser(network, a), "another program"), netip.AddrPortFrom(a.Addr(), a.Port()+10))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%w: this host has no address %s; choose one of its own with --sip", ErrListen, a.Addr())
+		return fmt.Errorf("%w: this host has no address %s; choose one of its own with --sip-listen", ErrListen, a.Addr())
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w: %s %s needs rights that this program does not have; choose a port from 1024 on with --sip", ErrListen, network, a)
 	}

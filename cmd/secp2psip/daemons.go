@@ -115,6 +115,9 @@ func sipConfig(c configs.SIP) sipbridge.Config {
 		Listen: c.Listen, Redirect: c.Redirect, Path: c.Path,
 		SHA256: slices.Contains(c.DigestAlgorithms, "SHA-256"), Digest: map[string]string{},
 	}
+	if slices.Equal(c.Listen, configs.DefaultAdapter("").SIP.Listen) {
+		out.Listen = nil // the bridge's own default, which does without [::1] where there is no IPv6
+	}
 	for _, a := range c.Accounts {
 		out.Accounts = append(out.Accounts, a.User)
 		out.Digest[a.User] = a.Password
