@@ -97,7 +97,7 @@ func listenError(network string, a netip.AddrPort, err error) error {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: this host has no address %s; choose one of its own with --sip-listen", ErrListen, a.Addr())
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w: %s %s needs rights that this program does not have; choose a port from 1024 on with --sip", ErrListen, network, a)
+		return fmt.Errorf("%w: %s %s needs rights that this program does not have; choose a port from 1024 on with --sip-listen", ErrListen, network, a)
 	}
 	return fmt.Errorf("%w on %s %s: %w", ErrListen, network, a, err)
 }
