@@ -124,6 +124,7 @@ func (a *Adapter) open() (err error) {
 		}
 	}
 	a.mu.Unlock()
+	sip.Carry.OnEvent = a.calls.carried
 	if sip.Carry.Echo == nil {
 		refused := func(reason string) { a.refusals.Count("media", reason) }
 		if sip.Carry.Echo, err = media.NewEcho(media.EchoConfig{Refused: refused}); err != nil {

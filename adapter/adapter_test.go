@@ -70,8 +70,10 @@ func TestCallIsCarried(t *testing.T) {
 	if !out.Heard.Tone(toneB) || !answered(t, bob).Tone(toneA) {
 		t.Error("the tones did not come through")
 	}
-	if call := l.Members["alice"].It.Status().Calls[0]; call.Path != sipbridge.PathCarried || !call.Verified {
-		t.Errorf("the call log says %+v", call)
+	for name, direction := range map[string]string{"alice": "out", "bob": "in"} {
+		if call := l.Members[name].It.Status().Calls[0]; call.Path != sipbridge.PathCarried || !call.Verified || call.Status != 200 || call.Direction != direction {
+			t.Errorf("%s's call log says %+v", name, call)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 	if err != nil {
 		return a.refuse(reasonBadInvite, wire.CodeMalformed, "the caller's name cannot be read")
 	}
-	entry := a.calls.begin(a.clock.Now(), callIn, caller.User(), me.aor.User())
+	entry := a.calls.begin(a.clock.Now(), callIn, caller.User(), me.aor.User(), c.CallID)
 	body, res, err := a.verifyInvite(ctx, me.node, caller, from, m)
 	entry.evidence(res)
 	if err == nil {

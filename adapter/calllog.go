@@ -9,6 +9,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/sipbridge"
+	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
 
 const (
@@ -27,13 +28,14 @@ type callLog struct {
 
 // callEntry is one call in the log; its log's mutex guards it.
 type callEntry struct {
-	log   *callLog
-	start time.Time
+	log    *callLog
+	callID string
+	start  time.Time
 	admin.Call
 }
 
-func (l *callLog) begin(now time.Time, direction, from, to string) *callEntry {
-	e := &callEntry{log: l, start: time.Now(), Call: admin.Call{Time: now, Direction: direction, From: from, To: to}}
+func (l *callLog) begin(now time.Time, direction, from, to, callID string) *callEntry {
+	e := &callEntry{log: l, callID: callID, start: time.Now(), Call: admin.Call{Time: now, Direction: direction, From: from, To: to}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, e)
@@ -57,6 +59,26 @@ func (l *callLog) finish(e *callEntry, err error) {
 	}
 	if l.told != nil {
 		l.told(e.Call)
+	}
+}
+
+// carried notes how a call that the adapter carries went on: until then its
+// entry tells of the REDIRECT only.
+func (l *callLog) carried(ev carry.Event) {
+	direction := callOut
+	if ev.Incoming {
+		direction = callIn
+	}
+	if ev.Path != carry.PathCarried || ev.Status == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range slices.Backward(l.calls) {
+		if e.callID == ev.CallID && e.Direction == direction {
+			e.Path, e.Status, e.Reason = sipbridge.PathCarried, ev.Status, ev.Reason
+			return
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ type party struct {
 // Call resolves the callee, exchanges signed INVITE and REDIRECT with her
 // adapters and returns how the call goes on: the poster's II.C.
 func (a *Adapter) Call(ctx context.Context, c sipbridge.Call) (*sipbridge.Answer, error) {
-	entry := a.calls.begin(a.clock.Now(), callOut, c.Caller.User(), c.Target)
+	entry := a.calls.begin(a.clock.Now(), callOut, c.Caller.User(), c.Target, c.CallID)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	answer, err := a.call(ctx, c, entry)

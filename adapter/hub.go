@@ -119,12 +119,26 @@ func (a *Adapter) resolve(ctx context.Context, n *node.Node, target string) (*di
 	if err != nil {
 		return nil, sipbridge.AddressIncomplete(err.Error())
 	}
-	res, err := n.Directory().Resolve(ctx, name, directory.Options{})
-	if err != nil {
-		return res, resolveRefusal(err)
+	began := time.Now()
+	for {
+		res, err := n.Directory().Resolve(ctx, name, directory.Options{})
+		if err == nil {
+			return res, nil
+		}
+		// While nodes join or leave, holders vouch for nothing for a moment.
+		if !errors.Is(err, directory.ErrTimeout) || time.Since(began) > resolvePatience {
+			return res, resolveRefusal(err)
+		}
+		select {
+		case <-time.After(patientFor):
+		case <-ctx.Done():
+			return res, resolveRefusal(err)
+		}
 	}
-	return res, nil
 }
+
+// resolvePatience is how long a look-up that came to no result is repeated.
+const resolvePatience = 2 * time.Second
 
 // resolveRefusal is the response table for what a resolution can end with.
 func resolveRefusal(err error) error {
@@ -138,7 +152,7 @@ func resolveRefusal(err error) error {
 	case errors.Is(err, directory.ErrKeyConflict), errors.Is(err, directory.ErrNotEnoughShares):
 		return sipbridge.KeyUnverified(err.Error())
 	case errors.Is(err, directory.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return sipbridge.TimedOut("the look-up took too long")
+		return sipbridge.TimedOut("too few nodes of the ring answered the look-up; try again")
 	case errors.Is(err, directory.ErrBusy):
 		return sipbridge.Overloaded("too many look-ups at once", 2*time.Second)
 	case errors.Is(err, directory.ErrRingDown):
