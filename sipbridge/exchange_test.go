@@ -241,7 +241,7 @@ func TestManySourcesAreBounded(t *testing.T) {
 			before = heap()
 		}
 	}
-	eventually(t, "all are answered", func() bool { return r.Stats().Pending == 0 })
+	eventually(t, "all are answered", r.settled)
 	after := heap()
 	s := r.Stats()
 	if s.Redirects+uint64(r.refused.of(RefusedOverload)) != n || s.Redirects < n/2 {

@@ -1,6 +1,7 @@
 package sipbridge
 
 import (
+	"bytes"
 	"context"
 	"hash/maphash"
 	"net/netip"
@@ -58,8 +59,9 @@ func newExchanges(limit int, seed maphash.Seed) *exchanges {
 
 // key identifies the transaction that a request belongs to, by its source,
 // the topmost Via's branch and sent-by, and its method; ACK and CANCEL belong
-// to the INVITE's (§17.2.3). A branch of RFC 2543 says nothing, so then
-// Call-ID, From tag and CSeq number stand in.
+// to the INVITE's (§17.2.3). Call-ID and CSeq number count too, since not every
+// phone makes its branches unique; if the branch is one of RFC 2543, so does
+// the From tag.
 func (x *exchanges) key(w *worker, source netip.AddrPort, method []byte) uint64 {
 	if m := string(method); m == "ACK" || m == "CANCEL" {
 		method = []byte("INVITE")
@@ -71,8 +73,11 @@ func (x *exchanges) key(w *worker, source netip.AddrPort, method []byte) uint64 
 	b = append(b, 0)
 	b = append(b, w.req.Hop.Host...)
 	b = append(b, byte(w.req.Hop.Port>>8), byte(w.req.Hop.Port))
+	b = append(append(b, w.msg.Get(message.CallID)...), 0)
+	number, _, _ := bytes.Cut(w.msg.Get(message.CSeq), []byte{' '})
+	b = append(b, number...)
 	if !hasCookie(w.req.Hop.Branch) {
-		b = w.appendDialog(b)
+		b = append(append(b, 0), w.req.From.Tag()...)
 	}
 	w.scratch = b
 	return maphash.Bytes(x.seed, b)

@@ -189,6 +189,11 @@ func start(t testing.TB, h *hub, change func(*Config)) *rig {
 	return r
 }
 
+// settled tells whether nothing is going on.
+func (r *rig) settled() bool {
+	return r.Stats().Pending == 0 && len(r.slots) == int(r.idle.Load())
+}
+
 // phone is one socket that talks to a Bridge.
 type phone struct {
 	t    testing.TB

@@ -241,9 +241,7 @@ func (r *rig) answers(t testing.TB, data []byte, source string) [][]byte {
 	from := origin{conn: &tcpConn{b: r.Bridge, c: c}, flow: carryFlow("tcp", remote, r.tcp)}
 	from.conn.flow = from.flow
 	newWorker(r.Bridge).handle(data, &from)
-	eventually(t, fmt.Sprintf("%q is handled", data), func() bool {
-		return r.Stats().Pending == 0 && len(r.slots) == int(r.idle.Load())
-	})
+	eventually(t, fmt.Sprintf("%q is handled", data), r.settled)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out
