@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -326,18 +325,6 @@ func (s *Server) publishPerson(ctx context.Context, p person) {
 func (s *Server) countNames() (n int) {
 	_ = s.db.View(func(tx *bbolt.Tx) error { n = tx.Bucket(bucketPeople).Stats().KeyN; return nil })
 	return n
-}
-
-// person returns what is known of one name.
-func (s *Server) person(user string) (p person, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		known, err := getJSON(tx, bucketPeople, []byte(user), &p)
-		if err == nil && !known {
-			err = errors.New("nobody of this name is enrolled")
-		}
-		return err
-	})
-	return p, err
 }
 
 // people calls f for every enrolled person in order of name.

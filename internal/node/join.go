@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
@@ -273,7 +274,7 @@ func (n *Node) saveKnown() {
 			return b.Put(keyKnown, data)
 		})
 	}
-	if err != nil && !errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if err != nil && !errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		n.cfg.Log.Warn().Err(err).Msg("the known members cannot be saved")
 	}
 }

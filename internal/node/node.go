@@ -66,10 +66,9 @@ type Node struct {
 	rooms atomic.Pointer[rooms] // set when the port is bound, since the ring names it
 
 	mu      sync.Mutex
-	servers []string         // host:port of bootstrap servers
-	peers   []wire.Peer      // where else to join
-	addrs   []netip.AddrPort // servers, resolved
-	joined  chan struct{}    // closed at the first join
+	servers []string      // host:port of bootstrap servers
+	peers   []wire.Peer   // where else to join
+	joined  chan struct{} // closed at the first join
 	left    atomic.Bool
 }
 
