@@ -70,6 +70,12 @@ func TestEveryday(t *testing.T) {
 			t.Errorf("the last call is %+v, want the refused one", last)
 		}
 	})
+	t.Run("who is gone is 480", func(t *testing.T) { proveAbsences(t, alice, bob, carol, dave, erin) })
+}
+
+// proveAbsences takes one after the other away, in each way that there is, and calls them.
+func proveAbsences(t *testing.T, alice, bob, carol, dave, erin *person) {
+	t.Helper()
 	t.Run("a phone that is switched off is 480", func(t *testing.T) {
 		must(t, carol.phone.Off(within(t, closing)))
 		must(t, bob.phone.Off(within(t, closing)))
