@@ -203,11 +203,15 @@ func (u *update) apply(old []Binding, now time.Time) ([]Binding, *Refusal) {
 			if at >= 0 {
 				next = slices.Delete(next, at, at+1)
 			}
-		case at >= 0:
-			c.Direct, c.DirectWhy = next[at].Direct, next[at].DirectWhy
-			next[at] = *c
 		default:
-			next = append(slices.DeleteFunc(next, func(b Binding) bool { return u.replaces(c, &b) }), *c)
+			if at >= 0 {
+				c.Direct, c.DirectWhy = next[at].Direct, next[at].DirectWhy
+				next[at] = *c
+			}
+			next = slices.DeleteFunc(next, func(b Binding) bool { return u.replaces(c, &b) })
+			if at < 0 {
+				next = append(next, *c)
+			}
 		}
 	}
 	if len(next) > MaxBindings {
@@ -219,7 +223,7 @@ func (u *update) apply(old []Binding, now time.Time) ([]Binding, *Refusal) {
 // names tells whether the update is about this binding.
 func (u *update) names(b *Binding) bool { return slices.Contains(u.canonical, canonical(b.Contact)) }
 
-// replaces tells whether the new contact c comes from the same phone as b,
+// replaces tells whether the contact c comes from the same phone as b,
 // which has moved: the same instance, or the same Call-ID in an older request.
 func (u *update) replaces(c, b *Binding) bool {
 	if u.names(b) {
