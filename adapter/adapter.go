@@ -61,6 +61,7 @@ type Adapter struct {
 	started  time.Time
 
 	enrolling singleflight.Group
+	enrolTurn sync.Mutex
 	saving    sync.Mutex // orders writes of accounts
 	gate      gate
 	calls     callLog

@@ -144,6 +144,7 @@ func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r 
 	a.mu.Lock()
 	a.member.Chain = chain
 	m := *a.member
+	m.Invited = maps.Clone(m.Invited)
 	if p := a.published[acct.User]; p != nil {
 		p.shares = time.Time{} // the renewed shares go to the ring at once
 		p.at = time.Time{}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,6 +50,8 @@ func (a *Adapter) ensureEnrolled(ctx context.Context, aor identity.AOR) (*accoun
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enrolTimeout)
 		defer cancel()
+		a.enrolTurn.Lock() // one name after the other: the first one brings the node
+		defer a.enrolTurn.Unlock()
 		return nil, a.enrol(ctx, aor)
 	})
 	if err != nil {
@@ -200,11 +203,13 @@ func (a *Adapter) adopt(aor identity.AOR, acct *account, rootDER []byte, r *wire
 		m.Root, m.Charter, m.Chain = rootDER, r.Charter, [][]byte{r.Node, r.Issuer}
 	}
 	delete(m.Invited, acct.User)
+	saved := *m
+	saved.Invited = maps.Clone(m.Invited)
 	a.mu.Unlock()
 	if err := a.state.put(bucketAccounts, []byte(acct.User), acct); err != nil {
 		return err
 	}
-	if err := a.state.put(bucketMeta, metaMember, m); err != nil {
+	if err := a.state.put(bucketMeta, metaMember, saved); err != nil {
 		return err
 	}
 	if first {
