@@ -28,34 +28,51 @@ func (b *Bridge) Send(ctx context.Context, to carry.Flow, msg []byte) error {
 }
 
 // flowTo finds the way to a registered phone. TCP takes the connection that
-// the phone opened, as long as it is there. UDP goes to the contact where that
-// is the phone's own address, else to where the REGISTER came from, which is
-// what a phone behind a NAT needs.
+// the phone opened, as long as it is there. Else the way is the contact, where
+// that is the phone's own address, and for UDP where the REGISTER came from
+// if it is not, which is what a phone behind a NAT needs. A contact somewhere
+// else is not followed: a phone must not send us to third parties.
 func (b *Bridge) flowTo(v *Binding) (carry.Flow, bool) {
 	u, err := message.ParseURI([]byte(v.Contact))
 	if err != nil {
 		return carry.Flow{}, false
 	}
-	f := carry.Flow{Transport: v.Transport, Remote: v.Source}
-	if t, ok := u.Param("transport"); ok && (message.EqualFold(t, "udp") || message.EqualFold(t, "tcp")) {
-		f.Transport = string(lower(t))
-	}
-	own := b.contactAddr(&u)
-	if f.Transport == "tcp" {
-		if v.Transport == "tcp" {
-			if c := b.conns.get(v.Source); c != nil {
-				return c.flow, true
-			}
+	f := carry.Flow{Transport: transportOf(&u, v)}
+	if f.Transport == "tcp" && v.Transport == "tcp" {
+		if c := b.conns.get(v.Source); c != nil {
+			return c.flow, true
 		}
+	}
+	if own := b.contactAddr(&u); own.IsValid() && b.isOwnContact(own.Addr(), v) {
 		f.Remote = own
-	} else if own.IsValid() && (own.Addr() == v.Source.Addr() || b.hosts.isOwnIP(own.Addr()) && b.hosts.isOwnIP(v.Source.Addr())) {
-		f.Remote = own
+	} else if f.Transport == "udp" && v.Transport == "udp" {
+		f.Remote = v.Source
 	}
 	if !f.Remote.IsValid() {
 		return f, false
 	}
 	f.Local = b.localFor(f)
 	return f, f.Local.IsValid()
+}
+
+// transportOf returns what a contact asks for, "" if we do not speak it.
+func transportOf(u *message.URI, v *Binding) string {
+	t, ok := u.Param("transport")
+	switch {
+	case !ok:
+		return v.Transport
+	case message.EqualFold(t, "udp"):
+		return "udp"
+	case message.EqualFold(t, "tcp"):
+		return "tcp"
+	}
+	return ""
+}
+
+// isOwnContact tells whether a contact's address is the phone's own: the one
+// it registers from, or, for a phone on this host, any address of this host.
+func (b *Bridge) isOwnContact(a netip.Addr, v *Binding) bool {
+	return a == v.Source.Addr() || b.hosts.isOwnIP(a) && b.hosts.isOwnIP(v.Source.Addr())
 }
 
 // contactAddr returns the address in a contact, invalid if its host is a name.
@@ -92,15 +109,4 @@ func (b *Bridge) localFor(f carry.Flow) netip.AddrPort {
 		a = netip.AddrPortFrom(b.hosts.wayTo(f.Remote.Addr()), a.Port())
 	}
 	return a
-}
-
-func lower(b []byte) []byte {
-	out := make([]byte, len(b))
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		out[i] = c
-	}
-	return out
 }

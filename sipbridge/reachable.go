@@ -42,25 +42,19 @@ func (b *Bridge) direct(v *Binding, local, remote netip.Addr) candidate {
 	if err != nil {
 		return candidate{why: "the phone's contact cannot be read"}
 	}
-	addr := b.contactAddr(&u)
-	moved := false
-	transport := v.Transport
-	if t, ok := u.Param("transport"); ok {
-		transport = string(lower(t))
-	}
+	addr, transport, moved := b.contactAddr(&u), transportOf(&u, v), false
 	switch {
-	case transport != "udp" && transport != "tcp":
-		return candidate{why: "the phone wants " + transport + ", which is not spoken here"}
+	case transport == "":
+		return candidate{why: "the phone wants a transport that is not spoken here"}
 	case !addr.IsValid():
 		return candidate{why: "the phone's contact has a host name instead of an address"}
-	case addr.Addr().IsLoopback() && b.hosts.isOwnIP(remote):
-	case addr.Addr().IsLoopback():
+	case !b.isOwnContact(addr.Addr(), v):
+		return candidate{why: "the phone's contact is not the address it registered from"}
+	case addr.Addr().IsLoopback() && !b.hosts.isOwnIP(remote):
 		if !local.IsValid() || local.IsLoopback() || local.IsUnspecified() {
 			return candidate{why: "the phone is on a loopback address, and this host has no other towards the caller"}
 		}
 		addr, moved = netip.AddrPortFrom(local.Unmap(), addr.Port()), true
-	case addr.Addr() != v.Source.Addr() && !b.hosts.isOwnIP(addr.Addr()):
-		return candidate{why: "the phone's contact is not the address it registered from"}
 	}
 	return candidate{uri: withHost(&u, addr), key: probeKey{transport, addr}, moved: moved}
 }
