@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
@@ -129,6 +130,7 @@ func (m *Machine) walked(c *call, s *wire.State, how answer) {
 		return
 	}
 	e.steps++
+	m.doubt(s)
 	// Half a list on, so that each member is named by two.
 	at := e.at
 	for k, p := range s.Succ[:min(len(s.Succ), zave.MaxSuccessors)] {
@@ -149,6 +151,28 @@ func (m *Machine) walked(c *call, s *wire.State, how answer) {
 	}
 	e.at = at
 	m.walkOn()
+}
+
+// doubt asks members of the table that a list passes over: they may have died,
+// or the list may not have caught up with them yet.
+func (m *Machine) doubt(s *wire.State) {
+	list := s.Succ[:min(len(s.Succ), zave.MaxSuccessors)]
+	if len(list) == 0 {
+		return
+	}
+	const few = 4
+	last := list[len(list)-1].ID
+	asked := 0
+	for i := m.table.order.search(succOf(s.Self.ID)); asked < few && i < len(m.table.order); i++ {
+		id := m.table.order[i].peer.ID
+		if !between(s.Self.ID, id, last) {
+			break
+		}
+		named := slices.ContainsFunc(list, func(p wire.Peer) bool { return p.ID == id })
+		if !named && m.probe(id) {
+			asked++
+		}
+	}
 }
 
 func (m *Machine) walkDone(complete bool) {

@@ -11,7 +11,7 @@ import (
 const (
 	joinChains = 4  // members asked at a time, each the start of a chain
 	joinHops   = 32 // answers "ask somebody closer" that one chain follows
-	joinTries  = 3  // rounds in which nobody answers, before giving up
+	joinTries  = 3  // rounds in a row in which nobody answers, before giving up
 	joinRounds = 10 // rounds among nodes that are all joining, before one creates a ring
 	joinQueue  = 64 // seeds
 )
@@ -30,7 +30,8 @@ type joining struct {
 	chains map[ID]int  // nodes being asked, and the hops that led there
 	others map[ID]bool // live nodes that are joining, too
 	rounds int
-	heard  bool      // some member has answered
+	heard  bool      // some member has answered in this round
+	silent int       // rounds in a row in which none has
 	next   time.Time // start of the next round
 }
 
@@ -109,16 +110,15 @@ func (m *Machine) joinAnswered(c *call, msg wire.Message, how answer) {
 }
 
 // closer follows a member's advice, which must lead on towards the node's own
-// place. Two of the peers are asked; one of them may be dead.
+// place. All of the peers are asked; some of them may be dead.
 func (m *Machine) closer(c *call, joined *wire.Joined, hops int) {
-	asked := 0
-	for _, p := range joined.Closer {
+	for _, p := range joined.Closer[:min(len(joined.Closer), nextHops)] {
 		if !between(c.peer.ID, p.ID, m.cfg.Self.ID) {
 			m.refuse(RefusedNoProgress)
 			continue
 		}
-		if asked < 2 && len(m.join.chains) < 2*joinChains && m.ask(clonePeer(p), hops+1) {
-			asked++
+		if len(m.join.chains) < 2*joinChains {
+			m.ask(clonePeer(p), hops+1)
 		}
 	}
 }
@@ -153,8 +153,12 @@ func (m *Machine) joinRoundOver() {
 			lowest = false
 		}
 	}
+	m.join.silent++
+	if m.join.heard {
+		m.join.heard, m.join.silent = false, 0
+	}
 	switch {
-	case !m.join.heard && len(m.join.others) == 0 && m.join.rounds >= joinTries:
+	case len(m.join.others) == 0 && m.join.silent >= joinTries:
 		m.phase = PhaseIdle
 		m.version++
 		m.remember(m.join.seeds)

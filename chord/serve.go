@@ -1,6 +1,8 @@
 package chord
 
 import (
+	"slices"
+
 	"github.com/secp2psip/secp2psip/chord/zave"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
@@ -138,12 +140,26 @@ func (m *Machine) reachable() []wire.Peer {
 	return out
 }
 
-// hops returns the members that precede target most closely.
+// hops returns the members that precede target most closely. One of them is
+// from the successor list: it may be far from the target, but the list is looked
+// after, while members in the table may have died unnoticed.
 func (m *Machine) hops(target ID) []wire.Peer {
 	var buf [nextHops]*contact
-	var out []wire.Peer
-	for _, c := range m.table.order.before(m.cfg.Self.ID, target, nextHops, buf[:0]) {
-		out = append(out, c.peer)
+	near := m.table.order.before(m.cfg.Self.ID, target, nextHops-1, buf[:0])
+	ids := m.ring.Succ.IDs()
+	for i := len(ids) - 1; i >= 0; i-- {
+		c := m.table.get(ids[i])
+		if c == nil || c.suspect || !between(m.cfg.Self.ID, ids[i], target) {
+			continue
+		}
+		if !slices.Contains(near, c) {
+			near = append(near, c)
+		}
+		break
+	}
+	out := make([]wire.Peer, len(near))
+	for i, c := range near {
+		out[i] = c.peer
 	}
 	return out
 }

@@ -38,7 +38,7 @@ func Join(j ID, m View) (s State, ok bool) {
 	s = State{Self: j, Pred: m.Self, R: m.R}
 	ids, n := m.Wrapped()
 	fill(&s, ids[1:n])
-	return s, true
+	return enter(s, true), true
 }
 
 // SuccessorLive is StabilizeFromSuccessor when the head of t's list is live and
@@ -71,7 +71,7 @@ func SuccessorDead(t State) Step {
 	if pad := next(last); Between(last, pad, t.Self) {
 		t.Succ.push(pad)
 	} else {
-		t = Meet(t, t.Pred) // the list goes all the way round: a small ring
+		t = enter(t, true) // the list goes all the way round
 	}
 	return Step{State: t, Again: t.Succ.n > 0}
 }
@@ -111,11 +111,14 @@ func Rectify(t State, new ID, predLive bool) State {
 	if new == t.Self {
 		return t
 	}
+	if t.Small() {
+		if !predLive {
+			t = Forget(t, t.Pred)
+		}
+		return Meet(t, new)
+	}
 	if Between(t.Pred, new, t.Self) || !predLive {
 		t.Pred = new
-	}
-	if t.Small() {
-		return Meet(t, new)
 	}
 	return t
 }
@@ -144,10 +147,7 @@ func Shrink(t State, live func(ID) bool) State {
 		return t
 	}
 	t.Succ = kept
-	if pred := t.Pred; live(pred) {
-		return Meet(t, pred)
-	}
-	return Forget(t, t.Pred)
+	return enter(t, live(t.Pred))
 }
 
 // adopt replaces t's list by s and its list. A t in small-ring mode keeps those

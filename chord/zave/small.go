@@ -28,6 +28,24 @@ func Meet(t State, x ID) State {
 	return t
 }
 
+// enter begins small-ring mode for a member whose list is short: a live
+// predecessor is met, and the last of the list is the predecessor from now on.
+func enter(t State, predLive bool) State {
+	if !t.Small() {
+		return t
+	}
+	if predLive {
+		t = Meet(t, t.Pred)
+	}
+	if t.Small() {
+		t.Pred = t.Self
+		if n := t.Succ.n; n > 0 {
+			t.Pred = t.Succ.ids[n-1]
+		}
+	}
+	return t
+}
+
 // Forget removes x, which the member's own calls have found dead, from the
 // list and the predecessor's place of a member in small-ring mode. With a full
 // list nothing changes: there only a dead head is dropped, by SuccessorDead.

@@ -21,7 +21,7 @@ func TestSmallModel(t *testing.T) {
 		for range 40 {
 			x := ids[rng.IntN(len(ids))]
 			full := !s.Small()
-			switch rng.IntN(3) {
+			switch rng.IntN(4) {
 			case 0:
 				s = Forget(s, x)
 				if !full {
@@ -30,6 +30,14 @@ func TestSmallModel(t *testing.T) {
 			case 1:
 				s = Meet(s, x)
 				model = meetModel(model, self, x, full)
+			case 3:
+				if !full { // a dead predecessor goes
+					if n := len(model); n > 0 && x != self {
+						model = model[:n-1]
+					}
+					s = Rectify(s, x, false)
+					model = meetModel(model, self, x, full)
+				}
 			case 2:
 				if !full || Between(s.Pred, x, self) {
 					s = Rectify(s, x, true)

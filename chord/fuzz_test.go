@@ -1,0 +1,257 @@
+package chord
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// reader turns fuzz input into choices; it gives zeros when it is used up.
+type reader struct{ b []byte }
+
+func (r *reader) next() byte {
+	if len(r.b) == 0 {
+		return 0
+	}
+	v := r.b[0]
+	r.b = r.b[1:]
+	return v
+}
+
+// peer is one of many, some of them real members' and the node's own.
+func (r *reader) peer() wire.Peer {
+	id := ID{r.next(), 1}
+	if id[0]&7 == 0 {
+		id[15] = r.next()
+	}
+	p := vpeer(id, id[0])
+	if id[0]&31 == 1 {
+		p.Addrs = nil
+	}
+	return p
+}
+
+func (r *reader) peers() []wire.Peer {
+	out := make([]wire.Peer, r.next()%12)
+	for i := range out {
+		out[i] = r.peer()
+	}
+	return out
+}
+
+func (r *reader) maybe() *wire.Peer {
+	if r.next()&1 == 0 {
+		return nil
+	}
+	p := r.peer()
+	return &p
+}
+
+func (r *reader) request(from wire.Peer) wire.Message {
+	self := from
+	if r.next() == 0 {
+		self = r.peer()
+	}
+	switch r.next() % 6 {
+	case 0:
+		return &wire.GetState{}
+	case 1:
+		return &wire.Find{Target: r.peer().ID}
+	case 2:
+		return &wire.Join{Self: self}
+	case 3:
+		return &wire.Notify{Self: self}
+	case 4:
+		return &wire.Leave{Self: self, Pred: r.maybe(), Succ: r.peers()}
+	}
+	return &wire.Ping{}
+}
+
+func (r *reader) answer(to wire.Peer) (wire.Message, error) {
+	switch r.next() % 8 {
+	case 0:
+		return nil, errors.New("no answer")
+	case 1:
+		return &wire.Error{Code: wire.CodeUnavailable}, nil
+	case 2:
+		return &wire.Found{Done: r.next()&1 == 0, Peers: r.peers()}, nil
+	case 3:
+		return &wire.Joined{Accepted: r.next()&1 == 0, Pred: r.maybe(), Succ: r.peers(), Closer: r.peers()}, nil
+	case 4:
+		return &wire.Ack{}, nil
+	}
+	return &wire.State{Self: to, Pred: r.maybe(), Succ: r.peers()}, nil
+}
+
+// FuzzMachine: every other node is an attacker. They send any request in any
+// order, answer any call with anything or not at all, and choose when; IDs are
+// verified, so none can speak for another. Whatever they do: no panic, one
+// reply to each request, a list in order without the node itself, everything
+// bounded, no busy loop, and only messages that can travel.
+func FuzzMachine(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7})
+	f.Add([]byte{1, 9, 1, 2, 3, 40, 1, 3, 3, 80, 1, 4, 3, 120, 1, 0, 2, 5, 9, 9, 9, 9, 9, 9, 9, 9})
+	for seed := range byte(8) {
+		long := make([]byte, 600)
+		for i := range long {
+			long[i] = byte(i*i)*seed + byte(i>>2)*7 + seed
+		}
+		f.Add(long)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		r := &reader{input}
+		self := vpeer(ID{100, 1}, 1)
+		m, err := NewMachine(MachineConfig{Self: self, Successors: 2 + int(r.next())%7, Members: 32, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Unix(1_000_000, 0)
+		calls := map[uint64]wire.Peer{}
+		var order []uint64
+		token := uint64(0)
+		do := func(ev Event) {
+			replies := 0
+			for _, e := range m.Step(now, ev) {
+				if e.Msg != nil {
+					if _, err := wire.Encode(e.Msg); err != nil {
+						t.Fatalf("%T: %v", ev, err)
+					}
+				}
+				switch e.Kind {
+				case Send:
+					calls[e.ID] = e.To
+					order = append(order, e.ID)
+				case Reply:
+					replies++
+				}
+			}
+			if _, ok := ev.(Request); ok != (replies == 1) {
+				t.Fatalf("%T: %d replies", ev, replies)
+			}
+			checkBounds(t, m)
+		}
+		if r.next()&1 == 0 {
+			do(Create{Known: r.peers()})
+		} else {
+			do(Join{Seeds: r.peers()})
+		}
+		for len(r.b) > 0 {
+			switch r.next() % 6 {
+			case 0:
+				now = now.Add(time.Duration(r.next()) * 20 * time.Millisecond)
+				do(Tick{})
+			case 1, 2:
+				token++
+				from := r.peer()
+				do(Request{Token: token, From: from, Msg: r.request(from)})
+			case 3, 4:
+				if len(order) > 0 {
+					k := int(r.next()) % len(order)
+					id := order[k]
+					order = append(order[:k], order[k+1:]...)
+					msg, err := r.answer(calls[id])
+					do(Result{Call: id, Msg: msg, Err: err, RTT: time.Duration(r.next()) * time.Millisecond})
+				}
+			case 5:
+				if p := r.peer(); p.ID[0]&1 == 0 {
+					do(Suspect{ID: p.ID})
+				} else {
+					do(Heard{ID: p.ID, RTT: time.Duration(r.next()) * time.Millisecond})
+				}
+			}
+		}
+		for range 64 { // ticks at one moment end what is due at that moment
+			if at := m.Deadline(); at.IsZero() || at.After(now) {
+				return
+			}
+			do(Tick{})
+		}
+		t.Fatalf("still due: %v before %v", m.Deadline(), now)
+	})
+}
+
+func checkBounds(t *testing.T, m *Machine) {
+	t.Helper()
+	ring := m.Ring()
+	if err := ring.CheckLocal(); err != nil {
+		t.Fatal(err)
+	}
+	pins := zave.MaxSuccessors + 1 + len(m.explore.fingers)
+	for what, b := range map[string][2]int{
+		"members":   {m.table.len(), m.table.max + pins},
+		"usable":    {len(m.table.order), m.table.len()},
+		"suspects":  {len(m.table.suspects), m.table.len()},
+		"rumours":   {len(m.table.rumours), maxRumours},
+		"vouched":   {len(m.table.vouched), m.table.maxVouched()},
+		"dead":      {len(m.dead.byID), maxGraves},
+		"calls":     {len(m.calls), maxCalls + 32},
+		"probes":    {len(m.probing), maxProbes},
+		"refuted":   {len(m.refuted.byID), maxRefuted},
+		"fingers":   {len(m.explore.fingers), idBits},
+		"seeds":     {len(m.join.seeds), joinQueue},
+		"chains":    {len(m.join.chains), 2 * joinChains},
+		"joining":   {len(m.join.others), joinQueue + maxCalls},
+		"view":      {m.View().Members(), m.table.len()},
+		"list":      {ring.Succ.Len(), int(ring.R)},
+		"successor": {len(m.View().Succ), int(ring.R)},
+	} {
+		if b[0] > b[1] {
+			t.Fatalf("%d %s, at most %d", b[0], what, b[1])
+		}
+	}
+}
+
+// A ring at rest, for the benchmarks.
+func benchMachine(b *testing.B, n int) (*lab, *Machine) {
+	b.Helper()
+	m, err := NewMachine(MachineConfig{Self: vpeer(ID{1}, 1), Seed: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := time.Unix(1_000_000, 0)
+	m.Step(now, Create{})
+	l := &lab{now: now}
+	for i := range n {
+		id := ID{byte(i >> 8), byte(i), 1}
+		m.table.firsthand(vpeer(id, byte(i)), now)
+		if i < 8 {
+			m.Step(now, Request{Token: uint64(i), From: vpeer(id, byte(i)), Msg: &wire.Notify{Self: vpeer(id, byte(i))}})
+		}
+	}
+	return l, m
+}
+
+func BenchmarkNextHop(b *testing.B) {
+	_, m := benchMachine(b, 8000)
+	v := m.View()
+	target := ID{77, 7}
+	var buf [searchParallel]*contact
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(v.members.before(v.Self.ID, target, searchParallel, buf[:0])) == 0 {
+			b.Fatal("nobody")
+		}
+		target[1]++
+	}
+}
+
+func BenchmarkStepFind(b *testing.B) {
+	l, m := benchMachine(b, 8000)
+	req := Request{From: vpeer(ID{9, 9}, 9), Msg: &wire.Find{Target: ID{77, 7}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Step(l.now, req)
+	}
+}
+
+func BenchmarkStepGetState(b *testing.B) {
+	l, m := benchMachine(b, 64)
+	req := Request{From: vpeer(ID{0, 3, 1}, 3), Msg: &wire.GetState{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Step(l.now, req)
+	}
+}

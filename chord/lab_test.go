@@ -1,0 +1,234 @@
+package chord
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// lab runs machines on a virtual network and clock without any goroutine, so
+// that a seed gives the same run every time.
+type lab struct {
+	t     *testing.T
+	rng   *rand.Rand
+	now   time.Time
+	nodes map[ID]*Machine
+	queue events
+	serial,
+	token uint64
+	replies map[uint64]wire.Message
+	trace   uint64
+	steps   int
+}
+
+// delivery is an event on its way to a node.
+type delivery struct {
+	at     time.Time
+	serial uint64
+	run    func()
+}
+
+type events []delivery
+
+func (q events) Len() int { return len(q) }
+func (q events) Less(i, j int) bool {
+	return q[i].at.Before(q[j].at) || q[i].at.Equal(q[j].at) && q[i].serial < q[j].serial
+}
+func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *events) Push(x any)   { *q = append(*q, x.(delivery)) }
+func (q *events) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return last
+}
+
+func newLab(t *testing.T, seed uint64) *lab {
+	t.Logf("seed %d", seed)
+	return &lab{
+		t: t, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1_000_000, 0),
+		nodes: map[ID]*Machine{}, replies: map[uint64]wire.Message{},
+	}
+}
+
+func (l *lab) id() ID {
+	var id ID
+	binary.BigEndian.PutUint64(id[:], l.rng.Uint64())
+	return id
+}
+
+func (l *lab) after(d time.Duration, run func()) {
+	l.serial++
+	heap.Push(&l.queue, delivery{l.now.Add(d), l.serial, run})
+}
+
+func (l *lab) latency() time.Duration {
+	return time.Millisecond + time.Duration(l.rng.Int64N(int64(4*time.Millisecond)))
+}
+
+func (l *lab) add(id ID) *Machine {
+	m, err := NewMachine(MachineConfig{Self: vpeer(id, id[0]), Seed: binary.BigEndian.Uint64(id[:])})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.nodes[id] = m
+	l.timer(id, m)
+	return m
+}
+
+// timer ticks a machine whenever it wants to.
+func (l *lab) timer(id ID, m *Machine) {
+	wait := 50 * time.Millisecond
+	if at := m.Deadline(); !at.IsZero() {
+		wait = max(at.Sub(l.now), time.Millisecond)
+	}
+	l.after(min(wait, 50*time.Millisecond), func() {
+		if l.nodes[id] == m {
+			l.step(id, m, Tick{})
+			l.timer(id, m)
+		}
+	})
+}
+
+func (l *lab) step(id ID, m *Machine, ev Event) {
+	before := m.Ring()
+	effects := m.Step(l.now, ev)
+	l.steps++
+	if ring := m.Ring(); ring != before {
+		if err := ring.CheckLocal(); err != nil {
+			l.t.Fatalf("%T: %v", ev, err)
+		}
+		h := fnv.New64a()
+		_, _ = fmt.Fprint(h, l.trace, l.now.UnixNano(), ring)
+		l.trace = h.Sum64()
+	}
+	for _, e := range effects {
+		switch e.Kind {
+		case Send:
+			l.send(id, m, e)
+		case Reply:
+			l.replies[e.ID] = e.Msg
+		case JoinFailed: // its seed has gone meanwhile
+			l.after(100*time.Millisecond, func() {
+				if l.nodes[id] == m {
+					l.step(id, m, Join{Seeds: []wire.Peer{vpeer(l.someone().Ring().Self, 1)}})
+				}
+			})
+		}
+	}
+}
+
+// send carries a call to its target and the answer back. A target that is not
+// there never answers.
+func (l *lab) send(from ID, m *Machine, e Effect) {
+	start, done := l.now, false
+	finish := func(r Result) {
+		if !done && l.nodes[from] == m {
+			done = true
+			r.Call, r.RTT = e.ID, l.now.Sub(start)
+			l.step(from, m, r)
+		}
+	}
+	l.after(l.latency(), func() {
+		target := l.nodes[e.To.ID]
+		if target == nil {
+			return
+		}
+		l.token++
+		token := l.token
+		l.step(e.To.ID, target, Request{Token: token, From: vpeer(from, from[0]), Msg: e.Msg})
+		answer := l.replies[token]
+		delete(l.replies, token)
+		l.after(l.latency(), func() { finish(Result{Msg: answer}) })
+	})
+	l.after(e.Timeout, func() { finish(Result{Err: errLost}) })
+}
+
+// run lets virtual time pass.
+func (l *lab) run(d time.Duration) {
+	end := l.now.Add(d)
+	for len(l.queue) > 0 && !l.queue[0].at.After(end) {
+		next := heap.Pop(&l.queue).(delivery)
+		l.now = next.at
+		next.run()
+	}
+	l.now = end
+}
+
+// ring returns the states of the members.
+func (l *lab) ring() zave.Ring {
+	var states []zave.State
+	for _, m := range l.nodes {
+		if m.Phase() == PhaseJoined {
+			states = append(states, m.Ring())
+		}
+	}
+	return zave.NewRing(states...)
+}
+
+func (l *lab) someone() *Machine {
+	ring := l.ring()
+	return l.nodes[ring[l.rng.IntN(len(ring))].Self]
+}
+
+// churn runs a ring in which nodes come and go, each staying for about 40 s.
+func churn(t *testing.T, seed uint64, n int, changes int) *lab {
+	l := newLab(t, seed)
+	first := l.id()
+	l.step(first, l.add(first), Create{})
+	for range n - 1 {
+		l.join()
+		l.run(time.Duration(l.rng.Int64N(int64(100 * time.Millisecond))))
+	}
+	for range changes {
+		if l.rng.IntN(2) == 0 || len(l.ring()) < n/2 {
+			l.join()
+		} else {
+			m := l.someone()
+			if l.rng.IntN(2) == 0 {
+				l.step(m.Ring().Self, m, Leave{})
+			}
+			delete(l.nodes, m.Ring().Self)
+		}
+		l.run(time.Duration(l.rng.Int64N(int64(40 * time.Second / time.Duration(n)))))
+	}
+	return l
+}
+
+func (l *lab) join() {
+	id, seed := l.id(), l.someone()
+	l.step(id, l.add(id), Join{Seeds: []wire.Peer{vpeer(seed.Ring().Self, 1)}})
+}
+
+// TestMachineChurn: machines under steady churn keep lists that are in order
+// all the time, and are an ideal ring soon after it ends.
+func TestMachineChurn(t *testing.T) {
+	for seed := range uint64(4) {
+		n := 12 + 13*int(seed)
+		l := churn(t, seed, n, 60)
+		waited := 0
+		for ; l.ring().Ideal() != nil || len(l.ring()) != len(l.nodes); waited++ {
+			if waited == 300 {
+				t.Fatalf("after 30 s: %v", l.ring().Ideal())
+			}
+			l.run(100 * time.Millisecond)
+		}
+		t.Logf("about %d members, 60 changes in %d steps: ideal %.1f s after the last", n, l.steps, float64(waited)/10)
+	}
+}
+
+// TestMachineIsDeterministic: the same seed gives the same run, to the last
+// change of any ring state.
+func TestMachineIsDeterministic(t *testing.T) {
+	a, b := churn(t, 5, 20, 30), churn(t, 5, 20, 30)
+	if a.trace != b.trace || a.steps != b.steps {
+		t.Errorf("%d steps %x, and again %d steps %x", a.steps, a.trace, b.steps, b.trace)
+	}
+}
