@@ -171,7 +171,7 @@ func TestDigestGuards(t *testing.T) {
 
 func TestDigestTokenSurvivesChallenge(t *testing.T) {
 	g := newGuarded(t, nil)
-	g.hub.call = carriedBob
+	g.hub.answer(carriedBob)
 	uri := "sip:bob@lan.example"
 	c := challenges(g.exchange(g.request("INVITE", uri), lanPhone))[0]
 	m := g.exchange(g.request("INVITE", uri, answer(c, "INVITE", uri, "alice", "wonder", 1)), lanPhone)

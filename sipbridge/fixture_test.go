@@ -82,6 +82,13 @@ func (h *hub) Message(ctx context.Context, m Message) error {
 	return f(ctx, m)
 }
 
+// answer changes what the hub says to calls.
+func (h *hub) answer(f func(context.Context, Call) (*Answer, error)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.call = f
+}
+
 // last returns a copy of the newest element that pick selects.
 func last[T any](h *hub, pick func(*hub) []T) (v T, n int) {
 	h.mu.Lock()
@@ -400,6 +407,13 @@ func (e *fakeEngine) Calls() []carry.Info { return nil }
 func (e *fakeEngine) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
+}
+
+// set changes what the engine does.
+func (e *fakeEngine) set(refuse error, handles func(carry.Flow, []byte) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refuse, e.handles = refuse, handles
 }
 
 func (e *fakeEngine) carried() []carry.Call {

@@ -38,6 +38,9 @@ func (b *Bridge) flowTo(v *Binding) (carry.Flow, bool) {
 		return carry.Flow{}, false
 	}
 	f := carry.Flow{Transport: transportOf(&u, v)}
+	if f.Transport == "" {
+		return f, false
+	}
 	if f.Transport == "tcp" && v.Transport == "tcp" {
 		if c := b.conns.get(v.Source); c != nil {
 			return c.flow, true

@@ -200,16 +200,16 @@ func TestDirectTargetOfOthers(t *testing.T) {
 
 // What another adapter names as the contact is not believed to be one.
 func TestHostileContacts(t *testing.T) {
-	var contact string
-	h := &hub{call: func(context.Context, Call) (*Answer, error) {
-		return &Answer{Callee: aor("bob"), Path: PathDirect, Contact: contact, Open: tunnelless}, nil
-	}}
+	h := &hub{}
 	r := start(t, h, nil)
 	p := r.phone(t, "udp", "alice")
-	for _, contact = range []string{
+	for _, contact := range []string{
 		"", "bob", "sip:", "tel:1", "sips:bob@192.0.2.1", "sip:b@192.0.2.1>,<sip:evil@x", "sip:b@192.0.2.1\r\nX: y", "sip:b@192.0.2.1 ",
 		"sip:b@192.0.2.1?Replaces=x", "sip:bob@" + r.udp.String(), "sip:bob@lan.example", "sip:b@192.0.2.1;" + strings.Repeat("x", 600),
 	} {
+		h.answer(func(context.Context, Call) (*Answer, error) {
+			return &Answer{Callee: aor("bob"), Path: PathDirect, Contact: contact, Open: tunnelless}, nil
+		})
 		if m := p.ask(p.request("INVITE", "bob")); m.Status != 480 || m.field("Contact") != "" || m.field("X") != "" {
 			t.Errorf("%q: %s", contact, m)
 		}
@@ -260,7 +260,7 @@ func TestCarriedAtOnce(t *testing.T) {
 // What the engine cannot take is refused in the front's own way.
 func TestEngineRefuses(t *testing.T) {
 	r := start(t, &hub{call: carriedBob}, func(c *Config) { c.Redirect = RedirectNever })
-	r.engine.refuse = Overloaded("too many calls at once", 5*time.Second)
+	r.engine.set(Overloaded("too many calls at once", 5*time.Second), nil)
 	p := r.phone(t, "udp", "alice")
 	invite := p.request("INVITE", "bob")
 	m := p.ask(invite)
@@ -296,11 +296,11 @@ func TestInDialogRequests(t *testing.T) {
 	r := start(t, &hub{}, nil)
 	p := r.phone(t, "udp", "alice")
 	var got []string
-	r.engine.handles = func(from carry.Flow, msg []byte) bool {
+	r.engine.set(nil, func(_ carry.Flow, msg []byte) bool {
 		m, _, _ := strings.Cut(string(msg), " ")
 		got = append(got, m)
 		return true
-	}
+	})
 	methods := []string{"INVITE", "BYE", "ACK", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY", "MESSAGE", "OPTIONS", "SUBSCRIBE"}
 	for i, method := range methods {
 		p.send(p.request(method, "bob", "To: <sip:bob@127.0.0.1>;tag=x"))

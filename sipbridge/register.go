@@ -183,6 +183,8 @@ func (b *Bridge) enrol(p *pending, u *update) {
 			b.fail(p, err)
 			return
 		}
+	} else if len(u.contacts) > 0 {
+		b.cfg.Refreshed(Registration{u.aor, slices.Clone(next)})
 	}
 	b.finish(p, &Refusal{Code: 200, Reason: "OK"}, b.bindingFields(next))
 	b.probeSoon(u.aor, next, true)

@@ -66,14 +66,18 @@ func (b *Bridge) admits(f carry.Flow) bool {
 	return b.hosts.isHere(f) || len(b.cfg.Digest) > 0 && !a.IsUnspecified() && !a.IsMulticast()
 }
 
-// socketFor finds the UDP socket to send from.
+// socketFor finds the UDP socket to send from: the one that the phone knows,
+// else any of its address family, nil if there is none.
 func (b *Bridge) socketFor(f carry.Flow) *udpSocket {
 	var match *udpSocket
 	for _, s := range b.udp {
+		if s.local.Addr().Is4() != f.Remote.Addr().Is4() {
+			continue
+		}
 		if s.local == f.Local {
 			return s
 		}
-		if s.local.Addr().Is4() == f.Remote.Addr().Is4() && (match == nil || s.local.Port() == f.Local.Port()) {
+		if match == nil || s.local.Port() == f.Local.Port() {
 			match = s
 		}
 	}
