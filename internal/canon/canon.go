@@ -25,6 +25,7 @@ package canon
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -65,21 +66,74 @@ func must[T any](v T, err error) T {
 }
 
 // Marshal returns the one encoding of v.
-func Marshal(v any) ([]byte, error) {
-	b, err := encMode.Marshal(v)
+func Marshal(v any) ([]byte, error) { return Append(nil, v) }
+
+// Append appends the one encoding of v to dst.
+func Append(dst []byte, v any) ([]byte, error) {
+	out, planned, err := appendPlanned(dst, v)
+	if err == nil && !planned {
+		var b []byte
+		b, err = encMode.Marshal(v)
+		out = append(dst, b...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return b, nil
+	return out, nil
+}
+
+// appendPlanned is Append for what has a plan.
+func appendPlanned(dst []byte, v any) (out []byte, planned bool, err error) {
+	rv := reflect.ValueOf(v)
+	if !rv.IsValid() {
+		return dst, false, nil
+	}
+	t := rv.Type()
+	if t.Kind() == reflect.Pointer && !rv.IsNil() {
+		rv, t = rv.Elem(), t.Elem()
+	}
+	p := planOf(t)
+	if p == nil {
+		return dst, false, nil
+	}
+	if !rv.CanAddr() {
+		addressable := reflect.New(t).Elem()
+		addressable.Set(rv)
+		rv = addressable
+	}
+	out, err = write(dst, p, rv)
+	return out, true, err
 }
 
 // Unmarshal reads data, at most MaxSize bytes, into *v, a pointer to a zero
-// value. It returns ErrTooLarge, ErrMalformed, or ErrNotCanonical if data is
-// not exactly what Marshal(v) gives; *v is not to be used then.
+// value, and keeps none of it. It returns ErrTooLarge, ErrMalformed, or
+// ErrNotCanonical if data is not exactly what Marshal(v) gives; *v is not to be
+// used then.
 func Unmarshal(data []byte, v any) error {
 	if len(data) > MaxSize {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(data))
 	}
+	rv := reflect.ValueOf(v)
+	if rv.Kind() != reflect.Pointer || rv.IsNil() {
+		return fmt.Errorf("%w: nowhere to put it", ErrMalformed)
+	}
+	p := planOf(rv.Type().Elem())
+	if p == nil {
+		return unmarshalGeneral(data, v)
+	}
+	r := reader{data}
+	if err := r.read(p, rv.Elem()); err != nil {
+		return err
+	}
+	if len(r.data) > 0 {
+		return fmt.Errorf("%w: %d bytes too many", ErrMalformed, len(r.data))
+	}
+	return nil
+}
+
+// unmarshalGeneral is Unmarshal for any type: what has been read is encoded
+// again, which shows whether it was canonical.
+func unmarshalGeneral(data []byte, v any) error {
 	if err := decMode.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}

@@ -47,7 +47,7 @@ func (c *Conn) Call(ctx context.Context, req wire.Message) (wire.Message, error)
 }
 
 func roundTrip(ctx context.Context, qc *quic.Conn, limit time.Duration, req wire.Message) (wire.Message, error) {
-	b, err := wire.Encode(req)
+	b, err := wire.Append([]byte{kindRequest}, req)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func roundTrip(ctx context.Context, qc *quic.Conn, limit time.Duration, req wire
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	answer, err := exchange(ctx, qc, append([]byte{kindRequest}, b...))
+	answer, err := exchange(ctx, qc, b)
 	if err != nil {
 		return nil, callError(ctx, err)
 	}

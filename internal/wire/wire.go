@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/secp2psip/secp2psip/internal/canon"
 )
@@ -21,18 +22,21 @@ type Message interface {
 
 // Encode returns m's bytes. It fails where Decode would refuse them: with
 // ErrMalformed or ErrTooLarge.
-func Encode(m Message) ([]byte, error) {
+func Encode(m Message) ([]byte, error) { return Append(nil, m) }
+
+// Append appends m's bytes to dst. Errors as Encode's.
+func Append(dst []byte, m Message) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", m.Type(), err)
 	}
-	body, err := canon.Marshal(m)
+	const usual = 256 // bytes: most messages fit
+	out := appendType(append(slices.Grow(dst, usual), headPair), m.Type())
+	out, err := canon.Append(out, m)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w: %w", m.Type(), ErrMalformed, err)
 	}
-	out := make([]byte, 0, len(body)+3)
-	out = append(appendType(append(out, headPair), m.Type()), body...)
-	if len(out) > MaxMessage {
-		return nil, fmt.Errorf("encode %s: %w: %d bytes", m.Type(), ErrTooLarge, len(out))
+	if size := len(out) - len(dst); size > MaxMessage {
+		return nil, fmt.Errorf("encode %s: %w: %d bytes", m.Type(), ErrTooLarge, size)
 	}
 	return out, nil
 }
