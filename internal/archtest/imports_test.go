@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"internal/archtest":  {},
 	"internal/testnet":   {"adapter", "bootstrap", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/node", "sipbridge"},
 	"internal/bench":     {"internal/testnet"},
+	"docs":               {},
 }
 
 // forTests lists the rooms that only tests may import.
