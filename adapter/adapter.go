@@ -115,7 +115,8 @@ func (a *Adapter) open() (err error) {
 		return err
 	}
 	sip := a.cfg.SIP
-	sip.Directory, sip.Overlay, sip.Now = a, a.member.Overlay, a.clock.Now
+	// Phones' lifetimes run on the system's own clock: overlay time may jump when it is learnt.
+	sip.Directory, sip.Overlay, sip.Now = a, a.member.Overlay, time.Now
 	sip.Log, sip.Refused = a.log.With().Str("room", "sip").Logger(), func(reason string) { a.refusals.Count("sip", reason) }
 	sip.Refreshed = func(r sipbridge.Registration) { a.spawn(func(context.Context) { a.saveBindings(r) }) }
 	a.mu.Lock()

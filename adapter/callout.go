@@ -238,7 +238,7 @@ func checkRedirect(m *wire.Redirect, sent *wire.Invite, body wire.InviteBody, re
 // choosePath takes the first of the paths that our phone accepts and the
 // callee offers.
 func (a *Adapter) choosePath(r *redirected, callee identity.AOR, c sipbridge.Call) (*sipbridge.Answer, error) {
-	answer := &sipbridge.Answer{Callee: callee, Expires: a.clock.Now().Add(answerLife)}
+	answer := &sipbridge.Answer{Callee: callee, Expires: time.Now().Add(answerLife)}
 	switch {
 	case r.local != nil:
 		answer.Open = r.local

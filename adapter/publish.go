@@ -293,7 +293,7 @@ func (a *Adapter) restoreBindings() error {
 		if err != nil || a.account(aor) == nil {
 			continue
 		}
-		bindings = slices.DeleteFunc(bindings, func(b sipbridge.Binding) bool { return !b.Expires.After(a.clock.Now()) })
+		bindings = slices.DeleteFunc(bindings, func(b sipbridge.Binding) bool { return !b.Expires.After(time.Now()) })
 		if len(bindings) > 0 {
 			a.bridge.Restore(aor, bindings)
 		}

@@ -74,6 +74,7 @@ func (n *Node) stayJoined(ctx context.Context) error {
 		}
 		n.saveKnown()
 		n.reunite(ctx)
+		n.syncTime(ctx)
 		if err := n.cfg.Clock.Save(); err != nil {
 			n.cfg.Log.Warn().Err(err).Msg("the overlay's time cannot be saved")
 		}
@@ -212,9 +213,7 @@ func (n *Node) greet(ctx context.Context, conns []*link.Conn) []wire.Peer {
 		sample.Owner, sample.Issuer = c.Owner(), c.Bootstrap()
 		samples = append(samples, sample)
 	}
-	if len(samples) > 0 && !n.cfg.Alone { // who issues keeps the time
-		ReportTime(n.cfg.Log, n.cfg.Clock.LearnAll(samples))
-	}
+	n.learnTime(samples)
 	return peers
 }
 

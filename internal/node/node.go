@@ -102,7 +102,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.store, err = record.OpenStore(record.StoreConfig{DB: cfg.DB, Trust: cfg.Trust, Now: cfg.Clock.Now, Refused: n.count("record")})
+	n.store, err = record.OpenStore(record.StoreConfig{DB: cfg.DB, Trust: cfg.Trust, Now: n.storeTime, Refused: n.count("record")})
 	return n, err
 }
 
@@ -117,6 +117,9 @@ func (n *Node) count(room string) func(string) {
 // Run binds the port, joins the ring and serves until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	if n.cfg.Enrol != nil { // who issues keeps the time
+		n.cfg.Clock.Learn([]identity.TimeSample{{Owner: n.owner, Issuer: true}})
+	}
 	g.Go(func() error { return n.link.Run(ctx) })
 	g.Go(func() error { return n.store.Run(ctx) })
 	g.Go(func() error {

@@ -145,6 +145,9 @@ func (m *Member) Pin() {
 	}
 }
 
+// Change adapts the configuration for the next start.
+func (m *Member) Change(change func(*adapter.Config)) { change(&m.cfg) }
+
 // Accept restarts the adapter with an invitation for a further account.
 func (m *Member) Accept(link *joinlink.Link) {
 	m.lan.t.Helper()
