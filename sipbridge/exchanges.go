@@ -203,13 +203,6 @@ func (x *exchanges) removeLocked(p *pending) {
 	}
 }
 
-// keep keeps the final response of a request that never was pending.
-func (x *exchanges) keep(key uint64, response []byte, now time.Duration) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.done.put(key, response, now)
-}
-
 // expire forgets what is too old.
 func (x *exchanges) expire(now time.Duration) {
 	x.mu.Lock()

@@ -140,7 +140,7 @@ func (w *worker) routes() *Refusal {
 	return nil
 }
 
-var errForeignRoute = errors.New("Route to somebody else")
+var errForeignRoute = errors.New("a Route to somebody else")
 
 // claim carries a call to a target that was handed out.
 func (w *worker) claim(p *pending, key string, caller identity.AOR) {
