@@ -103,6 +103,9 @@ func (m *Machine) finish(r Result) {
 		m.table.setSuspect(known, true)
 		c.try++
 		m.send(c)
+		if c.peer.ID == m.ring.Head() && c.try == 2 {
+			m.checkList()
+		}
 		return
 	}
 	if c.kind == callProbe {

@@ -53,16 +53,16 @@ const (
 )
 
 // timeout returns how long to wait for an answer: four times the measured
-// round trip, within bounds; the second try gets the upper one.
+// round trip, within bounds, and twice that at the second try.
 func (c *contact) timeout(try uint8) time.Duration {
-	srtt := time.Duration(c.rtt.Load())
-	switch {
-	case try > 1:
-		return maxTimeout
-	case srtt == 0:
-		return firstTimeout
+	wait := firstTimeout
+	if srtt := time.Duration(c.rtt.Load()); srtt > 0 {
+		wait = max(4*(srtt+c.rttvar), minTimeout)
 	}
-	return min(max(4*(srtt+c.rttvar), minTimeout), maxTimeout)
+	if try > 1 {
+		wait *= 2
+	}
+	return min(wait, maxTimeout)
 }
 
 // members is a list of contacts in the order of their IDs. Searching it takes

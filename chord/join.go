@@ -46,8 +46,13 @@ func (m *Machine) startJoin(seeds []wire.Peer) {
 			m.join.seeds = append(m.join.seeds, clonePeer(p))
 		}
 	}
-	m.phase = PhaseJoining
 	m.version++
+	if len(m.join.seeds) == 0 {
+		m.phase = PhaseIdle
+		m.emit(Effect{Kind: JoinFailed})
+		return
+	}
+	m.phase = PhaseJoining
 	m.join.next = m.now
 }
 

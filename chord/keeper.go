@@ -27,11 +27,12 @@ const (
 type keeper struct {
 	n     *Node
 	kick  chan struct{}
-	pred  ID           // to which everything was handed over; used by run alone
 	fresh atomic.Int64 // until then, Unix ns, what the node misses may be on its way to it
 
-	mu   sync.Mutex
-	sent map[sentKey]struct{} // pushes that were answered
+	mu    sync.Mutex
+	pred  ID                   // to which everything was handed over
+	asked ID                   // which was asked to hand over
+	sent  map[sentKey]struct{} // pushes that were answered
 }
 
 type sentKey struct {
@@ -101,16 +102,38 @@ func (k *keeper) round(ctx context.Context, all bool) (held, failed int) {
 		return 0, 0
 	}
 	records := k.n.cfg.Records.All()
-	k.forget(v, all)
+	newPred := k.forget(v, all)
 	pushes := k.unsent(plan(v, records, k.n.cfg.Charter, all))
-	if v.Pred.ID == k.pred || v.Pred.ID == v.Self.ID {
-		return len(records), k.push(ctx, pushes)
+	if newPred {
+		var toPred []push
+		toPred, pushes = part(pushes, v.Pred.ID)
+		if failed = k.pushTo(ctx, v.Pred, toPred, true); failed > 0 {
+			k.mu.Lock()
+			k.pred = ID{}
+			k.mu.Unlock()
+		}
 	}
-	toPred, others := part(pushes, v.Pred.ID)
-	if failed = k.pushTo(ctx, v.Pred, toPred, true); failed == 0 {
-		k.pred = v.Pred.ID
+	failed += k.askHandover(ctx, v)
+	return len(records), failed + k.push(ctx, pushes)
+}
+
+// askHandover asks the successor of a node that has just joined for what lies
+// in the node's interval, by a StoreMany without items. A successor that sees a
+// new predecessor hands over by itself; one that has not noticed that its
+// predecessor has been away does so when it is asked.
+func (k *keeper) askHandover(ctx context.Context, v *View) (failed int) {
+	k.mu.Lock()
+	skip := !k.waits() || len(v.Succ) == 0 || k.asked == v.Succ[0].ID
+	k.mu.Unlock()
+	if skip {
+		return 0
 	}
-	return len(records), failed + k.push(ctx, others)
+	if failed = k.pushTo(ctx, v.Succ[0], nil, true); failed == 0 {
+		k.mu.Lock()
+		k.asked = v.Succ[0].ID
+		k.mu.Unlock()
+	}
+	return failed
 }
 
 // freshFor is how long a node that has joined waits for the handover from its
@@ -118,14 +141,35 @@ func (k *keeper) round(ctx context.Context, all bool) (held, failed int) {
 const freshFor = 3 * time.Second
 
 // joined says that the node has become responsible for what another has held.
-func (k *keeper) joined() { k.fresh.Store(time.Now().Add(freshFor).UnixNano()) }
+func (k *keeper) joined() {
+	k.mu.Lock()
+	k.asked = ID{}
+	k.mu.Unlock()
+	k.fresh.Store(time.Now().Add(freshFor).UnixNano())
+}
 
-// handed says that a node has sent a StoreMany. One from the successor that is
-// not full is the end of the handover.
+// handed says that a node has sent a StoreMany. To a node that waits for its
+// handover, one from the successor that is not full is the end of it. To others,
+// an empty one from the predecessor asks for one.
 func (k *keeper) handed(v *View, from ID, items int) {
-	if items < wire.MaxItems && len(v.Succ) > 0 && v.Succ[0].ID == from {
-		k.fresh.Store(0)
+	if k.waits() {
+		if items < wire.MaxItems && len(v.Succ) > 0 && v.Succ[0].ID == from {
+			k.fresh.Store(0)
+		}
+		return
 	}
+	if items > 0 || from != v.Pred.ID {
+		return
+	}
+	k.mu.Lock()
+	k.pred = ID{}
+	for s := range k.sent {
+		if s.to == from {
+			delete(k.sent, s)
+		}
+	}
+	k.mu.Unlock()
+	k.wake()
 }
 
 // waits reports whether a handover is still to come, so that what the node
@@ -151,13 +195,16 @@ func (k *keeper) handOver(ctx context.Context) {
 }
 
 // forget drops the memory of what was pushed to nodes that are no neighbours
-// any more: should they come back, they may have lost it.
-func (k *keeper) forget(v *View, all bool) {
+// any more: should they come back, they may have lost it. It reports whether the
+// predecessor is another than the one to which everything was handed over.
+func (k *keeper) forget(v *View, all bool) (newPred bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	newPred = v.Pred.ID != v.Self.ID && v.Pred.ID != k.pred
+	k.pred = v.Pred.ID
 	if all {
 		clear(k.sent)
-		return
+		return newPred
 	}
 	near := map[ID]bool{v.Pred.ID: true}
 	for _, p := range v.Succ {
@@ -168,6 +215,7 @@ func (k *keeper) forget(v *View, all bool) {
 			delete(k.sent, s)
 		}
 	}
+	return newPred
 }
 
 func (k *keeper) unsent(pushes []push) []push {

@@ -54,6 +54,7 @@ const (
 	maxWaiting   = 1024 // events that wait for the owner goroutine
 	maxOutbound  = 256  // calls under way for look-ups and records
 	lookupTime   = 3 * time.Second
+	maxJoins     = 16 // callers of Join that wait
 	busyRetry    = 100 * time.Millisecond
 	defaultFixup = time.Minute
 )
@@ -164,6 +165,9 @@ func (n *Node) step(ctx context.Context, in input) {
 	before := n.machine.Version()
 	if in.done != nil {
 		if _, join := in.ev.(Join); join {
+			if len(n.waiting) == maxJoins {
+				n.waiting = n.waiting[1:] // its caller has long gone
+			}
 			n.waiting = append(n.waiting, in.done)
 			in.done = nil
 		}

@@ -245,11 +245,11 @@ func TestRecordsSurviveCrashes(t *testing.T) {
 
 // TestHandover: nodes come and go properly, and no record is ever out of reach.
 func TestHandover(t *testing.T) {
-	for _, n := range []int{1, 3, 20} {
+	for _, n := range []int{1, 3, 16} {
 		bubble(t, 50+uint64(n), func(t *testing.T, w *virtual) {
 			w.ring(n)
 			w.await(5*time.Second, w.ideal)
-			recs := w.fill(100)
+			recs := w.fill(60)
 			for i := range 12 {
 				seed := w.live()[i%n].self
 				v := w.start(w.randomID(), byte(100+i), nil)
@@ -303,13 +303,13 @@ func TestLossyNetwork(t *testing.T) {
 	bubble(t, 62, func(t *testing.T, w *virtual) {
 		w.latency = 40 * time.Millisecond
 		w.loss = 0.05
-		w.ring(30)
-		pause(t.Context(), 30*time.Second)
+		w.ring(20)
+		pause(t.Context(), 20*time.Second)
 		w.mu.Lock()
 		w.loss = 0
 		w.mu.Unlock()
 		took := w.await(20*time.Second, w.ideal)
-		t.Logf("10 %% of calls lost for 30 s: ideal %v after", took)
+		t.Logf("10 %% of calls lost for 20 s: ideal %v after", took)
 	})
 }
 
@@ -416,6 +416,31 @@ func TestQuickRestart(t *testing.T) {
 			}
 			took := w.await(10*time.Second, w.ideal)
 			t.Logf("%d nodes: ideal %v after the restart", n, took)
+		})
+	}
+}
+
+// TestRestartWithNothing: a node that comes back before it was missed, and has
+// lost what it held, gets it back from its successor.
+func TestRestartWithNothing(t *testing.T) {
+	for _, n := range []int{2, 12} {
+		bubble(t, 110+uint64(n), func(t *testing.T, w *virtual) {
+			nodes := w.ring(n)
+			w.await(5*time.Second, w.ideal)
+			recs := w.fill(60)
+			pause(t.Context(), 10*time.Second)
+			v := nodes[n/2]
+			known := v.Known()
+			w.crash(v)
+			v = w.start(v.self.ID, v.self.Owner[0], nil)
+			if err := v.Join(t.Context(), known); err != nil {
+				t.Fatal(err)
+			}
+			if lost, _ := w.fetchAll(recs); lost > 0 {
+				t.Errorf("%d records out of reach", lost)
+			}
+			took := w.await(5*time.Second, func() error { return w.placed(recs) })
+			t.Logf("%d nodes: all in place %v after the restart", n, took)
 		})
 	}
 }

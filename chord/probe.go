@@ -31,6 +31,17 @@ func (m *Machine) probe(id ID) bool {
 	return true
 }
 
+// checkList asks every successor of which nothing was heard just now: where the
+// head does not answer, it may not be alone in that, and who is found dead by
+// the time that it becomes the head is dropped at once.
+func (m *Machine) checkList() {
+	for _, id := range m.ring.Succ.IDs() {
+		if id != m.ring.Head() && !m.heardWithin(id, minTimeout) {
+			m.probe(id)
+		}
+	}
+}
+
 // probed takes in the answer. What the dead did to the ring, gone has done.
 func (m *Machine) probed(c *call, s *wire.State, how answer) {
 	if how != answered {
