@@ -80,12 +80,18 @@ func (s *Server) checkInvitable(tx *bbolt.Tx, inv invitation) error {
 	if known && len(p.Devices) >= int(s.trust.Charter().MaxDevices) {
 		return fmt.Errorf("%w (%d)", ErrTooManyDevices, len(p.Devices))
 	}
+	if !known && tx.Bucket(bucketNumbers).Get([]byte(inv.User)) != nil {
+		return fmt.Errorf("%w: it is somebody's number", ErrTaken)
+	}
 	if inv.Number != "" {
 		if known && p.Number != inv.Number {
 			return fmt.Errorf("%q is enrolled already; a number is given with the first invitation", inv.User)
 		}
 		if holder := tx.Bucket(bucketNumbers).Get([]byte(inv.Number)); holder != nil && string(holder) != inv.User {
 			return fmt.Errorf("%w: %s belongs to %q", ErrNumberTaken, inv.Number, holder)
+		}
+		if tx.Bucket(bucketPeople).Get([]byte(inv.Number)) != nil {
+			return fmt.Errorf("%w: it is somebody's name", ErrNumberTaken)
 		}
 	}
 	return nil

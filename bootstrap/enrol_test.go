@@ -1,0 +1,302 @@
+package bootstrap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/secp2psip/secp2psip/bootstrap"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// newcomer is an adapter that wants to enrol: its keys, and what it asks for.
+type newcomer struct {
+	account, device, node identity.PrivateKey
+	body                  wire.RegisterBody
+}
+
+func newNewcomer(t testing.TB, name string, invitation []byte) *newcomer {
+	t.Helper()
+	key := func() identity.PrivateKey {
+		k, err := identity.GenerateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	n := &newcomer{account: key(), device: key(), node: key()}
+	n.body = wire.RegisterBody{
+		AOR: "sip:" + name + "@lan.example", Account: n.account.Public(), Device: n.device.Public(), Node: n.node.Public(), Invitation: invitation,
+	}
+	return n
+}
+
+// dial opens an enrolment connection and fetches its challenge.
+func dial(t testing.TB, s *bootstrap.Server) (*link.EnrolConn, *wire.EnrolChallenge) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	answer, err := conn.Call(ctx, &wire.EnrolStart{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, answer.(*wire.EnrolChallenge)
+}
+
+// sign binds the request to one connection.
+func (n *newcomer) sign(t testing.TB, conn *link.EnrolConn, c *wire.EnrolChallenge) *wire.Register {
+	t.Helper()
+	exporter, err := conn.Exporter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.body.Nonce, n.body.Exporter = c.Nonce, exporter
+	account := &n.account
+	if n.body.Further() {
+		account = nil
+		n.body.MAC = wire.InvitationMAC(n.body.Invitation, n.body.Device, n.body.Node, n.body.Nonce)
+	}
+	m, err := wire.SignRegister(n.body, account, n.device, n.node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// enrol runs the whole of it on a connection of its own.
+func (n *newcomer) enrol(t testing.TB, s *bootstrap.Server) (*wire.Registered, error) {
+	t.Helper()
+	conn, challenge := dial(t, s)
+	defer conn.Close()
+	return ask(t, conn, n.sign(t, conn, challenge))
+}
+
+func ask(t testing.TB, conn *link.EnrolConn, m *wire.Register) (*wire.Registered, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	answer, err := conn.Call(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return answer.(*wire.Registered), nil
+}
+
+func invite(t testing.TB, s *bootstrap.Server, p bootstrap.InviteParams) []byte {
+	t.Helper()
+	secret, _, err := s.Invite(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret[:]
+}
+
+func wantRefused(t testing.TB, err error, code wire.Code) {
+	t.Helper()
+	remote, ok := errors.AsType[*link.RemoteError](err)
+	if !ok || remote.Code != code {
+		t.Errorf("got %v, want a refusal with code %d", err, code)
+	}
+}
+
+func TestEnrol(t *testing.T) {
+	s, _ := run(t, nil)
+	bob := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob", Number: "101"}))
+	got, err := bob.enrol(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := s.Node().Trust()
+	cert, err := trust.VerifyAccount([][]byte{got.Account, got.Issuer}, time.Now())
+	if err != nil || cert.AOR.User() != "bob" || cert.Number.User() != "101" || cert.Key != bob.account.Public() {
+		t.Errorf("account certificate %+v: %v", cert, err)
+	}
+	if len(got.Shares) != 10 || got.Lookup == nil || got.Number == nil || len(got.Peers) == 0 {
+		t.Errorf("%d shares, look-up %v, number %v, %d peers", len(got.Shares), got.Lookup != nil, got.Number != nil, len(got.Peers))
+	}
+	again, err := bob.enrol(t, s) // the first answer may have been lost
+	if err != nil {
+		t.Fatal("asking again:", err)
+	}
+	a, err := trust.VerifyNode([][]byte{got.Node, got.Issuer}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := trust.VerifyNode([][]byte{again.Node, again.Issuer}, time.Now())
+	if err != nil || a.ID != b.ID {
+		t.Errorf("asking again drew another Node-ID: %v, %v", a.ID, err)
+	}
+}
+
+// TestMatrixA2TakenNames: whoever asks for a name that is taken gets nothing,
+// with or without an invitation, and the name stays as it was.
+func TestMatrixA2TakenNames(t *testing.T) {
+	s, _ := run(t, func(c *bootstrap.Config) { c.Open = true })
+	bob := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob"}))
+	if _, err := bob.enrol(t, s); err != nil {
+		t.Fatal(err)
+	}
+	attacks := 0
+	for range 20 {
+		_, err := newNewcomer(t, "bob", nil).enrol(t, s)
+		wantRefused(t, err, wire.CodeConflict)
+		_, err = newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob"})).enrol(t, s)
+		wantRefused(t, err, wire.CodeConflict)
+		attacks += 2
+	}
+	res, err := bob.enrol(t, s)
+	if err != nil || len(res.Shares) != 10 || attacks != 40 {
+		t.Errorf("after %d attacks bob's own key is refused: %v", attacks, err)
+	}
+}
+
+// TestMatrixA3OneInvitationManyRedemptions: 1,000 node keys race for one
+// invitation that admits N devices; exactly N win.
+func TestMatrixA3OneInvitationManyRedemptions(t *testing.T) {
+	const most, racers, perConnection, workers = 3, 1000, 10, 16
+	s, _ := run(t, func(c *bootstrap.Config) { c.Limits.EnrolTime = deadline })
+	secret := invite(t, s, bootstrap.InviteParams{User: "bob", Devices: most})
+	first := newNewcomer(t, "bob", secret)
+	if _, err := first.enrol(t, s); err != nil {
+		t.Fatal(err)
+	}
+	var won, refused atomic.Int64
+	work := make(chan struct{}, racers/perConnection)
+	for range racers / perConnection {
+		work <- struct{}{}
+	}
+	close(work)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range work {
+				conn, challenge := dial(t, s)
+				for range perConnection {
+					racer := newNewcomer(t, "bob", secret)
+					racer.body.Account = identity.PublicKey{}
+					_, err := ask(t, conn, racer.sign(t, conn, challenge))
+					remote, ok := errors.AsType[*link.RemoteError](err)
+					switch {
+					case ok && remote.Code == wire.CodeUnavailable: // admitted; nobody is online to delegate
+						won.Add(1)
+					case ok && remote.Code == wire.CodeGone: // the invitation is used up
+						refused.Add(1)
+					default:
+						t.Errorf("a racer got %v", err)
+					}
+				}
+				conn.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != most-1 || won.Load()+refused.Load() != racers {
+		t.Errorf("%d of %d racers were admitted, want %d beside the first", won.Load(), won.Load()+refused.Load(), most-1)
+	}
+}
+
+// TestMatrixA4CapturedEnrolment: a whole captured request serves on no other
+// connection.
+func TestMatrixA4CapturedEnrolment(t *testing.T) {
+	s, _ := run(t, nil)
+	bob := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob"}))
+	conn, challenge := dial(t, s)
+	captured := bob.sign(t, conn, challenge)
+	for range 10 {
+		other, _ := dial(t, s)
+		_, err := ask(t, other, captured)
+		wantRefused(t, err, wire.CodeUnauthorized)
+	}
+	if _, err := ask(t, conn, captured); err != nil {
+		t.Error("the honest one is refused:", err)
+	}
+}
+
+// TestMatrixA5Quotas: in open mode a bot gets no more names than its quota,
+// and no reserved one.
+func TestMatrixA5Quotas(t *testing.T) {
+	const quota, tries = 5, 200
+	s, _ := run(t, func(c *bootstrap.Config) { c.Open, c.OpenPerSource, c.Reserved = true, quota, []string{"admin"} })
+	got, refused := 0, 0
+	for i := range tries {
+		_, err := newNewcomer(t, fmt.Sprintf("bot%d", i), nil).enrol(t, s)
+		if err == nil {
+			got++
+			continue
+		}
+		wantRefused(t, err, wire.CodeForbidden)
+		refused++
+	}
+	if got != quota || got+refused != tries {
+		t.Errorf("a bot got %d names of %d, its quota is %d", got, tries, quota)
+	}
+	for _, name := range []string{"admin", "echo"} {
+		_, err := newNewcomer(t, name, nil).enrol(t, s)
+		wantRefused(t, err, wire.CodeForbidden)
+	}
+}
+
+// TestMatrixA6Strangers: a node without a certificate gets no ring message
+// through.
+func TestMatrixA6Strangers(t *testing.T) {
+	s, _ := run(t, nil)
+	conn, _ := dial(t, s)
+	before := s.Node().Store().Stats().Records
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	for _, m := range []wire.Message{
+		&wire.Join{Self: wire.Peer{ID: identity.HashID("mallory")}}, &wire.GetState{}, &wire.Find{}, &wire.Fetch{}, &wire.Notify{}, &wire.Leave{},
+	} {
+		if answer, err := conn.Call(ctx, m); err == nil {
+			t.Errorf("%s is answered by %s", m.Type(), answer.Type())
+		}
+	}
+	if st := s.Node().Ring().Status(); st.Members != 1 || s.Node().Store().Stats().Records != before {
+		t.Errorf("a stranger left state behind: %d members", st.Members)
+	}
+}
+
+func TestInvitationsAreForOneNameAndExpire(t *testing.T) {
+	s, _ := run(t, nil)
+	secret := invite(t, s, bootstrap.InviteParams{User: "bob"})
+	_, err := newNewcomer(t, "carol", secret).enrol(t, s)
+	wantRefused(t, err, wire.CodeForbidden)
+	_, err = newNewcomer(t, "bob", nil).enrol(t, s)
+	wantRefused(t, err, wire.CodeUnauthorized)
+	_, err = newNewcomer(t, "bob", make([]byte, 16)).enrol(t, s)
+	wantRefused(t, err, wire.CodeUnauthorized)
+	if _, err := newNewcomer(t, "bob", secret).enrol(t, s); err != nil {
+		t.Error("the invitation was used up by who may not use it:", err)
+	}
+}
+
+// TestNamesAndNumbersShareOneSpace: nobody takes another's number as a name,
+// nor a name as a number.
+func TestNamesAndNumbersShareOneSpace(t *testing.T) {
+	s, _ := run(t, func(c *bootstrap.Config) { c.Open = true })
+	if _, err := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob", Number: "101"})).enrol(t, s); err != nil {
+		t.Fatal(err)
+	}
+	_, err := newNewcomer(t, "101", nil).enrol(t, s)
+	wantRefused(t, err, wire.CodeConflict)
+	if _, err := newNewcomer(t, "102", nil).enrol(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Invite(bootstrap.InviteParams{User: "carol", Number: "102"}); err == nil {
+		t.Error("somebody's name is given as a number")
+	}
+	if _, _, err := s.Invite(bootstrap.InviteParams{User: "carol", Number: "101"}); err == nil {
+		t.Error("somebody's number is given again")
+	}
+}
