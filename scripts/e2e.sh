@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 out=$PWD/bin
 mkdir -p "$out"
-# The programs under test carry the race detector too where RACE=1 is set.
+# RACE=1 builds the program under test with the race detector.
 go build ${RACE:+-race} -o "$out/secp2psip" ./cmd/secp2psip
 go test -c -tags e2e -o "$out/e2e.test" ./e2e
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,12 +111,22 @@ func (l *Lab) ip(args ...string) {
 	}
 }
 
-// close ends the processes, removes the namespaces and, after a failure, prints the end of each log.
+// crash is what a Go program writes when it breaks, or when the race detector finds something.
+var crash = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE)`)
+
+// close ends the processes, removes the namespaces, fails the test if one of them crashed and, after a failure, prints the end of each log.
 func (l *Lab) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.procs {
 		p.Kill()
+	}
+	for _, p := range l.procs {
+		for _, line := range p.Log.From(0) {
+			if crash.MatchString(line) {
+				l.t.Errorf("%s on %s: %s", p.Name, p.host.Name, line)
+			}
+		}
 	}
 	if l.t.Failed() {
 		for _, p := range l.procs {

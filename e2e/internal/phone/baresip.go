@@ -245,8 +245,8 @@ func (b *Baresip) recording() string { return newest(filepath.Join(b.dir, "dump-
 // WaitHeard waits for sound in the recording.
 func (b *Baresip) WaitHeard(ctx context.Context, d time.Duration) error {
 	return waitHeard(ctx, b, d, func() time.Duration {
-		s, _ := tone.Measure(b.recording()) // there may be none yet
-		return s.Length
+		heard, _ := tone.Length(b.recording()) // there may be none yet
+		return heard
 	})
 }
 

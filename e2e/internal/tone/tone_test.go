@@ -21,6 +21,9 @@ func TestMeasureFindsWhatWriteMade(t *testing.T) {
 		if !s.Is(hz) || s.Length != 2*time.Second {
 			t.Errorf("a tone of %v Hz measures as %v", hz, s)
 		}
+		if d, err := Length(path); err != nil || d != s.Length {
+			t.Errorf("its length is %v, %v", d, err)
+		}
 		if s.Is(hz * 1.1) {
 			t.Errorf("%v passes for %v Hz", s, hz*1.1)
 		}
