@@ -103,74 +103,88 @@ func FuzzMachine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		r := &reader{input}
-		self := vpeer(ID{100, 1}, 1)
-		m, err := NewMachine(MachineConfig{Self: self, Successors: 2 + int(r.next())%7, Members: 32, Seed: 1})
+		m, err := NewMachine(MachineConfig{Self: vpeer(ID{100, 1}, 1), Successors: 2 + int(r.next())%7, Members: 32, Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		now := time.Unix(1_000_000, 0)
-		calls := map[uint64]wire.Peer{}
-		var order []uint64
-		token := uint64(0)
-		do := func(ev Event) {
-			replies := 0
-			for _, e := range m.Step(now, ev) {
-				if e.Msg != nil {
-					if _, err := wire.Encode(e.Msg); err != nil {
-						t.Fatalf("%T: %v", ev, err)
-					}
-				}
-				switch e.Kind {
-				case Send:
-					calls[e.ID] = e.To
-					order = append(order, e.ID)
-				case Reply:
-					replies++
-				}
-			}
-			if _, ok := ev.(Request); ok != (replies == 1) {
-				t.Fatalf("%T: %d replies", ev, replies)
-			}
-			checkBounds(t, m)
-		}
+		a := &attack{t: t, r: r, m: m, now: time.Unix(1_000_000, 0), calls: map[uint64]wire.Peer{}}
 		if r.next()&1 == 0 {
-			do(Create{Known: r.peers()})
+			a.do(Create{Known: r.peers()})
 		} else {
-			do(Join{Seeds: r.peers()})
+			a.do(Join{Seeds: r.peers()})
 		}
 		for len(r.b) > 0 {
-			switch r.next() % 6 {
-			case 0:
-				now = now.Add(time.Duration(r.next()) * 20 * time.Millisecond)
-				do(Tick{})
-			case 1, 2:
-				token++
-				from := r.peer()
-				do(Request{Token: token, From: from, Msg: r.request(from)})
-			case 3, 4:
-				if len(order) > 0 {
-					k := int(r.next()) % len(order)
-					id := order[k]
-					order = append(order[:k], order[k+1:]...)
-					msg, err := r.answer(calls[id])
-					do(Result{Call: id, Msg: msg, Err: err, RTT: time.Duration(r.next()) * time.Millisecond})
-				}
-			case 5:
-				if p := r.peer(); p.ID[0]&1 == 0 {
-					do(Suspect{ID: p.ID})
-				} else {
-					do(Heard{ID: p.ID, RTT: time.Duration(r.next()) * time.Millisecond})
-				}
-			}
+			a.act()
 		}
 		for range 64 { // ticks at one moment end what is due at that moment
-			if at := m.Deadline(); at.IsZero() || at.After(now) {
+			if at := m.Deadline(); at.IsZero() || at.After(a.now) {
 				return
 			}
-			do(Tick{})
+			a.do(Tick{})
 		}
-		t.Fatalf("still due: %v before %v", m.Deadline(), now)
+		t.Fatalf("still due: %v before %v", m.Deadline(), a.now)
 	})
+}
+
+// attack is one machine and everybody else.
+type attack struct {
+	t     *testing.T
+	r     *reader
+	m     *Machine
+	now   time.Time
+	calls map[uint64]wire.Peer // under way
+	order []uint64
+	token uint64
+}
+
+// act lets the attackers do one thing of their choice.
+func (a *attack) act() {
+	switch a.r.next() % 6 {
+	case 0:
+		a.now = a.now.Add(time.Duration(a.r.next()) * 20 * time.Millisecond)
+		a.do(Tick{})
+	case 1, 2:
+		a.token++
+		from := a.r.peer()
+		a.do(Request{Token: a.token, From: from, Msg: a.r.request(from)})
+	case 3, 4:
+		if len(a.order) == 0 {
+			return
+		}
+		k := int(a.r.next()) % len(a.order)
+		id := a.order[k]
+		a.order = append(a.order[:k], a.order[k+1:]...)
+		msg, err := a.r.answer(a.calls[id])
+		a.do(Result{Call: id, Msg: msg, Err: err, RTT: time.Duration(a.r.next()) * time.Millisecond})
+	case 5:
+		if p := a.r.peer(); p.ID[0]&1 == 0 {
+			a.do(Suspect{ID: p.ID})
+		} else {
+			a.do(Heard{ID: p.ID, RTT: time.Duration(a.r.next()) * time.Millisecond})
+		}
+	}
+}
+
+func (a *attack) do(ev Event) {
+	replies := 0
+	for _, e := range a.m.Step(a.now, ev) {
+		if e.Msg != nil {
+			if _, err := wire.Encode(e.Msg); err != nil {
+				a.t.Fatalf("%T: %v", ev, err)
+			}
+		}
+		switch e.Kind {
+		case Send:
+			a.calls[e.ID] = e.To
+			a.order = append(a.order, e.ID)
+		case Reply:
+			replies++
+		}
+	}
+	if _, ok := ev.(Request); ok != (replies == 1) {
+		a.t.Fatalf("%T: %d replies", ev, replies)
+	}
+	checkBounds(a.t, a.m)
 }
 
 func checkBounds(t *testing.T, m *Machine) {
@@ -201,57 +215,5 @@ func checkBounds(t *testing.T, m *Machine) {
 		if b[0] > b[1] {
 			t.Fatalf("%d %s, at most %d", b[0], what, b[1])
 		}
-	}
-}
-
-// A ring at rest, for the benchmarks.
-func benchMachine(b *testing.B, n int) (*lab, *Machine) {
-	b.Helper()
-	m, err := NewMachine(MachineConfig{Self: vpeer(ID{1}, 1), Seed: 1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	now := time.Unix(1_000_000, 0)
-	m.Step(now, Create{})
-	l := &lab{now: now}
-	for i := range n {
-		id := ID{byte(i >> 8), byte(i), 1}
-		m.table.firsthand(vpeer(id, byte(i)), now)
-		if i < 8 {
-			m.Step(now, Request{Token: uint64(i), From: vpeer(id, byte(i)), Msg: &wire.Notify{Self: vpeer(id, byte(i))}})
-		}
-	}
-	return l, m
-}
-
-func BenchmarkNextHop(b *testing.B) {
-	_, m := benchMachine(b, 8000)
-	v := m.View()
-	target := ID{77, 7}
-	var buf [searchParallel]*contact
-	b.ReportAllocs()
-	for b.Loop() {
-		if len(v.members.before(v.Self.ID, target, searchParallel, buf[:0])) == 0 {
-			b.Fatal("nobody")
-		}
-		target[1]++
-	}
-}
-
-func BenchmarkStepFind(b *testing.B) {
-	l, m := benchMachine(b, 8000)
-	req := Request{From: vpeer(ID{9, 9}, 9), Msg: &wire.Find{Target: ID{77, 7}}}
-	b.ReportAllocs()
-	for b.Loop() {
-		m.Step(l.now, req)
-	}
-}
-
-func BenchmarkStepGetState(b *testing.B) {
-	l, m := benchMachine(b, 64)
-	req := Request{From: vpeer(ID{0, 3, 1}, 3), Msg: &wire.GetState{}}
-	b.ReportAllocs()
-	for b.Loop() {
-		m.Step(l.now, req)
 	}
 }
