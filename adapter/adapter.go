@@ -8,6 +8,7 @@ package adapter
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -53,36 +54,40 @@ type Adapter struct {
 	cfg      Config
 	log      zerolog.Logger
 	state    *state
-	clock    *identity.Clock
+	time     *node.Timekeeper
 	pins     *identity.Pins
 	bridge   *sipbridge.Bridge
 	nodeKey  identity.PrivateKey
 	refusals *node.Counter
 	started  time.Time
 
-	enrolling singleflight.Group
-	enrolTurn sync.Mutex
-	saving    sync.Mutex // orders writes of accounts
+	enrolling singleflight.Group // by user part
+	enrolTurn chan struct{}      // holds one token: enrolments come one after the other
+	saving    sync.Mutex         // held while accounts, member or bindings are changed
 	gate      gate
 	calls     callLog
+	leaving   chan struct{} // closed when Run begins to end
 
 	mu         sync.Mutex
-	member     *member // nil before the first enrolment
-	trust      *identity.Trust
+	member     *member
 	node       *node.Node // nil before the first enrolment
 	accounts   map[string]*account
-	published  map[string]*publication // by user part
-	nodeUp     chan struct{}           // closed when node is set
-	renewTried map[string]time.Time    // by user part; only keepPublished touches it
-	runCtx     context.Context         // of Run
-	start      func(func() error)      // runs a goroutine within Run; nil before and after
+	published  map[string]*publication        // by user part
+	nodeUp     chan struct{}                  // closed when node is set
+	renewTried map[string]time.Time           // by user part; only keepPublished touches it
+	tickets    map[string]uint64              // by user part: counts changes of bindings
+	saved      map[string]uint64              // by user part: the change that was last saved; saving's
+	restored   map[string][]sipbridge.Binding // as read at the start; Run's and keepPublished's
+	runCtx     context.Context                // of Run
+	start      func(func() error)             // runs a goroutine within Run; nil before and after
 }
 
 // New opens the state folder and builds the bridge; nothing runs yet.
 func New(cfg Config) (*Adapter, error) {
 	a := &Adapter{
 		cfg: cfg, log: cfg.Log, started: time.Now(), refusals: node.NewCounter(cfg.Refused),
-		accounts: map[string]*account{}, published: map[string]*publication{}, renewTried: map[string]time.Time{}, nodeUp: make(chan struct{}),
+		published: map[string]*publication{}, renewTried: map[string]time.Time{}, tickets: map[string]uint64{}, saved: map[string]uint64{},
+		nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
 	}
 	var err error
 	if a.state, err = openState(cfg.State); err != nil {
@@ -95,13 +100,15 @@ func New(cfg Config) (*Adapter, error) {
 }
 
 func (a *Adapter) open() (err error) {
-	if a.clock = a.cfg.Clock; a.clock == nil {
-		if a.clock, err = identity.NewClock(filepath.Join(a.cfg.State, "clock"), time.Now); err != nil {
+	clock := a.cfg.Clock
+	if clock == nil {
+		if clock, err = identity.NewClock(filepath.Join(a.cfg.State, "clock"), time.Now); err != nil {
 			return err
 		}
 	}
+	a.time = node.NewTimekeeper(clock, a.log)
 	a.calls.told = a.cfg.Called
-	a.gate.init(a.clock.Now, a.cfg.CallRate)
+	a.gate.init(a.time.Now, a.cfg.CallRate)
 	if a.pins, err = identity.LoadPins(filepath.Join(a.cfg.State, "pins")); err != nil {
 		return err
 	}
@@ -115,17 +122,15 @@ func (a *Adapter) open() (err error) {
 		return err
 	}
 	sip := a.cfg.SIP
-	// Phones' lifetimes run on the system's own clock: overlay time may jump when it is learnt.
-	sip.Directory, sip.Overlay, sip.Now = a, a.member.Overlay, time.Now
+	sip.Directory, sip.Overlay, sip.Now = a, a.member.Overlay, a.time.Steady
 	sip.Log, sip.Refused = a.log.With().Str("room", "sip").Logger(), func(reason string) { a.refusals.Count("sip", reason) }
-	sip.Refreshed = func(r sipbridge.Registration) { a.spawn(func(context.Context) { a.saveBindings(r) }) }
-	a.mu.Lock()
+	sip.Refreshed = a.refreshed
+	sip.Accounts = slices.Clone(sip.Accounts)
 	for user := range a.accounts {
 		if !slices.Contains(sip.Accounts, user) {
 			sip.Accounts = append(sip.Accounts, user)
 		}
 	}
-	a.mu.Unlock()
 	sip.Carry.OnEvent = a.calls.carried
 	if sip.Carry.Echo == nil {
 		refused := func(reason string) { a.refusals.Count("media", reason) }
@@ -146,66 +151,72 @@ func (a *Adapter) loadMember() error {
 		return err
 	}
 	j := a.cfg.Join
+	enrolled := len(m.Chain) > 0
 	switch {
-	case known && j != nil && m.Overlay != j.Overlay:
-		return fmt.Errorf("this state folder belongs to %q, the join link to %q: choose another folder with --state, or leave --join away", m.Overlay, j.Overlay)
-	case known && j != nil && m.RootHash != j.Root:
-		return fmt.Errorf("the join link names another root key for %q than this state folder knows: it is for another overlay of the same name, or forged; choose another folder with --state if you trust it", m.Overlay)
 	case !known && j == nil:
 		return errors.New("this adapter belongs to no overlay yet: start it once with --join LINK; 'secp2psip invite NAME' on the bootstrap server prints one")
-	case !known:
-		m = &member{Overlay: j.Overlay, RootHash: j.Root}
+	case enrolled && j != nil && m.Overlay != j.Overlay:
+		return fmt.Errorf("this state folder belongs to %q, the join link to %q: choose another folder with --state, or leave --join away", m.Overlay, j.Overlay)
+	case enrolled && j != nil && m.RootHash != j.Root:
+		return fmt.Errorf("the join link names another root key for %q than this state folder knows: it is for another overlay of the same name, or forged; choose another folder with --state if you trust it", m.Overlay)
+	case !enrolled && j != nil && (m.Overlay != j.Overlay || m.RootHash != j.Root):
+		m = &member{Overlay: j.Overlay, RootHash: j.Root} // an earlier link led nowhere
 	}
-	a.member = m
 	if j != nil {
-		a.accept(j)
-		if err := a.state.put(bucketMeta, metaMember, m); err != nil {
+		if m, err = a.accept(m, j); err != nil {
 			return err
 		}
 	}
+	a.member = m
 	if len(m.Chain) == 0 {
 		return nil
 	}
-	return a.buildNode()
-}
-
-// buildNode makes the node of the ring from the member's certificates.
-func (a *Adapter) buildNode() error {
-	m := a.member
-	root, _, err := identity.RootKey(m.Root)
-	if err != nil {
-		return fmt.Errorf("root certificate: %w", err)
-	}
-	charter, err := m.Charter.Verify(root)
-	if err != nil {
-		return fmt.Errorf("charter: %w", err)
-	}
-	trust, err := identity.NewTrust(m.Root, charter)
+	n, err := a.newNode(m)
 	if err != nil {
 		return err
 	}
+	a.node = n
+	close(a.nodeUp)
+	return nil
+}
+
+// newNode makes the node of the ring from the member's certificates.
+func (a *Adapter) newNode(m *member) (*node.Node, error) {
+	trust, err := m.trust()
+	if err != nil {
+		return nil, fmt.Errorf("state file: %w; %s", err, mendState)
+	}
 	n, err := node.New(node.Config{
-		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Clock: a.clock, Pins: a.pins,
+		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, Time: a.time, Pins: a.pins,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
 		Log: a.log, Refused: a.refusals.Count,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n.Seed(m.Servers)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.trust, a.node = trust, n
-	close(a.nodeUp)
-	if a.start != nil {
-		a.start(a.runNode)
-	}
-	return nil
+	return n, nil
 }
 
-// leaveTimeout bounds how long a leaving adapter tidies up: unpublishing its
-// phones and handing its records over.
-const leaveTimeout = 5 * time.Second
+// trust verifies what belongs to the overlay, whose root certificate must be
+// the one that the join link named.
+func (m *member) trust() (*identity.Trust, error) {
+	if sha256.Sum256(m.Root) != m.RootHash {
+		return nil, errors.New("the root certificate is not the one that the join link names")
+	}
+	root, _, err := identity.RootKey(m.Root)
+	if err != nil {
+		return nil, fmt.Errorf("root certificate: %w", err)
+	}
+	charter, err := m.Charter.Verify(root)
+	if err != nil {
+		return nil, fmt.Errorf("charter: %w", err)
+	}
+	if charter.Overlay != m.Overlay {
+		return nil, fmt.Errorf("%w: the charter is for %q", identity.ErrOtherOverlay, charter.Overlay)
+	}
+	return identity.NewTrust(m.Root, charter)
+}
 
 // Run serves until ctx ends; then it takes its registrations back, leaves the
 // ring and closes the state.
@@ -220,10 +231,13 @@ func (a *Adapter) Run(ctx context.Context) error {
 	a.mu.Lock()
 	a.start = func(f func() error) { g.Go(f) }
 	a.runCtx = gctx
-	if a.node != nil {
-		g.Go(a.runNode)
-	}
+	n := a.node
 	a.mu.Unlock()
+	if n != nil {
+		g.Go(func() error { return n.Run(gctx) })
+	} else if err := node.TryPort(a.cfg.Listen); err != nil {
+		return err
+	}
 	g.Go(func() error { return a.bridge.Run(gctx) })
 	g.Go(func() error { return a.keepPublished(gctx) })
 	g.Go(func() error {
@@ -232,11 +246,12 @@ func (a *Adapter) Run(ctx context.Context) error {
 			a.depart()
 			stop()
 		case <-gctx.Done():
+			a.closeDoors()
 		}
 		return nil
 	})
 	err := g.Wait()
-	return errors.Join(err, a.clock.Save())
+	return errors.Join(err, a.time.Save())
 }
 
 // spawn runs f in a goroutine that Run waits for; outside Run it does nothing.
@@ -249,22 +264,34 @@ func (a *Adapter) spawn(f func(context.Context)) {
 	}
 }
 
-func (a *Adapter) runNode() error { return a.node.Run(a.runCtx) }
+// Bounds of leaving: all of it, and of it the time to take registrations back.
+// What is not done by then ends by itself: registrations soon, and records
+// have other holders.
+const (
+	leaveTimeout     = 3 * time.Second
+	unpublishTimeout = 1500 * time.Millisecond
+)
+
+// closeDoors lets nothing new begin.
+func (a *Adapter) closeDoors() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.start = nil
+	close(a.leaving)
+}
 
 // depart takes the registrations back and leaves the ring, within leaveTimeout.
 func (a *Adapter) depart() {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	a.mu.Lock()
-	a.start = nil
-	n := a.node
-	a.mu.Unlock()
+	a.closeDoors()
+	n := a.Node()
 	if n == nil {
 		return
 	}
-	a.unpublishAll(ctx)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	a.unpublishAll(ctx, n)
 	if err := n.Leave(ctx); err != nil {
-		a.log.Warn().Err(err).Msg("left the ring without farewell; it repairs itself")
+		a.log.Debug().Err(err).Msg("left the ring without farewell; it repairs itself")
 	}
 }
 

@@ -27,7 +27,7 @@ func (a *Adapter) Handlers() admin.Handlers {
 // Status is the state of the adapter for people and scripts.
 func (a *Adapter) Status() *admin.Status {
 	s := &admin.Status{
-		Kind: admin.KindAdapter, Version: a.cfg.Version, Overlay: a.member.Overlay, State: a.cfg.State, Phase: "not enrolled",
+		Kind: admin.KindAdapter, Version: a.cfg.Version, Overlay: a.membership().Overlay, State: a.cfg.State, Phase: "not enrolled",
 		Started: a.started, UptimeSeconds: time.Since(a.started).Seconds(), SIP: a.sipAddrs(),
 		Refusals: a.refusals.Counts(), Calls: a.calls.last(), Links: []admin.Link{},
 	}
@@ -64,8 +64,8 @@ func (a *Adapter) expected() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	names := make([]string, 0, len(a.member.Invited))
-	for user := range a.member.Invited {
-		names = append(names, user)
+	for _, i := range a.member.Invited {
+		names = append(names, i.User)
 	}
 	if len(names) == 0 {
 		return "any free name"
@@ -77,7 +77,7 @@ func (a *Adapter) expected() string {
 func (a *Adapter) accountStatus(acct *account) admin.Account {
 	out := admin.Account{AOR: acct.User, Number: acct.Number, Enrolled: true, Phones: []admin.Phone{}}
 	n := a.Node()
-	aor, err := identity.NewAOR(acct.User, a.member.Overlay)
+	aor, err := identity.NewAOR(acct.User, a.membership().Overlay)
 	if err != nil || n == nil {
 		return out
 	}
@@ -85,7 +85,7 @@ func (a *Adapter) accountStatus(acct *account) admin.Account {
 	if cert, err := n.Trust().VerifyAccount(acct.Chain, time.Time{}); err == nil {
 		out.Fingerprint, out.CertificateExpires = cert.Key.Fingerprint(), cert.NotAfter
 	}
-	for _, b := range a.bridge.Bindings(aor) {
+	for _, b := range shiftExpiry(a.bridge.Bindings(aor), a.time.Correction()) {
 		out.Phones = append(out.Phones, admin.Phone{Contact: b.Contact, UserAgent: b.UserAgent, Expires: b.Expires, Direct: b.Direct, DirectWhy: b.DirectWhy})
 	}
 	a.mu.Lock()

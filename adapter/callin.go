@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 
@@ -18,11 +17,14 @@ import (
 const (
 	reasonBadRedirect   = "bad_redirect"
 	reasonBadInvite     = "bad_invite"
+	reasonOtherLink     = "other_link"
 	reasonReplay        = "replay"
 	reasonStale         = "stale"
 	reasonRate          = "invite_rate"
 	reasonCallerUnknown = "caller_not_verified"
+	reasonForged        = "caller_forged"
 	reasonBadToken      = "bad_token"
+	reasonBadStream     = "bad_stream"
 	reasonNotOurs       = "callee_not_ours"
 	reasonBadDelegate   = "delegation_refused"
 )
@@ -51,37 +53,44 @@ type claims struct {
 	Exporter               [32]byte
 }
 
-// serveInvite validates a SECP2PSIP INVITE: form, link, time, replay and rate
+// request is a claim that has passed the gate; its signature is not verified.
+type request struct {
+	party
+	caller identity.AOR
+	from   *link.Conn
+}
+
+// serveInvite validates a SECP2PSIP INVITE: form, link, rate, time and replay
 // first, for they are cheap; then the caller's key, rebuilt from the ring as
-// the caller rebuilt ours; then the signature. Only a verified caller gets a
-// signed answer.
+// the caller rebuilt ours; then the signature. A caller that does not verify
+// is told so in a signed answer, and nothing else of the callee.
 func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invite) wire.Message {
 	body, err := m.Body()
 	if err != nil || body.Version != wire.InviteVersion {
 		return a.refuse(reasonBadInvite, wire.CodeMalformed, "the INVITE cannot be read")
 	}
-	c := claims{body.Caller, body.Callee, body.CallerNode, body.CalleeNode, body.CallID, body.Nonce, body.Challenge, body.Time, body.Exporter}
-	me, answer := a.admit(from, c)
+	r, answer := a.admit(from, claims{body.Caller, body.Callee, body.CallerNode, body.CalleeNode, body.CallID, body.Nonce, body.Challenge, body.Time, body.Exporter})
 	if answer != nil {
 		return answer
 	}
-	caller, err := identity.ParseAOR(c.Caller)
-	if err != nil {
-		return a.refuse(reasonBadInvite, wire.CodeMalformed, "the caller's name cannot be read")
-	}
-	entry := a.calls.begin(a.clock.Now(), callIn, caller.User(), me.aor.User(), c.CallID)
-	body, res, err := a.verifyInvite(ctx, me.node, caller, from, m)
+	entry := a.calls.begin(a.time.Now(), callIn, r.caller.User(), r.aor.User(), body.CallID)
+	device, res, err := a.callerDevice(ctx, r, m.Delegation)
 	entry.evidence(res)
+	if err == nil {
+		if _, err = m.Open(device); err != nil {
+			err = sipbridge.CallerForged("the caller's signature is wrong")
+		}
+	}
 	if err == nil {
 		entry.verified()
 	}
-	redirect := a.answerInvite(ctx, from, me, caller, body, err)
+	redirect := a.answerInvite(ctx, r, body, err)
 	redirect.InviteHash = m.Hash()
 	a.calls.finish(entry, statusError(redirect))
 	if redirect.Status == 302 && len(redirect.Paths) > 0 {
 		entry.onPath(redirect.Paths[0])
 	}
-	signed, err := wire.SignRedirect(*redirect, me.acct.DeviceKey.PrivateKey, me.acct.Delegation, me.acct.Chain)
+	signed, err := wire.SignRedirect(*redirect, r.acct.DeviceKey.PrivateKey, r.acct.Delegation, r.acct.Chain)
 	if err != nil {
 		a.log.Error().Err(err).Msg("a REDIRECT cannot be signed")
 		return wire.Errorf(wire.CodeInternal, "the answer cannot be signed")
@@ -89,36 +98,49 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 	return signed
 }
 
-// admit does the checks that need no look-up and returns the account that is
-// called, or the answer that ends it.
-func (a *Adapter) admit(from *link.Conn, c claims) (party, wire.Message) {
+// admit does the checks that need no look-up and returns whom the request is
+// for, or the answer that ends it.
+func (a *Adapter) admit(from *link.Conn, c claims) (request, wire.Message) {
 	n := a.Node()
 	exporter, err := from.Exporter()
-	if err != nil || c.Exporter != exporter || c.CallerNode != from.ID() || c.CalleeNode != n.Self().ID {
-		return party{}, a.refuse(reasonBadInvite, wire.CodeUnauthorized, "this was signed for another link")
+	if err != nil || c.Exporter != exporter || c.CallerNode != from.ID() || c.CalleeNode != n.ID() {
+		return request{}, a.refuse(reasonOtherLink, wire.CodeUnauthorized, "this was signed for another link")
 	}
-	callee, err := identity.ParseAOR(c.Callee)
+	caller, err := canonical(c.Caller)
 	if err != nil {
-		return party{}, a.refuse(reasonBadInvite, wire.CodeMalformed, "the callee's name cannot be read")
+		return request{}, a.refuse(reasonBadInvite, wire.CodeMalformed, "the caller's name cannot be read")
+	}
+	callee, err := canonical(c.Callee)
+	if err != nil {
+		return request{}, a.refuse(reasonBadInvite, wire.CodeMalformed, "the callee's name cannot be read")
 	}
 	acct := a.account(callee)
-	if acct == nil || callee.Overlay() != n.Trust().Overlay() {
-		return party{}, a.refuse(reasonNotOurs, wire.CodeNotFound, "this adapter does not serve that name")
+	if acct == nil {
+		return request{}, a.refuse(reasonNotOurs, wire.CodeNotFound, "this adapter does not serve that name")
 	}
-	if !a.gate.allow(c.Caller, c.Callee) {
+	if !a.gate.allow(from.ID(), c.Caller, c.Callee) {
+		a.refusals.Count("adapter", reasonRate)
 		e := wire.Errorf(wire.CodeTooMany, "too many calls from this caller")
 		e.Retry = 1000
-		a.refusals.Count("adapter", reasonRate)
-		return party{}, e
+		return request{}, e
 	}
 	switch a.gate.check(c.Nonce, c.Challenge, from.ID(), c.Time) {
 	case verdictReplay:
-		return party{}, a.refuse(reasonReplay, wire.CodeUnauthorized, "this was seen before")
+		return request{}, a.refuse(reasonReplay, wire.CodeUnauthorized, "this was seen before")
 	case verdictStale:
 		a.refusals.Count("adapter", reasonStale)
-		return party{}, &wire.Challenge{Nonce: a.gate.challenge(from.ID()), Now: a.clock.Now().UnixMilli()}
+		return request{}, &wire.Challenge{Nonce: a.gate.challenge(from.ID()), Now: a.time.Now().UnixMilli()}
 	}
-	return party{callee, acct, n}, nil
+	return request{party{callee, acct, n}, caller, from}, nil
+}
+
+// canonical reads a name that must be in its canonical form.
+func canonical(text string) (aor identity.AOR, err error) {
+	err = aor.UnmarshalText([]byte(text))
+	if err == nil && aor.IsZero() {
+		err = identity.ErrMalformed
+	}
+	return aor, err
 }
 
 func (a *Adapter) refuse(reason string, code wire.Code, text string) wire.Message {
@@ -126,58 +148,71 @@ func (a *Adapter) refuse(reason string, code wire.Code, text string) wire.Messag
 	return wire.Errorf(code, "%s", text)
 }
 
-// verifyInvite rebuilds the caller's key and checks the chain key →
-// delegation → device key → signature, and that the delegated node is the one
-// at the other end of the link.
-func (a *Adapter) verifyInvite(ctx context.Context, n *node.Node, caller identity.AOR, from *link.Conn, m *wire.Invite) (wire.InviteBody, *directory.Resolution, error) {
-	device, res, err := a.callerDevice(ctx, n, caller, from, m.Delegation)
-	if err != nil {
-		body, _ := m.Body()
-		return body, res, err
-	}
-	body, err := m.Open(device)
-	if err != nil {
-		err = sipbridge.CallerForged("the caller's signature is wrong")
-	}
-	return body, res, err
-}
-
-// callerDevice returns the verified device key of a caller. It does not take
-// the caller to be registered: who only calls out has no registration.
-func (a *Adapter) callerDevice(ctx context.Context, n *node.Node, caller identity.AOR, from *link.Conn, signed identity.SignedDelegation) (identity.PublicKey, *directory.Resolution, error) {
-	if caller.Overlay() != n.Trust().Overlay() {
+// callerDevice returns the verified device key of a caller: account key →
+// delegation → device key, and the delegated node is the one at the other end
+// of the link. It does not take the caller to be registered: who only calls
+// out has no registration. The resolution may be nil.
+func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.SignedDelegation) (identity.PublicKey, *directory.Resolution, error) {
+	if r.caller.Overlay() != r.node.Trust().Overlay() {
 		return identity.PublicKey{}, nil, sipbridge.CallerUntrusted("the caller belongs to another overlay")
 	}
-	res, err := n.Directory().Resolve(ctx, caller, directory.Options{})
-	switch {
-	case err == nil, errors.Is(err, directory.ErrNotRegistered):
-	case errors.Is(err, directory.ErrKeyChanged), errors.Is(err, directory.ErrKeyConflict):
-		return identity.PublicKey{}, res, sipbridge.CallerUntrusted(err.Error())
-	case errors.Is(err, directory.ErrNoSuchName):
-		return identity.PublicKey{}, res, sipbridge.CallerUntrusted("nobody is enrolled under the caller's name")
-	default:
-		return identity.PublicKey{}, res, sipbridge.CallerUnfetchable("the caller's key could not be fetched: " + err.Error())
+	res, err := r.node.Directory().Resolve(ctx, r.caller, directory.Options{})
+	if errors.Is(err, directory.ErrNotRegistered) && res != nil && !res.Key.IsZero() {
+		err = nil
 	}
-	d, err := n.Trust().VerifyDelegation(signed, res.Key, a.clock.Now())
-	if err != nil || d.AOR != caller.String() || d.Node != from.ID() {
+	if err == nil && res.AOR != r.caller { // a number is no caller
+		err = directory.ErrNoSuchName
+	}
+	if err != nil {
+		return identity.PublicKey{}, res, callerRefusal(err)
+	}
+	d, err := r.node.Trust().VerifyDelegation(signed, res.Key, a.time.Now())
+	if err != nil || d.AOR != r.caller.String() || d.Node != r.from.ID() {
 		return identity.PublicKey{}, res, sipbridge.CallerForged("the caller's device is not admitted by the caller's key")
 	}
 	return d.Device, res, nil
 }
 
+// callerRefusal is what the caller is told when its key could not be had.
+func callerRefusal(err error) error {
+	switch {
+	case errors.Is(err, directory.ErrKeyChanged), errors.Is(err, directory.ErrKeyConflict):
+		return sipbridge.CallerUntrusted(err.Error())
+	case errors.Is(err, directory.ErrNoSuchName):
+		return sipbridge.CallerUntrusted("nobody is enrolled under the caller's name")
+	case errors.Is(err, directory.ErrBusy), errors.Is(err, directory.ErrClosed):
+		return sipbridge.Overloaded("the callee's adapter is too busy to verify the caller", 2*time.Second)
+	}
+	return sipbridge.CallerUnfetchable("the caller's key could not be fetched: " + err.Error())
+}
+
+// countUnverified counts a caller that did not verify. A forged request is
+// held against the node that sent it; what the ring could not answer is not.
+func (a *Adapter) countUnverified(from *link.Conn, err error) {
+	refusal, ok := errors.AsType[*sipbridge.Refusal](err)
+	if !ok || refusal.Code != 437 && refusal.Code != 438 {
+		a.refusals.Count("adapter", reasonCallerUnknown)
+		return
+	}
+	a.refusals.Count("adapter", reasonForged)
+	a.gate.forged(from.ID())
+}
+
 // answerInvite asks the phones and writes the REDIRECT: 302 with the paths
 // that are open, or the refusal.
-func (a *Adapter) answerInvite(ctx context.Context, from *link.Conn, me party, caller identity.AOR, b wire.InviteBody, failed error) *wire.RedirectBody {
+func (a *Adapter) answerInvite(ctx context.Context, q request, b wire.InviteBody, failed error) *wire.RedirectBody {
 	r := &wire.RedirectBody{
 		Caller: b.Caller, Callee: b.Callee, CallerNode: b.CallerNode, CalleeNode: b.CalleeNode, CallID: b.CallID,
-		Nonce: b.Nonce, Time: a.clock.Now().UnixMilli(), Exporter: b.Exporter, Device: me.acct.DeviceKey.Public(),
+		Nonce: b.Nonce, Time: a.time.Now().UnixMilli(), Exporter: b.Exporter, Device: q.acct.DeviceKey.Public(),
 	}
 	if failed != nil {
-		a.refusals.Count("adapter", reasonCallerUnknown)
+		a.countUnverified(q.from, failed)
 		return fillRefusal(r, failed)
 	}
-	in := inbound(from, caller, me.aor, b.CallID)
-	in.Paths = b.Paths
+	in := sipbridge.Inbound{
+		Caller: q.caller, Callee: q.aor, CallID: b.CallID, Paths: b.Paths,
+		LocalIP: q.from.LocalAddr().Addr().Unmap(), RemoteIP: q.from.RemoteAddr().Addr().Unmap(),
+	}
 	offer, err := a.bridge.Offer(ctx, in)
 	if err != nil {
 		return fillRefusal(r, err)
@@ -187,9 +222,7 @@ func (a *Adapter) answerInvite(ctx context.Context, from *link.Conn, me party, c
 		r.Contact, r.Paths = offer.Direct, append(r.Paths, sipbridge.PathDirect)
 	}
 	if offer.Carried {
-		if token, ok := a.gate.issueToken(in, from.ID()); ok {
-			r.Token, r.Paths = token, append(r.Paths, sipbridge.PathCarried)
-		}
+		r.Token, r.Paths = a.gate.issueToken(in, q.from.ID()), append(r.Paths, sipbridge.PathCarried)
 	}
 	if len(r.Paths) == 0 {
 		return fillRefusal(r, sipbridge.NoCommonMedia(offer.Why))
@@ -197,31 +230,16 @@ func (a *Adapter) answerInvite(ctx context.Context, from *link.Conn, me party, c
 	return r
 }
 
-func inbound(from *link.Conn, caller, callee identity.AOR, callID string) sipbridge.Inbound {
-	return sipbridge.Inbound{
-		Caller: caller, Callee: callee, CallID: callID,
-		LocalIP: from.LocalAddr().Addr().Unmap(), RemoteIP: from.RemoteAddr().Addr().Unmap(),
-	}
-}
-
 // fillRefusal writes a refusal into the REDIRECT.
 func fillRefusal(r *wire.RedirectBody, err error) *wire.RedirectBody {
 	refusal, ok := errors.AsType[*sipbridge.Refusal](err)
-	if !ok {
+	if !ok || refusal.Code < 300 || refusal.Code > 699 {
 		refusal = sipbridge.Internal("")
 	}
-	r.Status, r.Reason, r.Warning = uint16(refusal.Code), clip(refusal.Reason), clip(refusal.Warning)
+	r.Status, r.Reason, r.Warning = uint16(refusal.Code), clip(refusal.Reason, wire.MaxReason), clip(refusal.Warning, wire.MaxReason)
 	r.Retry = uint32(refusal.RetryAfter / time.Second)
 	r.Contact, r.Paths, r.Token = "", nil, [16]byte{}
 	return r
-}
-
-// clip cuts a text to what a REDIRECT may carry.
-func clip(s string) string {
-	if len(s) > wire.MaxReason {
-		s = s[:wire.MaxReason]
-	}
-	return s
 }
 
 func statusError(r *wire.RedirectBody) error {
@@ -237,7 +255,7 @@ func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Me
 	defer s.Close()
 	m, ok := open.(*wire.Carry)
 	if !ok {
-		a.refusals.Count("adapter", reasonBadToken)
+		a.refusals.Count("adapter", reasonBadStream)
 		return
 	}
 	in, ok := a.gate.redeemToken(m.Token, from.ID())
@@ -250,8 +268,4 @@ func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Me
 	}
 }
 
-// newToken returns 128 random bits.
-func newToken() (t [16]byte) {
-	rand.Read(t[:])
-	return t
-}
+var _ node.Extra = (*Adapter)(nil)

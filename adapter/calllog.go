@@ -17,6 +17,9 @@ const (
 	callIn  = admin.CallIn
 	// maxCalls is how many of the last calls status shows.
 	maxCalls = 50
+	// maxName and maxWhy bound what an entry keeps of what phones and others say.
+	maxName = 80
+	maxWhy  = 300
 )
 
 // callLog keeps the last calls. The zero value is ready.
@@ -35,7 +38,7 @@ type callEntry struct {
 }
 
 func (l *callLog) begin(now time.Time, direction, from, to, callID string) *callEntry {
-	e := &callEntry{log: l, callID: callID, start: time.Now(), Call: admin.Call{Time: now, Direction: direction, From: from, To: to}}
+	e := &callEntry{log: l, callID: callID, start: time.Now(), Call: admin.Call{Time: now, Direction: direction, From: from, To: clip(to, maxName)}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, e)
@@ -52,10 +55,10 @@ func (l *callLog) finish(e *callEntry, err error) {
 	e.SetupMS = float64(time.Since(e.start).Microseconds()) / 1000
 	e.Status, e.Reason = 302, "Moved Temporarily"
 	if err != nil {
-		e.Status, e.Reason = 500, err.Error()
+		e.Status, e.Reason = 500, clip(err.Error(), maxWhy)
 	}
 	if refusal, ok := errors.AsType[*sipbridge.Refusal](err); ok {
-		e.Status, e.Reason = refusal.Code, refusal.Error()
+		e.Status, e.Reason = refusal.Code, clip(refusal.Error(), maxWhy)
 	}
 	if l.told != nil {
 		l.told(e.Call)

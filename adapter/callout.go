@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -37,7 +38,7 @@ type party struct {
 // Call resolves the callee, exchanges signed INVITE and REDIRECT with her
 // adapters and returns how the call goes on: the poster's II.C.
 func (a *Adapter) Call(ctx context.Context, c sipbridge.Call) (*sipbridge.Answer, error) {
-	entry := a.calls.begin(a.clock.Now(), callOut, c.Caller.User(), c.Target, c.CallID)
+	entry := a.calls.begin(a.time.Now(), callOut, c.Caller.User(), c.Target, c.CallID)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	answer, err := a.call(ctx, c, entry)
@@ -54,13 +55,12 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 	if err != nil {
 		return nil, err
 	}
-	res, err := a.resolve(ctx, n, c.Target)
-	entry.evidence(res)
-	if err != nil {
-		return nil, err
-	}
 	me := party{c.Caller, acct, n}
-	best, err := a.inviteAll(ctx, me, res, c)
+	res, best, err := a.reach(ctx, me, c, entry, directory.Options{})
+	if gone(err) && res != nil && res.Cached {
+		// The callee's adapter may have moved since we last asked where it is.
+		res, best, err = a.reach(ctx, me, c, entry, directory.Options{Fresh: true})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,29 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 	return answer, err
 }
 
+// reach resolves the callee and exchanges INVITE and REDIRECT with her devices.
+func (a *Adapter) reach(ctx context.Context, me party, c sipbridge.Call, entry *callEntry, opt directory.Options) (*directory.Resolution, *redirected, error) {
+	res, err := a.resolve(ctx, me.node, c.Target, opt)
+	entry.evidence(res)
+	if err != nil {
+		return res, nil, err
+	}
+	best, err := a.inviteAll(ctx, me, res, c)
+	return res, best, err
+}
+
+// unreached is a device that could not be asked: not there, or not hers any
+// more. No answer of the callee's.
+type unreached struct{ *sipbridge.Refusal }
+
+// Unwrap gives the phone's answer.
+func (u unreached) Unwrap() error { return u.Refusal }
+
+func gone(err error) bool {
+	_, ok := errors.AsType[unreached](err)
+	return ok
+}
+
 // redirected is one device's verified answer.
 type redirected struct {
 	body  wire.RedirectBody
@@ -86,32 +109,32 @@ type redirected struct {
 }
 
 // inviteAll asks all live devices of the callee at once and returns the best
-// answer: the first 302, else the refusal that says most.
+// answer: the first 302, else the refusal that says most. It returns when all
+// exchanges have ended.
 func (a *Adapter) inviteAll(ctx context.Context, me party, res *directory.Resolution, c sipbridge.Call) (*redirected, error) {
-	if len(res.Devices) == 1 {
-		return a.inviteDevice(ctx, me, res, res.Devices[0], c)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	type result struct {
 		r   *redirected
 		err error
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
 	results := make(chan result, len(res.Devices))
 	for _, dev := range res.Devices {
-		go func() {
+		work.Go(func() {
 			r, err := a.inviteDevice(ctx, me, res, dev, c)
 			results <- result{r, err}
-		}()
+		})
 	}
 	var best *redirected
-	var firstErr error = sipbridge.NotRegistered("")
-	for i := range res.Devices {
+	var failed error
+	for range res.Devices {
 		got := <-results
 		switch {
 		case got.err != nil:
-			if i == 0 {
-				firstErr = got.err
+			if failed == nil || gone(failed) {
+				failed = got.err
 			}
 		case got.r.body.Status == 302:
 			return got.r, nil
@@ -119,10 +142,13 @@ func (a *Adapter) inviteAll(ctx context.Context, me party, res *directory.Resolu
 			best = got.r
 		}
 	}
-	if best == nil {
-		return nil, firstErr
+	switch {
+	case best != nil:
+		return best, nil
+	case failed != nil:
+		return nil, failed
 	}
-	return best, nil
+	return nil, sipbridge.NotRegistered("")
 }
 
 // inviteDevice exchanges INVITE and REDIRECT with one device over the link to
@@ -138,22 +164,23 @@ func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Res
 	if err != nil {
 		me.node.Directory().Invalidate(res.AOR)
 		a.log.Debug().Err(err).Stringer("node", dev.Node).Msg("callee's adapter not reached")
-		return nil, sipbridge.Unreachable("")
+		return nil, unreached{sipbridge.Unreachable("")}
 	}
 	exporter, err := conn.Exporter()
 	if err != nil {
 		return nil, sipbridge.Internal("the link's keys cannot be exported")
 	}
-	body := newInviteBody(me, res.AOR, dev.Node, exporter, c, a.clock.Now())
-	sent, answer, err := a.sendInvite(ctx, conn, me, body)
+	sent, answer, err := a.sendInvite(ctx, conn, me, newInviteBody(me, res.AOR, dev.Node, exporter, c, a.time.Now()))
 	if err != nil {
 		me.node.Directory().Invalidate(res.AOR)
 		return nil, err
 	}
-	got, err := checkRedirect(answer, sent, body, res, dev, a.clock.Now())
+	got, err := checkRedirect(answer, sent, dev.Key, a.time.Now())
 	if err != nil {
 		a.refusals.Count("adapter", reasonBadRedirect)
-		a.log.Warn().Err(err).Stringer("node", dev.Node).Msg("a REDIRECT is refused")
+		if !a.isLeaving() {
+			a.log.Warn().Err(err).Stringer("node", dev.Node).Msg("a REDIRECT is refused")
+		}
 		return nil, sipbridge.KeyUnverified("the answer of the called name's adapter does not verify: " + err.Error())
 	}
 	return &redirected{body: got, conn: conn}, nil
@@ -162,72 +189,77 @@ func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Res
 func newInviteBody(me party, callee identity.AOR, to identity.NodeID, exporter [32]byte, c sipbridge.Call, now time.Time) wire.InviteBody {
 	b := wire.InviteBody{
 		Version: wire.InviteVersion, Caller: me.aor.String(), Callee: callee.String(),
-		CallerNode: me.node.Self().ID, CalleeNode: to, CallID: c.CallID, Time: now.UnixMilli(),
+		CallerNode: me.node.ID(), CalleeNode: to, CallID: c.CallID, Time: now.UnixMilli(),
 		Exporter: exporter, Paths: c.Paths, Device: me.acct.DeviceKey.Public(),
 	}
 	rand.Read(b.Nonce[:])
 	return b
 }
 
+// sentInvite is an INVITE as it was answered.
+type sentInvite struct {
+	body wire.InviteBody
+	hash [32]byte
+}
+
 // sendInvite signs and sends the INVITE; a callee whose clock disagrees
 // answers a challenge once, and the INVITE goes again with its nonce.
-func (a *Adapter) sendInvite(ctx context.Context, conn *link.Conn, me party, body wire.InviteBody) (*wire.Invite, *wire.Redirect, error) {
+func (a *Adapter) sendInvite(ctx context.Context, conn *link.Conn, me party, body wire.InviteBody) (sentInvite, *wire.Redirect, error) {
 	for range 2 {
 		msg, err := wire.SignInvite(body, me.acct.DeviceKey.PrivateKey, me.acct.Delegation, me.acct.Chain)
 		if err != nil {
-			return nil, nil, sipbridge.Malformed(err.Error())
+			return sentInvite{}, nil, sipbridge.Malformed(err.Error())
 		}
 		answer, err := conn.Call(ctx, msg)
 		if err != nil {
-			return nil, nil, linkRefusal(err)
+			return sentInvite{}, nil, linkRefusal(err)
 		}
 		switch m := answer.(type) {
 		case *wire.Redirect:
-			return msg, m, nil
+			return sentInvite{body, msg.Hash()}, m, nil
 		case *wire.Challenge:
 			body.Challenge = m.Nonce
 			rand.Read(body.Nonce[:])
 		default:
-			return nil, nil, sipbridge.Unreachable("the other adapter answered " + answer.Type().String())
+			return sentInvite{}, nil, sipbridge.Unreachable("the other adapter answered " + answer.Type().String())
 		}
 	}
-	return nil, nil, sipbridge.Stale("the clocks of the two adapters disagree")
+	return sentInvite{}, nil, sipbridge.Stale("the clocks of the two adapters disagree")
 }
 
 // linkRefusal is the phone's answer when the exchange itself failed: no
 // refusal of the callee's, for that would be signed.
 func linkRefusal(err error) error {
 	if remote, ok := errors.AsType[*link.RemoteError](err); ok {
-		if remote.Code == wire.CodeTooMany || remote.Code == wire.CodeUnavailable {
+		switch remote.Code {
+		case wire.CodeTooMany, wire.CodeUnavailable:
 			return sipbridge.Overloaded("the other adapter: "+remote.Reason, max(remote.Retry, time.Second))
 		}
-		return sipbridge.Unreachable("the other adapter: " + remote.Reason)
+		return unreached{sipbridge.Unreachable("the other adapter: " + remote.Reason)}
 	}
-	return sipbridge.Unreachable("")
+	return unreached{sipbridge.Unreachable("")}
 }
 
 // callWindow is how far the time in an INVITE or REDIRECT may lie from ours.
 const callWindow = 60 * time.Second
 
 // checkRedirect verifies the answer against the callee's rebuilt key and
-// everything that the INVITE said.
-func checkRedirect(m *wire.Redirect, sent *wire.Invite, body wire.InviteBody, res *directory.Resolution, dev directory.Device, now time.Time) (wire.RedirectBody, error) {
-	got, err := m.Open(dev.Key)
-	if err != nil {
-		return got, err
-	}
-	want := wire.RedirectBody{
-		InviteHash: sent.Hash(), Caller: body.Caller, Callee: res.AOR.String(), CallerNode: body.CallerNode, CalleeNode: dev.Node,
-		CallID: body.CallID, Nonce: got.Nonce, Exporter: body.Exporter,
-	}
+// everything that the INVITE said. Its time counts unless the two clocks are
+// known to disagree: then the INVITE's fresh nonce, which it repeats, shows
+// that it is no old one.
+func checkRedirect(m *wire.Redirect, sent sentInvite, device identity.PublicKey, now time.Time) (wire.RedirectBody, error) {
+	got, err := m.Open(device)
+	b := sent.body
 	switch {
-	case got.InviteHash != want.InviteHash, got.CallID != want.CallID:
+	case err != nil:
+		return got, err
+	case got.InviteHash != sent.hash, got.CallID != b.CallID, got.Nonce != b.Nonce:
 		return got, errors.New("it answers another INVITE")
-	case got.Caller != want.Caller, got.Callee != want.Callee:
+	case got.Caller != b.Caller, got.Callee != b.Callee:
 		return got, errors.New("it names other people")
-	case got.CallerNode != want.CallerNode, got.CalleeNode != want.CalleeNode, got.Exporter != want.Exporter:
+	case got.CallerNode != b.CallerNode, got.CalleeNode != b.CalleeNode, got.Exporter != b.Exporter:
 		return got, errors.New("it belongs to another link")
-	case body.Challenge == [16]byte{} && now.Sub(time.UnixMilli(got.Time)).Abs() > callWindow:
+	case b.Challenge == [16]byte{} && now.Sub(time.UnixMilli(got.Time)).Abs() > callWindow:
 		return got, errors.New("it is stale")
 	case got.Status < 300 || got.Status > 699:
 		return got, fmt.Errorf("it has the impossible status %d", got.Status)
@@ -238,7 +270,7 @@ func checkRedirect(m *wire.Redirect, sent *wire.Invite, body wire.InviteBody, re
 // choosePath takes the first of the paths that our phone accepts and the
 // callee offers.
 func (a *Adapter) choosePath(r *redirected, callee identity.AOR, c sipbridge.Call) (*sipbridge.Answer, error) {
-	answer := &sipbridge.Answer{Callee: callee, Expires: time.Now().Add(answerLife)}
+	answer := &sipbridge.Answer{Callee: callee, Expires: a.time.Steady().Add(answerLife)}
 	switch {
 	case r.local != nil:
 		answer.Open = r.local

@@ -27,14 +27,19 @@ func (a *Adapter) serveDelegate(from *link.Conn, m *wire.Delegate) wire.Message 
 	}
 	renewal := m.MAC == [32]byte{}
 	admitted := acct.Admitted[m.Device.String()]
-	invited := len(acct.Invitation) > 0 && sha256.Sum256(acct.Invitation) == m.Invitation && m.Proves(acct.Invitation)
-	if renewal && !admitted || !renewal && !invited {
+	if renewal && !admitted || !renewal && !acct.invited(m) {
 		return a.refuse(reasonBadDelegate, wire.CodeUnauthorized, "the new device does not hold this person's invitation")
 	}
-	signed, err := delegate(acct, aor, m.Device, m.Node, m.Part, a.Node().Trust(), a.clock.Now())
+	if !admitted && len(acct.Admitted) >= maxAdmitted {
+		return a.refuse(reasonBadDelegate, wire.CodeForbidden, "this account key has admitted as many devices as it may")
+	}
+	signed, err := delegate(acct, aor, m.Device, m.Node, m.Part, a.Node().Trust(), a.time.Now())
 	if err != nil {
 		a.log.Error().Err(err).Msg("a delegation cannot be signed")
 		return wire.Errorf(wire.CodeInternal, "the delegation cannot be signed")
+	}
+	if admitted {
+		return &wire.Delegated{Delegation: signed}
 	}
 	_, err = a.update(acct.User, func(acct *account) {
 		acct.Admitted = maps.Clone(acct.Admitted)
@@ -44,10 +49,26 @@ func (a *Adapter) serveDelegate(from *link.Conn, m *wire.Delegate) wire.Message 
 		acct.Admitted[m.Device.String()] = true
 	})
 	if err != nil {
+		a.log.Error().Err(err).Msg("a further device cannot be admitted")
 		return wire.Errorf(wire.CodeInternal, "the admission cannot be saved")
 	}
 	a.log.Info().Stringer("node", m.Node).Msg("a further device of an account here was admitted")
 	return &wire.Delegated{Delegation: signed}
+}
+
+// maxAdmitted bounds the device keys that one account key delegates to; a
+// charter allows no more devices.
+const maxAdmitted = 64
+
+// invited tells whether the newcomer holds an invitation that this device was
+// given, too.
+func (a *account) invited(m *wire.Delegate) bool {
+	for _, secret := range a.Invitations {
+		if sha256.Sum256(secret) == m.Invitation && m.Proves(secret) {
+			return true
+		}
+	}
+	return false
 }
 
 // renewIfDue renews certificates, shares and delegation when the charter says
@@ -55,16 +76,16 @@ func (a *Adapter) serveDelegate(from *link.Conn, m *wire.Delegate) wire.Message 
 // what there is stays valid for the charter's grace; every keepEvery tries
 // again, but no more than once in renewRetry.
 func (a *Adapter) renewIfDue(ctx context.Context, n *node.Node, acct *account, aor identity.AOR) {
-	now := a.clock.Now()
 	after := time.Duration(n.Trust().Charter().RenewAfter) * time.Second
 	// Up to a tenth later, by the Node-ID, so that not everybody comes at once.
-	due := acct.Renewed.Add(after + time.Duration(n.Self().ID[0])*after/2560)
-	if now.Before(due) || now.Sub(a.renewTried[acct.User]) < renewRetry {
+	due := acct.Renewed.Add(after + after/2560*time.Duration(n.ID()[0]))
+	tried, before := a.renewTried[acct.User]
+	if a.time.Now().Before(due) || before && time.Since(tried) < renewRetry {
 		return
 	}
-	a.renewTried[acct.User] = now
-	if err := a.renew(ctx, n, acct, aor); err != nil {
-		a.log.Warn().Err(err).Msg("certificates could not be renewed; they stay valid for the overlay's grace, trying again in an hour")
+	a.renewTried[acct.User] = time.Now()
+	if err := a.renew(ctx, n, acct, aor); err != nil && !a.isLeaving() {
+		a.log.Warn().Err(err).Msg("certificates could not be renewed; they stay valid for the overlay's grace, trying again in an hour: is the bootstrap server up?")
 	}
 }
 
@@ -80,7 +101,7 @@ func (a *Adapter) renew(ctx context.Context, n *node.Node, acct *account, aor id
 	if err != nil {
 		return err
 	}
-	body := wire.RenewBody{AOR: aor.String(), Device: acct.DeviceKey.Public(), Node: n.Self().ID, Time: a.clock.Now().UnixMilli(), Exporter: exporter}
+	body := wire.RenewBody{AOR: aor.String(), Device: acct.DeviceKey.Public(), Node: n.Self().ID, Time: a.time.Now().UnixMilli(), Exporter: exporter}
 	key := acct.DeviceKey.PrivateKey
 	if !acct.AccountKey.IsZero() {
 		key, body.Account = acct.AccountKey.PrivateKey, acct.AccountKey.Public()
@@ -118,38 +139,36 @@ func (a *Adapter) bootstrapConn(ctx context.Context, n *node.Node) (*link.Conn, 
 
 // adoptRenewal verifies and takes over renewed certificates and shares.
 func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r *wire.Registered) error {
-	now := a.clock.Now()
+	now := a.time.Now()
 	chain := [][]byte{r.Node, r.Issuer}
 	cert, err := n.Trust().VerifyNode(chain, now)
 	if err != nil {
 		return err
 	}
-	if cert.ID != n.Self().ID {
+	if cert.ID != n.ID() {
 		return link.ErrWrongNode
+	}
+	a.saving.Lock()
+	defer a.saving.Unlock()
+	if current := a.account(aor); current != nil {
+		acct = current
 	}
 	fresh := *acct
 	if err := a.fillAccount(n.Trust(), aor, &fresh, cert.ID, r, now); err != nil {
 		return err
 	}
-	if err := n.Link().SetIdentity(chain); err != nil {
+	if err := n.SetIdentity(chain); err != nil {
 		return err
 	}
-	_, err = a.update(acct.User, func(now *account) {
-		fresh.Seq, fresh.Admitted = now.Seq, now.Admitted
-		*now = fresh
-	})
-	if err != nil {
+	m := *a.membership()
+	m.Chain = chain
+	if err := a.keepLocked(&fresh, &m); err != nil {
 		return err
 	}
 	a.mu.Lock()
-	a.member.Chain = chain
-	m := *a.member
-	m.Invited = maps.Clone(m.Invited)
-	if p := a.published[acct.User]; p != nil {
-		p.shares = time.Time{} // the renewed shares go to the ring at once
-		p.at = time.Time{}
-	}
+	p := a.publication(acct.User)
+	p.repair, p.since = time.Time{}, time.Time{} // all of it goes to the ring at once
 	a.mu.Unlock()
 	a.log.Info().Time("until", cert.NotAfter).Msg("certificates renewed")
-	return a.state.put(bucketMeta, metaMember, m)
+	return nil
 }

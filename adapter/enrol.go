@@ -2,11 +2,10 @@ package adapter
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -21,21 +20,27 @@ import (
 // enrolTimeout bounds one enrolment: a phone waits 32 s for its REGISTER.
 const enrolTimeout = 20 * time.Second
 
-// accept takes over what a join link says: the servers, and its invitation.
-func (a *Adapter) accept(j *joinlink.Link) {
-	m := a.member
-	m.Servers = slices.Clone(j.Addrs)
-	if j.User == "" {
-		m.Open = true
-		return
+// accept takes over what a join link says, the servers and its invitation, and
+// keeps it: for a name enrolled here already, the invitation admits further
+// devices of that person.
+func (a *Adapter) accept(m *member, j *joinlink.Link) (*member, error) {
+	next := *m
+	next.Servers = slices.Clone(j.Addrs)
+	entries := []entry{{bucketMeta, metaMember, &next}}
+	acct := a.accounts[j.User]
+	switch {
+	case j.User == "":
+		next.Open = true
+	case j.Secret == [joinlink.SecretLen]byte{}:
+	case acct == nil:
+		next = *next.withInvitation(j.User, j.Secret[:])
+	default:
+		more := *acct
+		more.Invitations = withInvitation(acct.Invitations, j.Secret[:])
+		a.accounts[j.User] = &more
+		entries = append(entries, entry{bucketAccounts, []byte(j.User), &more})
 	}
-	if _, enrolled := a.accounts[j.User]; enrolled || j.Secret == [16]byte{} {
-		return
-	}
-	if m.Invited == nil {
-		m.Invited = map[string][]byte{}
-	}
-	m.Invited[j.User] = j.Secret[:]
+	return &next, a.state.put(entries...)
 }
 
 // ensureEnrolled enrols a name unless it is. Phones that ask at the same time
@@ -45,14 +50,10 @@ func (a *Adapter) ensureEnrolled(ctx context.Context, aor identity.AOR) (*accoun
 		return acct, nil
 	}
 	_, err, _ := a.enrolling.Do(aor.User(), func() (any, error) {
-		if a.account(aor) != nil {
-			return nil, nil
-		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enrolTimeout)
 		defer cancel()
-		a.enrolTurn.Lock() // one name after the other: the first one brings the node
-		defer a.enrolTurn.Unlock()
-		return nil, a.enrol(ctx, aor)
+		defer context.AfterFunc(a.life(), cancel)()
+		return nil, a.enrolInTurn(ctx, aor)
 	})
 	if err != nil {
 		return nil, err
@@ -60,26 +61,57 @@ func (a *Adapter) ensureEnrolled(ctx context.Context, aor identity.AOR) (*accoun
 	return a.account(aor), nil
 }
 
+// life is the context of Run; before it, one that does not end.
+func (a *Adapter) life() context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.runCtx == nil {
+		return context.Background()
+	}
+	return a.runCtx
+}
+
+// enrolInTurn enrols one name after the other: the first makes the node.
+func (a *Adapter) enrolInTurn(ctx context.Context, aor identity.AOR) error {
+	select {
+	case a.enrolTurn <- struct{}{}:
+		defer func() { <-a.enrolTurn }()
+	case <-ctx.Done():
+		return sipbridge.OverlayDown("the enrolment before this one takes long", 5*time.Second)
+	}
+	if a.account(aor) != nil {
+		return nil
+	}
+	err := a.enrol(ctx, aor)
+	if refusal, ok := errors.AsType[*sipbridge.Refusal](err); ok {
+		a.log.Warn().Int("status", refusal.Code).Str("why", refusal.Warning).Msg("a name could not be enrolled")
+	} else if err != nil {
+		a.log.Error().Err(err).Msg("a name could not be enrolled")
+		return sipbridge.Internal("the name could not be enrolled: " + err.Error())
+	}
+	return err
+}
+
 // enrol runs SECP2PSIP REGISTER with the first bootstrap server that answers:
 // as the name's first device, or, where the name exists already and we hold
-// an invitation to it, as a further one.
+// an invitation to it, as a further one. The keys are on disk before they are
+// shown: should the answer be lost, asking again with them gives it again.
 func (a *Adapter) enrol(ctx context.Context, aor identity.AOR) error {
+	acct, err := a.pendingAccount(aor)
+	if err != nil {
+		return err
+	}
 	conn, err := a.dialServer(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	acct, err := newAccount(aor)
-	if err != nil {
-		return err
-	}
-	a.mu.Lock()
-	acct.Invitation = a.member.Invited[aor.User()]
-	a.mu.Unlock()
-	answer, err := a.askRegister(ctx, conn, aor, acct)
-	if remote, ok := errors.AsType[*link.RemoteError](err); ok && remote.Code == wire.CodeConflict && len(acct.Invitation) > 0 {
+	secret := a.membership().invitation(aor.User())
+	acct.Invitations = withInvitation(nil, secret)
+	answer, err := a.askRegister(ctx, conn, aor, acct, secret)
+	if remote, ok := errors.AsType[*link.RemoteError](err); ok && remote.Code == wire.CodeConflict && secret != nil {
 		acct.AccountKey = storedKey{} // somebody's first device holds it: join as a further one
-		answer, err = a.askRegister(ctx, conn, aor, acct)
+		answer, err = a.askRegister(ctx, conn, aor, acct, secret)
 	}
 	if err != nil {
 		return enrolRefusal(err)
@@ -87,19 +119,31 @@ func (a *Adapter) enrol(ctx context.Context, aor identity.AOR) error {
 	if err := a.adopt(aor, acct, conn.RootDER(), answer); err != nil {
 		return fmt.Errorf("the bootstrap server's answer is refused: %w", err)
 	}
-	a.log.Info().Stringer("node", a.Node().Self().ID).Msg("enrolled")
+	a.log.Info().Stringer("node", a.Node().ID()).Msg("enrolled")
 	return nil
+}
+
+// pendingAccount returns the keys of an enrolment that was begun before, or
+// makes and keeps new ones.
+func (a *Adapter) pendingAccount(aor identity.AOR) (*account, error) {
+	acct := &account{}
+	known, err := a.state.get(bucketPending, []byte(aor.User()), acct)
+	if err != nil || known {
+		return acct, err
+	}
+	if acct, err = newAccount(aor); err != nil {
+		return nil, err
+	}
+	return acct, a.state.put(entry{bucketPending, []byte(aor.User()), acct})
 }
 
 // dialServer connects to the first bootstrap server that answers and whose
 // root certificate is the pinned one.
 func (a *Adapter) dialServer(ctx context.Context) (*link.EnrolConn, error) {
-	a.mu.Lock()
-	servers, root := slices.Clone(a.member.Servers), a.member.RootHash
-	a.mu.Unlock()
+	m := a.membership()
 	var errs []error
-	for _, addr := range servers {
-		conn, err := link.DialEnrol(ctx, addr, root)
+	for _, addr := range m.Servers {
+		conn, err := link.DialEnrol(ctx, addr, m.RootHash)
 		if err == nil {
 			return conn, nil
 		}
@@ -109,8 +153,8 @@ func (a *Adapter) dialServer(ctx context.Context) (*link.EnrolConn, error) {
 	if errors.Is(err, link.ErrWrongRoot) {
 		return nil, sipbridge.Forbidden("the bootstrap server shows another root key than the join link: the link is old, or somebody poses as the server")
 	}
-	a.log.Warn().Err(err).Msg("no bootstrap server answers")
-	return nil, sipbridge.OverlayDown("no bootstrap server answers; a new name needs one", 10*time.Second)
+	a.log.Debug().Err(err).Msg("no bootstrap server answers")
+	return nil, sipbridge.OverlayDown("no bootstrap server answers at "+strings.Join(m.Servers, ", ")+"; a new name needs one", 10*time.Second)
 }
 
 func newAccount(aor identity.AOR) (*account, error) {
@@ -126,7 +170,7 @@ func newAccount(aor identity.AOR) (*account, error) {
 }
 
 // askRegister fetches a challenge and sends the proof of possession.
-func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor identity.AOR, acct *account) (*wire.Registered, error) {
+func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor identity.AOR, acct *account, secret []byte) (*wire.Registered, error) {
 	answer, err := conn.Call(ctx, &wire.EnrolStart{})
 	if err != nil {
 		return nil, err
@@ -144,13 +188,13 @@ func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor ide
 	}
 	body := wire.RegisterBody{
 		AOR: aor.String(), Account: acct.AccountKey.Public(), Device: acct.DeviceKey.Public(), Node: a.nodeKey.Public(),
-		Nonce: challenge.Nonce, Exporter: exporter, Invitation: acct.Invitation,
+		Nonce: challenge.Nonce, Exporter: exporter, Invitation: secret,
 		Addrs: node.AdvertisedAddrs(a.cfg.Listen, a.cfg.Advertise, conn.LocalAddr().Addr()), Software: "secp2psip/" + a.cfg.Version,
 	}
 	key := &acct.AccountKey.PrivateKey
 	if key.IsZero() {
 		key = nil
-		body.MAC = wire.InvitationMAC(acct.Invitation, body.Device, body.Node, body.Nonce)
+		body.MAC = wire.InvitationMAC(secret, body.Device, body.Node, body.Nonce)
 	}
 	req, err := wire.SignRegister(body, key, acct.DeviceKey.PrivateKey, a.nodeKey)
 	if err != nil {
@@ -170,77 +214,67 @@ func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor ide
 // learnTime sets overlay time by the issuer's clock, so that a board without
 // a clock battery can check its certificates.
 func (a *Adapter) learnTime(ctx context.Context, conn *link.EnrolConn) error {
-	sample, err := node.AskTime(ctx, conn, a.clock)
+	sample, err := node.AskTime(ctx, conn, a.time)
 	if err != nil {
 		return err
 	}
 	sample.Issuer = true
-	node.ReportTime(a.log, a.clock.Learn([]identity.TimeSample{sample}))
+	a.time.Learn([]identity.TimeSample{sample}, false)
 	return nil
 }
 
 // adopt verifies everything in the answer before any of it is used, writes
-// it to the state file and, for the first account, builds the node.
+// it to the state file and, for the first account, starts the node.
 func (a *Adapter) adopt(aor identity.AOR, acct *account, rootDER []byte, r *wire.Registered) error {
-	trust, err := a.checkOverlay(rootDER, r.Charter)
-	if err != nil {
-		return err
-	}
-	now := a.clock.Now()
-	nodeCert, err := trust.VerifyNode([][]byte{r.Node, r.Issuer}, now)
-	if err != nil {
-		return fmt.Errorf("node certificate: %w", err)
-	}
-	if !nodeCert.Key.Equal(a.nodeKey.Public()) {
-		return errors.New("the node certificate is for another key")
-	}
-	if err := a.fillAccount(trust, aor, acct, nodeCert.ID, r, now); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	m, first := a.member, a.node == nil
+	a.saving.Lock()
+	defer a.saving.Unlock()
+	m, n := *a.membership(), a.Node()
+	first := n == nil
 	if first {
 		m.Root, m.Charter, m.Chain = rootDER, r.Charter, [][]byte{r.Node, r.Issuer}
 	}
-	delete(m.Invited, acct.User)
-	saved := *m
-	saved.Invited = maps.Clone(m.Invited)
-	a.mu.Unlock()
-	if err := a.state.put(bucketAccounts, []byte(acct.User), acct); err != nil {
+	trust, err := m.trust()
+	if err != nil {
 		return err
 	}
-	if err := a.state.put(bucketMeta, metaMember, saved); err != nil {
+	now := a.time.Now()
+	cert, err := trust.VerifyNode([][]byte{r.Node, r.Issuer}, now)
+	switch {
+	case err != nil:
+		return fmt.Errorf("node certificate: %w", err)
+	case !cert.Key.Equal(a.nodeKey.Public()):
+		return errors.New("the node certificate is for another key")
+	case !first && cert.ID != n.ID():
+		return errors.New("the node certificate gives this node another Node-ID")
+	}
+	if err := a.fillAccount(trust, aor, acct, cert.ID, r, now); err != nil {
 		return err
 	}
 	if first {
-		if err := a.buildNode(); err != nil {
+		if n, err = a.newNode(&m); err != nil {
 			return err
 		}
-		a.Node().SeedPeers(r.Peers)
 	}
-	a.mu.Lock()
-	a.accounts[acct.User] = acct
-	a.mu.Unlock()
+	if err := a.keepLocked(acct, m.withInvitation(acct.User, nil)); err != nil {
+		return err
+	}
+	if first {
+		n.SeedPeers(r.Peers)
+		a.startNode(n)
+	}
 	return nil
 }
 
-// checkOverlay verifies root and charter against what the join link named.
-func (a *Adapter) checkOverlay(rootDER []byte, signed identity.SignedCharter) (*identity.Trust, error) {
-	if sha256.Sum256(rootDER) != a.member.RootHash {
-		return nil, errors.New("the root certificate is not the one that the join link names")
+// startNode makes a new node known and runs it.
+func (a *Adapter) startNode(n *node.Node) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.node = n
+	close(a.nodeUp)
+	if a.start != nil {
+		ctx := a.runCtx
+		a.start(func() error { return n.Run(ctx) })
 	}
-	root, _, err := identity.RootKey(rootDER)
-	if err != nil {
-		return nil, err
-	}
-	charter, err := signed.Verify(root)
-	if err != nil {
-		return nil, err
-	}
-	if charter.Overlay != a.member.Overlay {
-		return nil, fmt.Errorf("%w: the charter is for %q", identity.ErrOtherOverlay, charter.Overlay)
-	}
-	return identity.NewTrust(rootDER, charter)
 }
 
 // fillAccount takes certificates, shares and delegation into the account,
@@ -255,17 +289,14 @@ func (a *Adapter) fillAccount(trust *identity.Trust, aor identity.AOR, acct *acc
 	if cert.AOR != aor || !own.IsZero() && !cert.Key.Equal(own.Public()) {
 		return errors.New("the account certificate is for another name or key")
 	}
+	if before, err := trust.VerifyAccount(acct.Chain, time.Time{}); err == nil && !before.Key.Equal(cert.Key) {
+		return errors.New("the account certificate is for another key than before")
+	}
 	if len(r.Shares) != int(trust.Charter().N) || r.Lookup == nil {
 		return fmt.Errorf("%d key shares came instead of %d", len(r.Shares), trust.Charter().N)
 	}
-	for _, rec := range append(slices.Clone(r.Shares), *r.Lookup) {
-		v, err := record.Verify(rec, trust, now)
-		if err != nil {
-			return fmt.Errorf("key share: %w", err)
-		}
-		if v.AOR != aor {
-			return errors.New("a key share is for another name")
-		}
+	if err := checkRecords(trust, aor, cert, r, now); err != nil {
+		return err
 	}
 	acct.Delegation = r.Delegation
 	if !own.IsZero() {
@@ -281,6 +312,30 @@ func (a *Adapter) fillAccount(trust *identity.Trust, aor identity.AOR, acct *acc
 	acct.Number = ""
 	if !cert.Number.IsZero() {
 		acct.Number = cert.Number.User()
+	}
+	return nil
+}
+
+// checkRecords verifies the shares and the look-up records of an answer.
+func checkRecords(trust *identity.Trust, aor identity.AOR, cert *identity.AccountCertificate, r *wire.Registered, now time.Time) error {
+	for _, rec := range append(slices.Clone(r.Shares), *r.Lookup) {
+		v, err := record.Verify(rec, trust, now)
+		if err != nil {
+			return fmt.Errorf("key share: %w", err)
+		}
+		if v.AOR != aor {
+			return errors.New("a key share is for another name")
+		}
+	}
+	if r.Number == nil {
+		return nil
+	}
+	v, err := record.Verify(*r.Number, trust, now)
+	if err != nil {
+		return fmt.Errorf("number record: %w", err)
+	}
+	if v.AOR != cert.Number {
+		return errors.New("the number record is for another number than the certificate says")
 	}
 	return nil
 }
@@ -301,7 +356,7 @@ func enrolRefusal(err error) error {
 	}
 	switch remote.Code {
 	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeTimeout, wire.CodeInternal:
-		return sipbridge.OverlayDown(remote.Reason, 10*time.Second)
+		return sipbridge.OverlayDown("the bootstrap server: "+remote.Reason, 10*time.Second)
 	}
-	return sipbridge.Forbidden(remote.Reason)
+	return sipbridge.Forbidden("the bootstrap server refuses: " + remote.Reason)
 }

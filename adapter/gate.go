@@ -24,21 +24,43 @@ const (
 	maxTokens    = 4_096
 	tokenUses    = 2 // one attempt, and its repetition after a 401
 	maxPairs     = 8_192
+	maxNodes     = 2_048
 	defaultBurst = 5
+
+	nodeBurst   = 50 // INVITEs and texts of one node
+	nodeRate    = 10 // of them a second
+	forgedBurst = 5  // of them whose signature or sender is wrong
+	forgedEvery = 10 * time.Second
 )
 
 // gate keeps out what is replayed, stale or too much, and knows the tokens of
 // calls that may be carried. All of it is bounded; the oldest goes first.
+//
+// Everything is counted on the node that the link has proved, for the names in
+// a request are not verified yet when it passes the gate: nobody uses up what
+// others are allowed. Lifetimes are counted by the monotonic clock; only the
+// time in a request is compared with the overlay's.
 type gate struct {
-	now   func() time.Time
-	burst int
-	key   [32]byte // of challenges, of this run
+	overlay func() time.Time
+	mono    func() time.Time
+	began   time.Time // by mono
+	burst   int
+	key     [32]byte // of challenges, of this run
 
 	mu     sync.Mutex
 	nonces *aging[[16]byte, struct{}]
 	tokens *aging[[16]byte, *token]
-	pairs  *aging[string, *rate.Limiter]
+	pairs  *aging[pair, *rate.Limiter]
+	nodes  *aging[identity.NodeID, *nodeLimits]
 }
+
+// pair is who calls whom, from where.
+type pair struct {
+	node           identity.NodeID
+	caller, callee string
+}
+
+type nodeLimits struct{ all, forged *rate.Limiter }
 
 type token struct {
 	in   sipbridge.Inbound
@@ -46,30 +68,54 @@ type token struct {
 	left int
 }
 
-func (g *gate) init(now func() time.Time, burst int) {
+func (g *gate) init(overlay func() time.Time, burst int) {
 	if burst <= 0 {
 		burst = defaultBurst
 	}
-	g.now, g.burst = now, burst
+	g.overlay, g.mono, g.began, g.burst = overlay, time.Now, time.Now(), burst
 	rand.Read(g.key[:])
 	g.nonces = newAging[[16]byte, struct{}](maxNonces, nonceLife)
 	g.tokens = newAging[[16]byte, *token](maxTokens, tokenLife)
-	g.pairs = newAging[string, *rate.Limiter](maxPairs, time.Hour)
+	g.pairs = newAging[pair, *rate.Limiter](maxPairs, time.Hour)
+	g.nodes = newAging[identity.NodeID, *nodeLimits](maxNodes, time.Hour)
 }
 
-// allow counts one INVITE or text of a caller for a callee: a burst, then one
-// a second.
-func (g *gate) allow(caller, callee string) bool {
+// allow counts one INVITE or text from a node, of a caller for a callee: a
+// burst, then one a second. A node whose requests were forged is not heard for
+// a while: each would cost a look-up.
+func (g *gate) allow(from identity.NodeID, caller, callee string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := caller + " " + callee
-	now := g.now()
+	now := g.mono()
+	limits := g.limitsLocked(from, now)
+	if limits.forged.TokensAt(now) < 1 || !limits.all.AllowN(now, 1) {
+		return false
+	}
+	key := pair{from, caller, callee}
 	l, ok := g.pairs.get(key, now)
 	if !ok {
 		l = rate.NewLimiter(rate.Every(time.Second), g.burst)
 		g.pairs.put(key, l, now)
 	}
 	return l.AllowN(now, 1)
+}
+
+func (g *gate) limitsLocked(node identity.NodeID, now time.Time) *nodeLimits {
+	l, ok := g.nodes.get(node, now)
+	if !ok {
+		most := max(nodeBurst, 10*g.burst)
+		l = &nodeLimits{all: rate.NewLimiter(nodeRate, most), forged: rate.NewLimiter(rate.Every(forgedEvery), forgedBurst)}
+		g.nodes.put(node, l, now)
+	}
+	return l
+}
+
+// forged notes that a node's request did not verify.
+func (g *gate) forged(from identity.NodeID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.mono()
+	g.limitsLocked(from, now).forged.AllowN(now, 1)
 }
 
 type verdict int
@@ -86,8 +132,8 @@ const (
 func (g *gate) check(nonce, challenge [16]byte, from identity.NodeID, ms int64) verdict {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.now()
-	if now.Sub(time.UnixMilli(ms)).Abs() > callWindow && !g.challenged(challenge, from, now) {
+	now := g.mono()
+	if g.overlay().Sub(time.UnixMilli(ms)).Abs() > callWindow && !g.challenged(challenge, from, now) {
 		return verdictStale
 	}
 	if _, seen := g.nonces.get(nonce, now); seen {
@@ -99,12 +145,12 @@ func (g *gate) check(nonce, challenge [16]byte, from identity.NodeID, ms int64) 
 
 // challenge returns a nonce for a node whose clock disagrees with ours: a MAC
 // over the node and the running minute, so that it needs no table.
-func (g *gate) challenge(to identity.NodeID) [16]byte { return g.challengeAt(to, g.now()) }
+func (g *gate) challenge(to identity.NodeID) [16]byte { return g.challengeAt(to, g.mono()) }
 
 func (g *gate) challengeAt(to identity.NodeID, at time.Time) (c [16]byte) {
 	h := hmac.New(sha256.New, g.key[:])
 	h.Write(to[:])
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.Unix()/int64(callWindow/time.Second))))
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64((at.Sub(g.began)+callWindow)/callWindow)))
 	copy(c[:], h.Sum(nil))
 	return c
 }
@@ -123,19 +169,19 @@ func (g *gate) challenged(c [16]byte, from identity.NodeID, now time.Time) bool 
 }
 
 // issueToken makes the token of one call attempt from the given node.
-func (g *gate) issueToken(in sipbridge.Inbound, node identity.NodeID) ([16]byte, bool) {
+func (g *gate) issueToken(in sipbridge.Inbound, node identity.NodeID) (t [16]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t := newToken()
-	g.tokens.put(t, &token{in, node, tokenUses}, g.now())
-	return t, true
+	rand.Read(t[:])
+	g.tokens.put(t, &token{in: in, node: node, left: tokenUses}, g.mono())
+	return t
 }
 
 // redeemToken returns the call that a token stands for, if that node may still use it.
 func (g *gate) redeemToken(t [16]byte, node identity.NodeID) (sipbridge.Inbound, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	got, ok := g.tokens.get(t, g.now())
+	got, ok := g.tokens.get(t, g.mono())
 	if !ok || got.node != node || got.left == 0 {
 		return sipbridge.Inbound{}, false
 	}

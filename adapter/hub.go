@@ -3,7 +3,6 @@ package adapter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -24,8 +23,8 @@ const joinWait = 8 * time.Second
 func (a *Adapter) Account(user string) (identity.AOR, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	overlay := a.member.Overlay
-	aor, err := identity.NewAOR(user, overlay)
+	m := a.member
+	aor, err := identity.NewAOR(user, m.Overlay)
 	if err != nil {
 		return identity.AOR{}, sipbridge.AddressIncomplete(err.Error())
 	}
@@ -34,65 +33,96 @@ func (a *Adapter) Account(user string) (identity.AOR, error) {
 	}
 	for _, acct := range a.accounts {
 		if acct.Number != "" && acct.Number == aor.User() {
-			return identity.NewAOR(acct.User, overlay)
+			return identity.NewAOR(acct.User, m.Overlay)
 		}
 	}
-	if _, ok := a.member.Invited[aor.User()]; ok || a.member.Open && len(a.accounts) == 0 {
+	if m.invitation(aor.User()) != nil || m.Open && len(a.accounts) == 0 {
 		return aor, nil
 	}
 	return identity.AOR{}, sipbridge.Forbidden("this adapter does not serve the name " + aor.User() + "; add it with an invitation: secp2psip adapter --join LINK")
 }
 
-// account returns an enrolled account as it is now, or nil. The copy stays as
-// it is; changes go through update.
+// account returns an enrolled account as it is now, or nil.
 func (a *Adapter) account(aor identity.AOR) *account {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	acct := a.accounts[aor.User()]
-	if acct == nil {
+	if aor.Overlay() != a.member.Overlay {
 		return nil
 	}
-	snapshot := *acct
-	return &snapshot
+	return a.accounts[aor.User()]
 }
 
-// update changes an account, writes it to the state file and returns it as
-// it is then. Slices and maps in it are replaced, never changed in place.
+// allAccounts returns the enrolled accounts as they are now.
+func (a *Adapter) allAccounts() []*account {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]*account, 0, len(a.accounts))
+	for _, acct := range a.accounts {
+		all = append(all, acct)
+	}
+	return all
+}
+
+// update changes a copy of an account, writes that to the state file, takes
+// it over and returns it. Where it cannot be written nothing changes.
 func (a *Adapter) update(user string, change func(*account)) (*account, error) {
-	a.saving.Lock() // so that states reach the file in order
+	a.saving.Lock()
 	defer a.saving.Unlock()
 	a.mu.Lock()
 	acct := *a.accounts[user]
-	change(&acct)
-	a.accounts[user] = &acct
 	a.mu.Unlock()
-	return &acct, a.state.put(bucketAccounts, []byte(user), acct)
+	change(&acct)
+	return &acct, a.keepLocked(&acct, nil)
+}
+
+// keepLocked writes an account and the member (nil: it stays as it is) to the
+// state file, both or none, and takes them over. saving is held.
+func (a *Adapter) keepLocked(acct *account, m *member) error {
+	entries := []entry{{bucketAccounts, []byte(acct.User), acct}, {bucketPending, []byte(acct.User), nil}}
+	if m != nil {
+		entries = append(entries, entry{bucketMeta, metaMember, m})
+	}
+	if err := a.state.put(entries...); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.accounts[acct.User] = acct
+	if m != nil {
+		a.member = m
+	}
+	return nil
+}
+
+// membership is what makes this adapter a node, as it is now.
+func (a *Adapter) membership() *member {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.member
 }
 
 // Register makes a phone's bindings known to the overlay: it enrols the name
 // if that has not happened yet, joins the ring and publishes the
 // registration. No bindings takes the registration back.
 func (a *Adapter) Register(ctx context.Context, r sipbridge.Registration) error {
+	ticket := a.ticket(r.AOR)
 	acct, err := a.ensureEnrolled(ctx, r.AOR)
 	if err != nil {
 		return err
 	}
-	a.saveBindings(r)
 	n, err := a.ready(ctx)
 	if err != nil {
 		return err
 	}
 	if len(r.Bindings) == 0 {
-		return a.unpublish(ctx, n, acct)
+		err = a.unpublish(ctx, n, acct)
+	} else {
+		err = a.publish(ctx, n, acct)
 	}
-	return a.publish(ctx, n, acct, false)
-}
-
-// saveBindings keeps the phones for a restart.
-func (a *Adapter) saveBindings(r sipbridge.Registration) {
-	if err := a.state.put(bucketBindings, []byte(r.AOR.User()), r.Bindings); err != nil {
-		a.log.Error().Err(err).Msg("the phones' registrations cannot be saved: after a restart they must register anew")
+	if err == nil {
+		a.saveBindings(r, ticket)
 	}
+	return err
 }
 
 // ready returns the node once it is a member of the ring.
@@ -100,9 +130,11 @@ func (a *Adapter) ready(ctx context.Context) (*node.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
 	select {
+	case <-a.leaving:
+		return nil, sipbridge.OverlayDown("this adapter is stopping", 5*time.Second)
 	case <-a.nodeUp:
 	case <-ctx.Done():
-		return nil, sipbridge.OverlayDown("this adapter is not enrolled yet", 5*time.Second)
+		return nil, sipbridge.OverlayDown("this adapter is not enrolled yet; register the phone first", 5*time.Second)
 	}
 	n := a.Node()
 	select {
@@ -114,16 +146,20 @@ func (a *Adapter) ready(ctx context.Context) (*node.Node, error) {
 }
 
 // resolve looks a name up and turns every failure into the phone's answer.
-func (a *Adapter) resolve(ctx context.Context, n *node.Node, target string) (*directory.Resolution, error) {
-	name, err := identity.NewAOR(target, a.member.Overlay)
+// The resolution is nil where even the evidence is missing.
+func (a *Adapter) resolve(ctx context.Context, n *node.Node, target string, opt directory.Options) (*directory.Resolution, error) {
+	name, err := identity.NewAOR(target, n.Trust().Overlay())
 	if err != nil {
 		return nil, sipbridge.AddressIncomplete(err.Error())
 	}
 	began := time.Now()
 	for {
-		res, err := n.Directory().Resolve(ctx, name, directory.Options{})
+		res, err := n.Directory().Resolve(ctx, name, opt)
 		if err == nil {
 			return res, nil
+		}
+		if errors.Is(err, directory.ErrNoSuchName) && n.CutOff() {
+			return res, resolveRefusal(directory.ErrRingDown) // others may well know the name
 		}
 		// While nodes join or leave, holders vouch for nothing for a moment.
 		if !errors.Is(err, directory.ErrTimeout) || time.Since(began) > resolvePatience {
@@ -148,7 +184,7 @@ func resolveRefusal(err error) error {
 	case errors.Is(err, directory.ErrNotRegistered):
 		return sipbridge.NotRegistered("")
 	case errors.Is(err, directory.ErrKeyChanged):
-		return sipbridge.KeyUnverified(err.Error() + "; if its owner confirms the new key, accept it")
+		return sipbridge.KeyUnverified(err.Error() + "; ask its owner; 'secp2psip status' says how to accept it")
 	case errors.Is(err, directory.ErrKeyConflict), errors.Is(err, directory.ErrNotEnoughShares):
 		return sipbridge.KeyUnverified(err.Error())
 	case errors.Is(err, directory.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
@@ -157,6 +193,8 @@ func resolveRefusal(err error) error {
 		return sipbridge.Overloaded("too many look-ups at once", 2*time.Second)
 	case errors.Is(err, directory.ErrRingDown):
 		return sipbridge.OverlayDown("no other node of the ring answers", 5*time.Second)
+	case errors.Is(err, directory.ErrClosed), errors.Is(err, context.Canceled):
+		return sipbridge.OverlayDown("this adapter is stopping", 5*time.Second)
 	}
-	return sipbridge.Internal(fmt.Sprintf("the look-up failed: %v", err))
+	return sipbridge.Internal("the look-up failed: " + err.Error())
 }

@@ -2,15 +2,15 @@ package adapter
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
@@ -22,7 +22,8 @@ const StateFile = "adapter.db"
 var (
 	bucketMeta     = []byte("meta")
 	bucketAccounts = []byte("accounts") // user part → JSON of account
-	bucketBindings = []byte("bindings") // user part → JSON of []sipbridge.Binding
+	bucketPending  = []byte("pending")  // user part → JSON of account: keys of an enrolment that is not answered yet
+	bucketBindings = []byte("bindings") // user part → JSON of []sipbridge.Binding, times in overlay time
 )
 
 var (
@@ -30,7 +31,12 @@ var (
 	metaNodeKey = []byte("node key") // text form
 )
 
-// member is what makes this adapter a node of an overlay.
+// maxInvited bounds the invitations that wait to be used, and those of one
+// account that admit further devices; the oldest goes.
+const maxInvited = 64
+
+// member is what makes this adapter a node of an overlay. It is replaced as a
+// whole, never changed.
 type member struct {
 	Overlay  string
 	Root     []byte                 // root certificate, DER
@@ -38,8 +44,35 @@ type member struct {
 	Chain    [][]byte               // node certificate, issuer certificate; empty before the first enrolment
 	RootHash [32]byte               // SHA-256 of Root, as the join link gave it
 	Servers  []string               // host:port of the bootstrap servers
-	Invited  map[string][]byte      // name → secret of an invitation not used yet
+	Invited  []invited              // names with an invitation not used yet, oldest first
 	Open     bool                   // the join link named nobody: the overlay enrols openly
+}
+
+// invited is a name and the secret of its invitation.
+type invited struct {
+	User   string
+	Secret []byte
+}
+
+// invitation returns the secret for a name, nil if there is none.
+func (m *member) invitation(user string) []byte {
+	for _, i := range m.Invited {
+		if i.User == user {
+			return i.Secret
+		}
+	}
+	return nil
+}
+
+// withInvitation returns a copy in which the name has that invitation, or none.
+func (m *member) withInvitation(user string, secret []byte) *member {
+	out := *m
+	out.Invited = slices.DeleteFunc(slices.Clone(m.Invited), func(i invited) bool { return i.User == user })
+	if secret != nil {
+		out.Invited = append(out.Invited, invited{user, slices.Clone(secret)})
+	}
+	out.Invited = out.Invited[max(0, len(out.Invited)-maxInvited):]
+	return &out
 }
 
 // storedKey is a private key in the state file: the one place where it is
@@ -63,52 +96,60 @@ func (k *storedKey) UnmarshalText(text []byte) (err error) {
 // method would refuse.
 func (k storedKey) MarshalJSON() ([]byte, error) { return json.Marshal(k.Secret()) }
 
-// account is one person's account as kept by this device.
+// account is one person's account as kept by this device. It is replaced as a
+// whole; slices and maps in it are never changed in place.
 type account struct {
-	User       string
-	Number     string    `json:",omitempty"`
-	AccountKey storedKey // none on a device that another one admitted
-	DeviceKey  storedKey
-	Part       uint64   // this device's part of the registration
-	Chain      [][]byte // account certificate, issuer certificate
-	Delegation identity.SignedDelegation
-	Shares     []record.Record
-	Lookup     *record.Record
-	Alias      *record.Record  `json:",omitempty"` // of the number
-	Invitation []byte          `json:",omitempty"` // secret that admitted this device: it admits the person's next ones
-	Seq        uint64          // last sequence number used for the registration
-	Renewed    time.Time       // when certificates and shares were last issued
-	Admitted   map[string]bool `json:",omitempty"` // device keys that the account key was made to delegate to
+	User        string
+	Number      string    `json:",omitempty"`
+	AccountKey  storedKey // none on a device that another one admitted
+	DeviceKey   storedKey
+	Part        uint64   // this device's part of the registration
+	Chain       [][]byte // account certificate, issuer certificate
+	Delegation  identity.SignedDelegation
+	Shares      []record.Record
+	Lookup      *record.Record
+	Alias       *record.Record  `json:",omitempty"` // of the number
+	Invitations [][]byte        `json:",omitempty"` // secrets that admit the person's further devices
+	Seq         uint64          // last sequence number used for the registration
+	Renewed     time.Time       // when certificates and shares were last issued
+	Admitted    map[string]bool `json:",omitempty"` // device keys that the account key was made to delegate to
+}
+
+// records are what the issuer has signed for the account.
+func (a *account) records() []record.Record {
+	all := slices.Clone(a.Shares)
+	for _, r := range []*record.Record{a.Lookup, a.Alias} {
+		if r != nil {
+			all = append(all, *r)
+		}
+	}
+	return all
+}
+
+// withInvitation returns the secrets with one more.
+func withInvitation(secrets [][]byte, secret []byte) [][]byte {
+	if len(secret) == 0 || slices.ContainsFunc(secrets, func(s []byte) bool { return string(s) == string(secret) }) {
+		return secrets
+	}
+	out := append(slices.Clone(secrets), slices.Clone(secret))
+	return out[max(0, len(out)-maxInvited):]
 }
 
 type state struct{ db *bbolt.DB }
 
 func openState(dir string) (*state, error) {
 	if err := identity.MakeStateDir(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
-	path := filepath.Join(dir, StateFile)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s is in use: another adapter runs on this state folder; stop it or choose another folder with --state", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w; if the file is damaged, move it away and enrol again with a new invitation", path, err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bucketMeta, bucketAccounts, bucketBindings} {
-			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-				return err
-			}
-		}
-		return nil
+	db, err := node.OpenState(node.StateFile{
+		Path: filepath.Join(dir, StateFile), Program: "adapter", Mend: mendState,
+		Buckets: [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings},
 	})
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("prepare %s: %w", path, err)
-	}
-	return &state{db}, nil
+	return &state{db}, err
 }
+
+// mendState is what to do where the state cannot be read.
+const mendState = "move the file away; what it held is lost with it, so enrol again with a new invitation"
 
 // nodeKey returns the key of this running program, made at the first start.
 func (s *state) nodeKey() (key identity.PrivateKey, err error) {
@@ -123,6 +164,9 @@ func (s *state) nodeKey() (key identity.PrivateKey, err error) {
 		}
 		return b.Put(metaNodeKey, []byte(key.Secret()))
 	})
+	if err != nil {
+		err = fmt.Errorf("state file, node key: %w; %s", err, mendState)
+	}
 	return key, err
 }
 
@@ -136,19 +180,39 @@ func (s *state) get(bucket, key []byte, v any) (found bool, err error) {
 		return json.Unmarshal(data, v)
 	})
 	if err != nil {
-		err = fmt.Errorf("state file, %s %q: %w", bucket, key, err)
+		err = fmt.Errorf("state file, %s %q: %w; %s", bucket, key, err, mendState)
 	}
 	return found, err
 }
 
-func (s *state) put(bucket, key []byte, v any) error {
-	data, err := json.Marshal(v)
+// entry is one value for the state file; nil deletes.
+type entry struct {
+	bucket, key []byte
+	value       any
+}
+
+// put writes all entries or none.
+func (s *state) put(entries ...entry) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		for _, e := range entries {
+			if e.value == nil {
+				if err := tx.Bucket(e.bucket).Delete(e.key); err != nil {
+					return err
+				}
+				continue
+			}
+			data, err := json.Marshal(e.value)
+			if err != nil {
+				return err
+			}
+			if err := tx.Bucket(e.bucket).Put(e.key, data); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
-		return err
-	}
-	err = s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(key, data) })
-	if err != nil {
-		return fmt.Errorf("write the state file: %w; is the disk full?", err)
+		return fmt.Errorf("the adapter's state file cannot be written, nothing was changed: %w; is the disk full?", err)
 	}
 	return nil
 }
@@ -156,31 +220,27 @@ func (s *state) put(bucket, key []byte, v any) error {
 // accounts returns all accounts of this device by user part.
 func (s *state) accounts() (map[string]*account, error) {
 	all := map[string]*account{}
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketAccounts).ForEach(func(k, v []byte) error {
-			a := &account{}
-			if err := json.Unmarshal(v, a); err != nil {
-				return fmt.Errorf("state file, account %q: %w", k, err)
-			}
-			all[a.User] = a
-			return nil
-		})
-	})
+	err := eachValue(s.db, bucketAccounts, func(_ string, a account) { all[a.User] = &a })
 	return all, err
 }
 
 // bindings returns the phones that were registered when the adapter stopped.
 func (s *state) bindings() (map[string][]sipbridge.Binding, error) {
 	all := map[string][]sipbridge.Binding{}
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketBindings).ForEach(func(k, v []byte) error {
-			var bs []sipbridge.Binding
-			if err := json.Unmarshal(v, &bs); err != nil {
-				return fmt.Errorf("state file, bindings of %q: %w", k, err)
+	err := eachValue(s.db, bucketBindings, func(user string, bs []sipbridge.Binding) { all[user] = bs })
+	return all, err
+}
+
+// eachValue reads every value of a bucket.
+func eachValue[T any](db *bbolt.DB, bucket []byte, f func(key string, v T)) error {
+	return db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucket).ForEach(func(k, data []byte) error {
+			var v T
+			if err := json.Unmarshal(data, &v); err != nil {
+				return fmt.Errorf("state file, %s %q: %w; %s", bucket, k, err, mendState)
 			}
-			all[string(k)] = bs
+			f(string(k), v)
 			return nil
 		})
 	})
-	return all, err
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
-	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/sipbridge"
@@ -26,17 +25,27 @@ func (a *Adapter) Message(ctx context.Context, m sipbridge.Message) error {
 	if err != nil {
 		return err
 	}
-	res, err := a.resolve(ctx, n, m.Target)
-	if err != nil {
-		return err
+	me := party{m.From, acct, n}
+	cached, err := a.textAll(ctx, me, m, directory.Options{})
+	if cached && gone(err) {
+		_, err = a.textAll(ctx, me, m, directory.Options{Fresh: true})
 	}
-	var last error = sipbridge.NotRegistered("")
+	return err
+}
+
+// textAll resolves the receiver and tries her devices in turn.
+func (a *Adapter) textAll(ctx context.Context, me party, m sipbridge.Message, opt directory.Options) (cached bool, err error) {
+	res, err := a.resolve(ctx, me.node, m.Target, opt)
+	if err != nil {
+		return false, err
+	}
+	err = sipbridge.NotRegistered("")
 	for _, dev := range res.Devices {
-		if last = a.textDevice(ctx, party{m.From, acct, n}, res, dev, m); last == nil {
-			return nil
+		if err = a.textDevice(ctx, me, res, dev, m); err == nil {
+			return false, nil
 		}
 	}
-	return last
+	return res.Cached, err
 }
 
 func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resolution, dev directory.Device, m sipbridge.Message) error {
@@ -47,15 +56,15 @@ func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resol
 	}
 	if err != nil {
 		me.node.Directory().Invalidate(res.AOR)
-		return sipbridge.Unreachable("")
+		return unreached{sipbridge.Unreachable("")}
 	}
 	exporter, err := conn.Exporter()
 	if err != nil {
 		return sipbridge.Internal("the link's keys cannot be exported")
 	}
 	body := wire.TextBody{
-		Caller: me.aor.String(), Callee: res.AOR.String(), CallerNode: me.node.Self().ID, CalleeNode: dev.Node,
-		CallID: m.CallID, Time: a.clock.Now().UnixMilli(), Exporter: exporter, Device: me.acct.DeviceKey.Public(),
+		Caller: me.aor.String(), Callee: res.AOR.String(), CallerNode: me.node.ID(), CalleeNode: dev.Node,
+		CallID: m.CallID, Time: a.time.Now().UnixMilli(), Exporter: exporter, Device: me.acct.DeviceKey.Public(),
 		ContentType: m.ContentType, Body: m.Body,
 	}
 	for range 2 {
@@ -66,6 +75,7 @@ func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resol
 		}
 		answer, err := conn.Call(ctx, text)
 		if err != nil {
+			me.node.Directory().Invalidate(res.AOR)
 			return linkRefusal(err)
 		}
 		switch got := answer.(type) {
@@ -84,7 +94,7 @@ func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resol
 // this very text on this link.
 func (a *Adapter) checkAck(m *wire.TextAck, sent *wire.Text, exporter [32]byte, dev directory.Device) error {
 	body, err := m.Open(dev.Key)
-	if err != nil || body.TextHash != sent.Hash() || body.Exporter != exporter {
+	if err != nil || body.TextHash != sent.Hash() || body.Exporter != exporter || body.Status != 200 && (body.Status < 300 || body.Status > 699) {
 		a.refusals.Count("adapter", reasonBadRedirect)
 		return sipbridge.KeyUnverified("the acknowledgement of the other adapter does not verify")
 	}
@@ -100,23 +110,24 @@ func (a *Adapter) serveText(ctx context.Context, from *link.Conn, m *wire.Text) 
 	if err != nil {
 		return a.refuse(reasonBadInvite, wire.CodeMalformed, "the text cannot be read")
 	}
-	me, answer := a.admit(from, claims{body.Caller, body.Callee, body.CallerNode, body.CalleeNode, body.CallID, body.Nonce, body.Challenge, body.Time, body.Exporter})
+	r, answer := a.admit(from, claims{body.Caller, body.Callee, body.CallerNode, body.CalleeNode, body.CallID, body.Nonce, body.Challenge, body.Time, body.Exporter})
 	if answer != nil {
 		return answer
 	}
 	ack := wire.TextAckBody{
-		TextHash: m.Hash(), Time: a.clock.Now().UnixMilli(), Exporter: body.Exporter, Device: me.acct.DeviceKey.Public(),
+		TextHash: m.Hash(), Time: a.time.Now().UnixMilli(), Exporter: body.Exporter, Device: r.acct.DeviceKey.Public(),
 		Status: 200, Reason: "OK",
 	}
-	if err := a.deliver(ctx, from, me, m); err != nil {
+	if err := a.deliver(ctx, r, m); err != nil {
 		refusal, ok := errors.AsType[*sipbridge.Refusal](err)
-		if !ok {
+		if !ok || refusal.Code < 300 || refusal.Code > 699 {
 			refusal = sipbridge.Internal("")
 		}
-		ack.Status, ack.Reason = uint16(refusal.Code), clip(refusal.Error())
+		ack.Status, ack.Reason = uint16(refusal.Code), clip(refusal.Reason, wire.MaxReason)
 	}
-	signed, err := wire.SignTextAck(ack, me.acct.DeviceKey.PrivateKey, me.acct.Delegation, me.acct.Chain)
+	signed, err := wire.SignTextAck(ack, r.acct.DeviceKey.PrivateKey, r.acct.Delegation, r.acct.Chain)
 	if err != nil {
+		a.log.Error().Err(err).Msg("an acknowledgement cannot be signed")
 		return wire.Errorf(wire.CodeInternal, "the answer cannot be signed")
 	}
 	return signed
@@ -125,26 +136,22 @@ func (a *Adapter) serveText(ctx context.Context, from *link.Conn, m *wire.Text) 
 // deliverTimeout bounds how long the phones may take to accept a text.
 const deliverTimeout = 3 * time.Second
 
-func (a *Adapter) deliver(ctx context.Context, from *link.Conn, me party, m *wire.Text) error {
-	peeked, err := m.Body()
+// deliver verifies the sender and hands the text to the phones.
+func (a *Adapter) deliver(ctx context.Context, r request, m *wire.Text) error {
+	device, _, err := a.callerDevice(ctx, r, m.Delegation)
 	if err != nil {
-		return err
-	}
-	sender, err := identity.ParseAOR(peeked.Caller)
-	if err != nil {
-		return sipbridge.Malformed("the sender's name cannot be read")
-	}
-	device, _, err := a.callerDevice(ctx, me.node, sender, from, m.Delegation)
-	if err != nil {
+		a.countUnverified(r.from, err)
 		return err
 	}
 	body, err := m.Open(device)
 	if err != nil {
-		return sipbridge.CallerForged("the sender's signature is wrong")
+		err = sipbridge.CallerForged("the sender's signature is wrong")
+		a.countUnverified(r.from, err)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()
 	return a.bridge.Deliver(ctx, sipbridge.Message{
-		From: sender, To: me.aor, ContentType: body.ContentType, Body: body.Body, CallID: body.CallID,
+		From: r.caller, To: r.aor, ContentType: body.ContentType, Body: body.Body, CallID: body.CallID,
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -11,34 +13,38 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
-// overlay is what makes this server the authority of its name space.
+// overlay is what makes this server the authority of its name space. Safe for
+// concurrent use once read.
 type overlay struct {
 	charter  identity.SignedCharter
 	rootCert []byte
-	root     *identity.PrivateKey // nil while the root key is offline
-	issuer   *identity.Issuer
 	nodeKey  identity.PrivateKey
 	slotKey  []byte
+	issuer   atomic.Pointer[identity.Issuer]
+
+	rootMu sync.Mutex           // held while the root key is used, exported or removed
+	root   *identity.PrivateKey // nil while the root key is offline
 }
 
 // loadOverlay resumes the overlay of the state file, or makes a new one by
-// the plan when the file is empty.
-func loadOverlay(db *bbolt.DB, plan identity.Charter, now time.Time) (*overlay, error) {
-	o := &overlay{}
-	err := db.Update(func(tx *bbolt.Tx) error {
+// the plan when the file is empty. fresh tells which.
+func loadOverlay(db *bbolt.DB, plan identity.Charter, now time.Time) (o *overlay, fresh bool, err error) {
+	err = db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketMeta)
 		if b.Get(metaCharter) == nil {
+			fresh = true
 			return createOverlay(b, plan, now)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make the overlay: %w", err)
+		return nil, false, fmt.Errorf("make the overlay: %w", err)
 	}
+	o = &overlay{}
 	if err := db.View(func(tx *bbolt.Tx) error { return o.read(tx.Bucket(bucketMeta)) }); err != nil {
-		return nil, fmt.Errorf("read the overlay's state: %w", err)
+		return nil, false, fmt.Errorf("read the overlay's state: %w; bring a backup back with 'secp2psip restore FILE'", err)
 	}
-	return o, o.renewIssuer(db, now)
+	return o, fresh, o.renewIssuer(db, now)
 }
 
 // createOverlay makes the keys, the certificates and the charter.
@@ -97,9 +103,11 @@ func (o *overlay) read(b *bbolt.Bucket) error {
 	if err != nil {
 		return fmt.Errorf("issuing key: %w", err)
 	}
-	if o.issuer, err = identity.NewIssuer(issuerKey, get(metaIssuerCert)); err != nil {
+	issuer, err := identity.NewIssuer(issuerKey, get(metaIssuerCert))
+	if err != nil {
 		return fmt.Errorf("issuing certificate: %w", err)
 	}
+	o.issuer.Store(issuer)
 	if o.nodeKey, err = identity.ParsePrivateKey(string(get(metaNodeKey))); err != nil {
 		return fmt.Errorf("node key: %w", err)
 	}
@@ -109,34 +117,60 @@ func (o *overlay) read(b *bbolt.Bucket) error {
 	return nil
 }
 
+// trust verifies what belongs to the overlay.
+func (o *overlay) trust() (*identity.Trust, error) {
+	root, _, err := identity.RootKey(o.rootCert)
+	if err != nil {
+		return nil, fmt.Errorf("root certificate: %w", err)
+	}
+	charter, err := o.charter.Verify(root)
+	if err != nil {
+		return nil, fmt.Errorf("charter: %w", err)
+	}
+	return identity.NewTrust(o.rootCert, charter)
+}
+
+// offline tells that the root key is not here.
+func (o *overlay) offline() bool {
+	o.rootMu.Lock()
+	defer o.rootMu.Unlock()
+	return o.root == nil
+}
+
 // issuerRenewBefore: an issuing certificate lasts a year; it is made anew
 // when less than a quarter of that is left, so that nothing it signs
 // outlives it by much.
 const issuerRenewBefore = 90 * 24 * time.Hour
 
+// issuerWarnBefore is when the operator is told that the root key is needed.
+const issuerWarnBefore = issuerRenewBefore / 3
+
 // renewIssuer signs the issuing key anew when its certificate nears its end
 // and the root key is here.
 func (o *overlay) renewIssuer(db *bbolt.DB, now time.Time) error {
-	if o.root == nil || o.issuer.NotAfter().Sub(now) > issuerRenewBefore {
+	o.rootMu.Lock()
+	defer o.rootMu.Unlock()
+	if o.root == nil || o.issuer.Load().NotAfter().Sub(now) > issuerRenewBefore {
 		return nil
 	}
-	return o.signIssuer(db, *o.root, now)
+	return o.signIssuerLocked(db, *o.root, now)
 }
 
-// signIssuer signs the issuing key for another year.
-func (o *overlay) signIssuer(db *bbolt.DB, root identity.PrivateKey, now time.Time) error {
-	der, err := identity.IssueIssuerCertificate(root, o.rootCert, o.issuer.Key().Public(), now)
+// signIssuerLocked signs the issuing key for another year.
+func (o *overlay) signIssuerLocked(db *bbolt.DB, root identity.PrivateKey, now time.Time) error {
+	key := o.issuer.Load().Key()
+	der, err := identity.IssueIssuerCertificate(root, o.rootCert, key.Public(), now)
 	if err != nil {
 		return fmt.Errorf("renew the issuing certificate: %w", err)
 	}
-	issuer, err := identity.NewIssuer(o.issuer.Key(), der)
+	issuer, err := identity.NewIssuer(key, der)
 	if err != nil {
 		return fmt.Errorf("renew the issuing certificate: %w", err)
 	}
 	if err := db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaIssuerCert, der) }); err != nil {
-		return err
+		return fmt.Errorf("keep the renewed issuing certificate: %w; is the disk full?", err)
 	}
-	o.issuer = issuer
+	o.issuer.Store(issuer)
 	return nil
 }
 

@@ -23,53 +23,75 @@ func (s *Server) renew(ctx context.Context, from *link.Conn, m *wire.Renew) (*wi
 	}
 	b, err := m.Verify(exporter)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrProof, err)
+		return nil, fmt.Errorf("%w: %w", ErrProof, err)
 	}
 	aor, err := identity.ParseAOR(b.AOR)
 	if err != nil {
 		return nil, err
 	}
-	now := s.cfg.Clock.Now()
+	now := s.time.Now()
 	if age := now.Sub(time.UnixMilli(b.Time)).Abs(); age > renewWindow {
 		return nil, fmt.Errorf("%w: the request is %v off the overlay's time", ErrProof, age.Round(time.Second))
 	}
-	var p person
-	var d device
-	var entry nodeEntry
-	err = s.db.Update(func(tx *bbolt.Tx) error {
-		known, err := getJSON(tx, bucketPeople, []byte(aor.User()), &p)
-		if err != nil {
-			return err
-		}
-		at := slices.IndexFunc(p.Devices, func(d device) bool { return d.Node == from.ID() && d.Device == b.Device })
-		if !known || at < 0 || b.Node != from.ID() || !b.Account.IsZero() && !b.Account.Equal(p.Account) {
-			return fmt.Errorf("%w: this device is not enrolled under this name", ErrProof)
-		}
-		d = p.Devices[at]
-		if _, err := getJSON(tx, bucketNodes, d.NodeKey[:], &entry); err != nil {
-			return err
-		}
-		if err := s.resign(&p, now); err != nil {
-			return err
-		}
-		return putJSON(tx, bucketPeople, []byte(p.User), p)
-	})
+	in, err := s.renewal(from.ID(), aor, b, now)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.registered(p, d, entry.Owner)
+	answer, err := s.registered(in.person, in.device, in.owner)
 	if err != nil {
 		return nil, err
 	}
 	if b.Account.IsZero() {
+		d := in.device
 		ask := &wire.Delegate{AOR: b.AOR, Device: d.Device, NodeKey: d.NodeKey, Node: d.Node, Part: uint64(d.Slot)}
-		if answer.Delegation, err = s.delegationFrom(ctx, p, d, ask); err != nil {
+		if answer.Delegation, err = s.delegationFrom(ctx, in.person, d, ask); err != nil {
 			return nil, err
 		}
 	}
-	s.publishPerson(ctx, p)
+	if in.fresh {
+		s.publishPerson(in.person)
+	}
 	answer.Peers = s.seeds()
 	return answer, nil
+}
+
+// renewal finds the device that asks, and signs the person's records anew if
+// that is due; in.fresh tells that it was.
+func (s *Server) renewal(from identity.NodeID, aor identity.AOR, b wire.RenewBody, now time.Time) (in intake, err error) {
+	stranger := fmt.Errorf("%w: this device is not enrolled under this name", ErrProof)
+	read := func(tx *bbolt.Tx) error {
+		known, err := getJSON(tx, bucketPeople, []byte(aor.User()), &in.person)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(in.person.Devices, func(d device) bool { return d.Node == from && d.Device == b.Device && !d.Pending })
+		if !known || at < 0 || aor.Overlay() != s.trust.Overlay() || b.Node != from || !b.Account.IsZero() && !b.Account.Equal(in.person.Account) {
+			return stranger
+		}
+		in.device = in.person.Devices[at]
+		var entry nodeEntry
+		_, err = getJSON(tx, bucketNodes, in.device.NodeKey[:], &entry)
+		in.owner = entry.Owner
+		return err
+	}
+	if err := s.db.View(read); err != nil || now.Sub(in.person.Renewed) < resignAfter {
+		return in, err
+	}
+	err = s.write(func(tx *bbolt.Tx) error {
+		in = intake{}
+		if err := read(tx); err != nil {
+			return err
+		}
+		if now.Sub(in.person.Renewed) < resignAfter {
+			return nil // another device of this person was quicker
+		}
+		in.fresh = true
+		if err := s.resign(&in.person, now); err != nil {
+			return err
+		}
+		return putJSON(tx, bucketPeople, []byte(in.person.User), in.person)
+	})
+	return in, err
 }
 
 // renewWindow is how far the time in a renewal may lie from ours.
@@ -82,12 +104,9 @@ const resignAfter = 24 * time.Hour
 // resign signs a person's shares, look-up record and certificate anew. The
 // shares' values stay: dealings never mix.
 func (s *Server) resign(p *person, now time.Time) error {
-	if now.Sub(p.Renewed) < resignAfter {
-		return nil
-	}
 	shares, err := keyshare.Resign(p.Shares, s.trust, keyshare.Renewal{
 		Seq: uint64(now.UnixMilli()), Now: now, Lifetime: seconds(s.trust.Charter().ShareLifetime),
-	}, s.overlay.issuer)
+	}, s.overlay.issuer.Load())
 	if err != nil {
 		return fmt.Errorf("sign the shares anew: %w", err)
 	}

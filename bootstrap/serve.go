@@ -4,42 +4,47 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"errors"
+	"fmt"
 
-	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
 // ServeEnrol answers a newcomer that has no certificate yet.
 func (s *Server) ServeEnrol(ctx context.Context, from link.EnrolPeer, req wire.Message) wire.Message {
+	select {
+	case <-s.node.Joined():
+	default:
+		return s.refusal(ErrStarting, from.Addr.String())
+	}
 	switch m := req.(type) {
 	case *wire.EnrolStart:
 		return &wire.EnrolChallenge{
 			Nonce: s.nonce(from), Charter: s.overlay.charter, Root: s.overlay.rootCert,
-			Issuer: s.overlay.issuer.Certificate(), Open: s.cfg.Open,
+			Issuer: s.overlay.issuer.Load().Certificate(), Open: s.cfg.Open,
 		}
 	case *wire.GetTime:
 		return s.node.Time(m)
+	case *wire.GetCharter:
+		return &wire.CharterIs{Charter: s.overlay.charter}
+	case *wire.Ping:
+		return &wire.Pong{Time: s.time.Now().UnixMilli()}
 	case *wire.Register:
-		return s.serveRegister(ctx, from, m)
+		answer, err := s.enrol(ctx, from, m)
+		if err != nil {
+			return s.refusal(err, from.Addr.String())
+		}
+		return answer
 	}
-	return wire.Errorf(wire.CodeUnsupported, "a bootstrap server does not serve %s before enrolment", req.Type())
+	return nil
 }
 
-func (s *Server) serveRegister(ctx context.Context, from link.EnrolPeer, m *wire.Register) wire.Message {
+func (s *Server) enrol(ctx context.Context, from link.EnrolPeer, m *wire.Register) (*wire.Registered, error) {
 	body, err := m.Verify(s.nonce(from), from.Exporter)
 	if err != nil {
-		s.refused("enrolment", reasonBadProof)
-		return wire.Errorf(wire.CodeUnauthorized, "%v: %v", ErrProof, err)
+		return nil, fmt.Errorf("%w: %w", ErrProof, err)
 	}
-	answer, err := s.register(ctx, from.Addr, body)
-	if err != nil {
-		s.refused("enrolment", reasonRefused)
-		s.log.Info().Err(err).Str("from", from.Addr.String()).Msg("enrolment refused")
-		return refusal(err)
-	}
-	return answer
+	return s.register(ctx, from.Addr, body)
 }
 
 // ServeExtra answers members: renewal.
@@ -52,47 +57,29 @@ func (s *Server) ServeExtra(ctx context.Context, from *link.Conn, req wire.Messa
 	defer cancel()
 	answer, err := s.renew(ctx, from, m)
 	if err != nil {
-		s.refused("enrolment", reasonRenewRefused)
-		return refusal(err)
+		return s.refusal(err, from.ID().Short())
 	}
 	return answer
 }
 
 // ServeStream refuses: a bootstrap server carries no calls.
 func (s *Server) ServeStream(_ context.Context, _ *link.Conn, _ wire.Message, st *link.Stream) {
+	s.refused("enrolment", reasonStream)
 	_ = st.Close()
 }
 
-// refusal turns an error into the answer for the newcomer.
-func refusal(err error) *wire.Error {
-	code := wire.CodeInternal
-	for _, c := range []struct {
-		err  error
-		code wire.Code
-	}{
-		{ErrBadInvitation, wire.CodeUnauthorized}, {ErrNotOpen, wire.CodeUnauthorized}, {ErrProof, wire.CodeUnauthorized},
-		{ErrExpired, wire.CodeGone}, {ErrUsed, wire.CodeGone},
-		{ErrTaken, wire.CodeConflict}, {ErrNumberTaken, wire.CodeConflict},
-		{ErrOtherName, wire.CodeForbidden}, {ErrReserved, wire.CodeForbidden}, {ErrQuota, wire.CodeForbidden}, {ErrTooManyDevices, wire.CodeForbidden},
-		{ErrFirstDevice, wire.CodeUnavailable},
-		{identity.ErrMalformed, wire.CodeMalformed}, {identity.ErrOtherOverlay, wire.CodeForbidden},
-	} {
-		if errors.Is(err, c.err) {
-			code = c.code
-			break
-		}
+// refusal turns an error into the answer for who asked, counts and logs it.
+// Names are for the debug level only, so the log says the kind of refusal.
+func (s *Server) refusal(err error, from string) *wire.Error {
+	v := judge(err)
+	s.refused("enrolment", v.reason)
+	if v.reason == reasonInternal {
+		s.log.Error().Err(err).Msg("an enrolment failed in this server; is the disk of the state folder full?")
+		return wire.Errorf(v.code, "the bootstrap server cannot do this now; tell its operator, whose log says why")
 	}
-	if code == wire.CodeInternal {
-		return wire.Errorf(code, "the bootstrap server could not do this; its log says why")
-	}
-	return wire.Errorf(code, "%v", err)
-}
-
-// seeds returns some members of the ring, ourselves first.
-func (s *Server) seeds() []wire.Peer {
-	const most = 9 // enough for a successor list
-	peers := append([]wire.Peer{s.node.Self()}, s.node.Ring().Known()...)
-	return peers[:min(len(peers), most)]
+	s.log.Info().Str("reason", v.reason).Str("from", from).Msg("enrolment refused")
+	s.log.Debug().Err(err).Str("from", from).Msg("enrolment refused")
+	return wire.Errorf(v.code, "%v", err)
 }
 
 // nonce is the challenge for one enrolment connection: drawn from a secret of

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -43,32 +42,28 @@ type Config struct {
 	Refused func(room, reason string) // counts refusals; nil = ignored
 }
 
-// Reasons for refusals in the room "enrolment".
-const (
-	reasonRefused       = "enrolment_refused"
-	reasonBadProof      = "bad_proof"
-	reasonBadDelegation = "bad_delegation"
-	reasonRenewRefused  = "renewal_refused"
-)
-
 // Server is one bootstrap server.
 type Server struct {
 	cfg      Config
 	db       *bbolt.DB
 	overlay  *overlay
 	trust    *identity.Trust
+	time     *node.Timekeeper
 	node     *node.Node
 	reserved []string
 	nonceKey []byte // of this run
 	log      zerolog.Logger
 	started  time.Time
 	refusals *node.Counter
-	rootMu   sync.Mutex // guards root key and issuing certificate against two operators
+	life     context.Context // ends when Run is to end
+	stop     context.CancelFunc
+	cursor   string // name after which the next round of republishing begins; only maintain touches it
 }
 
 // New opens the state folder, creating the overlay at the first start.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now(), nonceKey: secretBytes(32), refusals: node.NewCounter(cfg.Refused)}
+	s.life, s.stop = context.WithCancel(context.Background())
 	if s.cfg.MaxNames == 0 {
 		s.cfg.MaxNames = 100_000
 	}
@@ -103,41 +98,44 @@ func reservedNames(names []string) ([]string, error) {
 
 // open reads or makes the overlay and builds the node.
 func (s *Server) open() (err error) {
-	if s.cfg.Clock == nil {
-		if s.cfg.Clock, err = identity.NewClock(filepath.Join(s.cfg.State, "clock"), time.Now); err != nil {
+	clock := s.cfg.Clock
+	if clock == nil {
+		if clock, err = identity.NewClock(filepath.Join(s.cfg.State, "clock"), time.Now); err != nil {
 			return err
 		}
 	}
-	now := s.cfg.Clock.Now()
-	if s.overlay, err = loadOverlay(s.db, s.cfg.Charter, now); err != nil {
+	s.time = node.NewTimekeeper(clock, s.log)
+	now := s.time.Now()
+	fresh := false
+	if s.overlay, fresh, err = loadOverlay(s.db, s.cfg.Charter, now); err != nil {
 		return err
 	}
-	root, _, err := identity.RootKey(s.overlay.rootCert)
-	if err != nil {
+	if s.trust, err = s.overlay.trust(); err != nil {
 		return err
 	}
-	charter, err := s.overlay.charter.Verify(root)
-	if err != nil {
-		return err
+	overlay := s.trust.Overlay()
+	if plan := s.cfg.Charter.Overlay; plan != "" && plan != overlay {
+		return fmt.Errorf("%w: it holds %q, not %q; choose another folder with --state or the overlay's own name", ErrOtherState, overlay, plan)
 	}
-	if plan := s.cfg.Charter.Overlay; plan != "" && plan != charter.Overlay {
-		return fmt.Errorf("%w: it holds %q, not %q; choose another folder with --state or the overlay's own name", ErrOtherState, charter.Overlay, plan)
-	}
-	if s.trust, err = identity.NewTrust(s.overlay.rootCert, charter); err != nil {
-		return err
+	if fresh && now.Year() < thisProgram {
+		s.log.Warn().Time("clock", now).Msg("this machine's clock is wrong: set it before people enrol, for what is signed until then ends when the clock is set")
 	}
 	return s.buildNode(now)
 }
+
+// thisProgram is the year before which it cannot run.
+const thisProgram = 2026
 
 // ownChain issues this node's own certificate.
 func (s *Server) ownChain(now time.Time) ([][]byte, error) {
 	first := drawNodeID(s.overlay.slotKey, identity.OwnerTag{}, 255)
 	owner := identity.OwnerTag(first[:8])
-	cert, err := s.overlay.issuer.IssueNode(identity.NodeParams{
+	issuer := s.overlay.issuer.Load()
+	cert, err := issuer.IssueNode(identity.NodeParams{
 		Key: s.overlay.nodeKey.Public(), ID: drawNodeID(s.overlay.slotKey, owner, 0), Overlay: s.trust.Overlay(), Owner: owner, Bootstrap: true,
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(seconds(s.trust.Charter().CertificateLifetime)),
 	})
-	return [][]byte{cert, s.overlay.issuer.Certificate()}, err
+	return [][]byte{cert, issuer.Certificate()}, err
 }
 
 func (s *Server) buildNode(now time.Time) error {
@@ -150,23 +148,44 @@ func (s *Server) buildNode(now time.Time) error {
 		return err
 	}
 	s.node, err = node.New(node.Config{
-		DB: s.db, Key: s.overlay.nodeKey, Chain: chain, Trust: s.trust, Clock: s.cfg.Clock, Pins: pins,
+		DB: s.db, Key: s.overlay.nodeKey, Chain: chain, Trust: s.trust, Charter: s.overlay.charter, Time: s.time, Pins: pins,
 		Listen: s.cfg.Listen, Advertise: s.cfg.Advertise, Enrol: s, Extra: s, Limits: s.cfg.Limits, Alone: true,
 		Log: s.log, Refused: s.refused,
 	})
 	return err
 }
 
+// leaveTimeout bounds how long a leaving server hands its records over.
+const leaveTimeout = 2 * time.Second
+
 // Run serves until ctx ends, then leaves the ring and closes the state. It
 // may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.db.Close()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.node.Run(ctx) })
-	g.Go(func() error { return s.maintain(ctx) })
-	g.Go(func() error { return s.greet(ctx) })
+	defer s.stop()
+	g, inner := errgroup.WithContext(s.life)
+	g.Go(func() error { return s.node.Run(inner) })
+	g.Go(func() error { return s.maintain(inner) })
+	g.Go(func() error { return s.greet(inner) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			s.leave()
+		case <-inner.Done():
+		}
+		s.stop()
+		return nil
+	})
 	err := g.Wait()
-	return errors.Join(err, s.cfg.Clock.Save())
+	return errors.Join(err, s.time.Save())
+}
+
+func (s *Server) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := s.node.Leave(ctx); err != nil {
+		s.log.Debug().Err(err).Msg("left the ring without farewell; it repairs itself")
+	}
 }
 
 // greet tells the operator what to do next.
@@ -198,69 +217,5 @@ func (s *Server) Fingerprint() [32]byte { return s.overlay.fingerprint() }
 
 // Overlay is the overlay's name.
 func (s *Server) Overlay() string { return s.trust.Overlay() }
-
-// maintainEvery is how often records that near their end are signed anew and
-// the issuing and node certificates are looked after.
-const maintainEvery = time.Hour
-
-// maintain renews certificates of our own and stores everybody's records
-// anew, at start (the ring may have lost them) and now and then.
-func (s *Server) maintain(ctx context.Context) error {
-	select {
-	case <-s.node.Joined():
-	case <-ctx.Done():
-		return nil
-	}
-	tick := time.NewTicker(maintainEvery)
-	defer tick.Stop()
-	for {
-		s.republish(ctx)
-		if err := s.renewOwn(); err != nil {
-			s.log.Warn().Err(err).Msg("own certificates could not be renewed")
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// republish stores the records of everybody enrolled; holders that have them answer "same".
-func (s *Server) republish(ctx context.Context) {
-	var all []person
-	if err := s.people(func(p person) { all = append(all, p) }); err != nil {
-		s.log.Error().Err(err).Msg("the state file cannot be read")
-		return
-	}
-	for _, p := range all {
-		if ctx.Err() != nil {
-			return
-		}
-		s.publishPerson(ctx, p)
-	}
-}
-
-// renewOwn renews the issuing certificate while the root key is here, and
-// warns in time where it is not.
-func (s *Server) renewOwn() error {
-	now := s.cfg.Clock.Now()
-	s.rootMu.Lock()
-	defer s.rootMu.Unlock()
-	if err := s.overlay.renewIssuer(s.db, now); err != nil {
-		return err
-	}
-	chain, err := s.ownChain(now)
-	if err != nil {
-		return err
-	}
-	if err := s.node.Link().SetIdentity(chain); err != nil {
-		return err
-	}
-	if left := s.overlay.issuer.NotAfter().Sub(now); left < issuerRenewBefore/3 {
-		s.log.Warn().Stringer("left", left.Round(time.Hour)).Msg("the issuing certificate ends soon: renew it with the root key: secp2psip root renew FILE")
-	}
-	return nil
-}
 
 func (s *Server) refused(room, reason string) { s.refusals.Count(room, reason) }

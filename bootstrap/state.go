@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
 )
 
@@ -22,14 +22,15 @@ import (
 // bootstrap server must remember.
 const StateFile = "bootstrap.db"
 
-// The buckets of the state file.
+// The buckets of the state file. That of the people counts in its sequence
+// how many there are.
 var (
 	bucketMeta        = []byte("meta")        // name → value, see the keys below
 	bucketPeople      = []byte("people")      // user part → JSON of person
 	bucketNumbers     = []byte("numbers")     // number → user part
 	bucketInvitations = []byte("invitations") // SHA-256 of the secret → JSON of invitation
 	bucketNodes       = []byte("nodes")       // node key → JSON of nodeEntry
-	bucketSources     = []byte("sources")     // IP address → how many names it enrolled in open mode
+	bucketSources     = []byte("sources")     // IP address or /64 → how many names it enrolled in open mode
 )
 
 // The keys of bucketMeta.
@@ -46,20 +47,22 @@ var (
 
 // device is one admitted device of a person.
 type device struct {
-	Slot     int                // which of the person's permanent Node-IDs
-	Node     identity.NodeID    // that Node-ID
+	Slot     int                // which of the person's permanent Node-IDs, and its part of the registration
+	Node     identity.NodeID    // where it runs
 	NodeKey  identity.PublicKey // the key of the running program
 	Device   identity.PublicKey // the key that signs calls
 	Admitted time.Time
 	Addrs    []string // last seen at, so that a first device can be asked to admit a second
+	Pending  bool     `json:",omitempty"` // the first device has not agreed yet
 }
 
 // nodeEntry is one running program that was given a place on the ring. It
 // belongs to the first person it served; others whom it serves later share it.
 type nodeEntry struct {
-	ID    identity.NodeID
-	Owner identity.OwnerTag
-	Open  int // names it enrolled in open mode
+	ID      identity.NodeID
+	Owner   identity.OwnerTag
+	Open    int  // names it enrolled in open mode
+	Pending bool `json:",omitempty"` // it was not given a certificate yet
 }
 
 // person is one enrolled name.
@@ -79,6 +82,15 @@ type person struct {
 	Devices  []device
 }
 
+// records are what the ring stores of a person.
+func (p *person) records() []record.Record {
+	all := append(append([]record.Record(nil), p.Shares...), p.Lookup)
+	if p.Alias != nil {
+		all = append(all, *p.Alias)
+	}
+	return all
+}
+
 // invitation admits devices of one person; only the hash of its secret is kept.
 type invitation struct {
 	User    string
@@ -89,56 +101,85 @@ type invitation struct {
 	Expires time.Time
 }
 
+// open tells whether it admits somebody yet.
+func (i *invitation) open(now time.Time) bool {
+	return len(i.Used) < i.Devices && now.Before(i.Expires)
+}
+
 // openState opens the state file, creating folder and file where they are missing.
 func openState(dir string) (*bbolt.DB, error) {
 	if err := identity.MakeStateDir(dir); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	f := stateFile(filepath.Join(dir, StateFile))
+	db, err := node.OpenState(f)
+	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, StateFile)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s is in use: another bootstrap server runs on this state folder; stop it or choose another folder with --state", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w; restore a backup with 'secp2psip restore'", path, err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bucketMeta, bucketPeople, bucketNumbers, bucketInvitations, bucketNodes, bucketSources} {
-			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("prepare %s: %w", path, err)
-	}
-	return compactIfAsked(db, path)
-}
-
-// compactIfAsked rewrites the file where a key was removed from it, so that no
-// freed page still holds the key.
-func compactIfAsked(db *bbolt.DB, path string) (*bbolt.DB, error) {
-	asked := false
-	if err := db.View(func(tx *bbolt.Tx) error { asked = tx.Bucket(bucketMeta).Get(metaCompact) != nil; return nil }); err != nil || !asked {
+	asked, err := compactAsked(db)
+	if err != nil || !asked {
 		return db, err
 	}
-	if err := db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaCompact) }); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := rewrite(db, f.Path); err != nil {
+		return nil, fmt.Errorf("rewrite %s without the root key: %w; make room on the disk and start again", f.Path, err)
 	}
+	return node.OpenState(f)
+}
+
+func stateFile(path string) node.StateFile {
+	return node.StateFile{
+		Path: path, Program: "bootstrap server",
+		Mend:    "move the file away and bring a backup back with 'secp2psip restore FILE'",
+		Buckets: [][]byte{bucketMeta, bucketPeople, bucketNumbers, bucketInvitations, bucketNodes, bucketSources},
+	}
+}
+
+func compactAsked(db *bbolt.DB) (asked bool, err error) {
+	err = db.View(func(tx *bbolt.Tx) error { asked = tx.Bucket(bucketMeta).Get(metaCompact) != nil; return nil })
+	return asked, err
+}
+
+// rewrite replaces the file by a copy of what counts in it, and closes it:
+// where a key was removed, freed pages still hold it. A crash leaves the old
+// file, which says that it is to be rewritten, or the new one.
+func rewrite(db *bbolt.DB, path string) error {
 	temp := path + ".compact"
-	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err := errors.Join(copyState(db, temp), db.Close()); err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return node.ReplaceFile(temp, path)
+}
+
+// copyState writes a copy of the state, without freed pages, to a new file.
+func copyState(db *bbolt.DB, to string) error {
+	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err // what a crash has left
+	}
+	fresh, err := bbolt.Open(to, 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return err
 	}
-	if err := errors.Join(bbolt.Compact(fresh, db, 1<<20), fresh.Close(), db.Close()); err != nil {
-		return nil, fmt.Errorf("rewrite %s: %w", path, err)
+	err = bbolt.Compact(fresh, db, 1<<20)
+	if err == nil {
+		err = fresh.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaCompact) })
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return nil, err
+	return errors.Join(err, fresh.Close())
+}
+
+// write changes the state, all of it or nothing, and says what to do when the
+// disk does not take it.
+func (s *Server) write(change func(tx *bbolt.Tx) error) error {
+	changed := false
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		err := change(tx)
+		changed = err == nil
+		return err
+	})
+	if err != nil && changed {
+		return fmt.Errorf("the state file cannot be written, nothing was changed: %w; is the disk full?", err)
 	}
-	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	return err
 }
 
 func getJSON(tx *bbolt.Tx, bucket, key []byte, v any) (bool, error) {

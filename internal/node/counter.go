@@ -6,13 +6,16 @@ import (
 )
 
 // Counter counts refusals by room and reason. Rooms use a fixed set of
-// reasons, so it is bounded. Safe for concurrent use.
+// reasons; maxCounted holds should one not. Safe for concurrent use.
 type Counter struct {
 	next func(room, reason string)
 
 	mu     sync.Mutex
 	counts map[string]uint64
 }
+
+// maxCounted is how many different reasons are told apart.
+const maxCounted = 512
 
 // NewCounter returns a Counter that also tells next, which may be nil.
 func NewCounter(next func(room, reason string)) *Counter {
@@ -21,8 +24,12 @@ func NewCounter(next func(room, reason string)) *Counter {
 
 // Count counts one refusal.
 func (c *Counter) Count(room, reason string) {
+	key := room + "/" + reason
 	c.mu.Lock()
-	c.counts[room+"/"+reason]++
+	if _, known := c.counts[key]; !known && len(c.counts) >= maxCounted {
+		key = "other/other"
+	}
+	c.counts[key]++
 	c.mu.Unlock()
 	if c.next != nil {
 		c.next(room, reason)

@@ -2,18 +2,11 @@ package node
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
-
 	"github.com/secp2psip/secp2psip/internal/identity"
-	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -23,24 +16,14 @@ import (
 // aloneAfter it makes a ring of its own, which merges with the others' when
 // they meet: after a power cut nobody must be there first.
 const (
-	joinTimeout = 4 * time.Second        // for one attempt
-	joinRetry   = 500 * time.Millisecond // between attempts, until joined
-	aloneAfter  = 3 * time.Second
-	maxKnown    = 64 // members kept for the next start
-	saveEvery   = time.Minute
+	contactTimeout = 3 * time.Second        // for asking around once
+	joinTimeout    = 4 * time.Second        // for one attempt to be let in
+	joinRetry      = 500 * time.Millisecond // between attempts, until joined
+	aloneAfter     = 3 * time.Second
+	tendEvery      = 5 * time.Second // look at addresses, neighbours, time
+	saveEvery      = time.Minute
+	relearnEvery   = time.Hour // ask for the time again
 )
-
-var (
-	bucketNode = []byte("node")
-	keyKnown   = []byte("known members") // JSON of []knownPeer
-)
-
-// knownPeer is a member as kept on disk.
-type knownPeer struct {
-	ID    identity.NodeID
-	Owner identity.OwnerTag
-	Addrs []netip.AddrPort
-}
 
 // Seed names bootstrap servers, host:port, to join through.
 func (n *Node) Seed(servers []string) {
@@ -49,64 +32,74 @@ func (n *Node) Seed(servers []string) {
 	n.servers = slices.Clone(servers)
 }
 
-// SeedPeers names members to join through.
+// SeedPeers names members to join through, and keeps them for a restart that
+// comes before this node has seen the ring.
 func (n *Node) SeedPeers(peers []wire.Peer) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.peers = slices.Clone(peers)
+	n.mu.Unlock()
+	if len(n.loadKnown()) == 0 {
+		n.keepKnown(peers)
+	}
 }
 
-// stayJoined joins the ring and keeps the list of known members on disk.
+// stayJoined joins the ring and looks after this node's membership until ctx
+// ends.
 func (n *Node) stayJoined(ctx context.Context) error {
+	n.trustOwnClock(false)
 	if !n.join(ctx) {
 		return nil
 	}
 	n.settle(ctx)
+	n.settleTime(ctx)
+	n.saveKnown()
 	close(n.joined)
 	n.cfg.Log.Info().Stringer("node", n.id).Int("members", n.Ring().Status().Members).Msg("joined the ring")
-	tick := time.NewTicker(saveEvery)
+	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
+	near, saved, learnt := n.neighbours(), time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+		n.refreshAddrs()
+		if !n.time.Synced() || time.Since(learnt) >= relearnEvery {
+			n.askMembers(ctx)
+			n.trustOwnClock(true)
+			learnt = time.Now()
+		}
+		if now := n.neighbours(); !slices.Equal(now, near) {
+			near = now
+			n.saveKnown()
+		}
+		if time.Since(saved) < saveEvery {
+			continue
+		}
+		saved = time.Now()
 		n.saveKnown()
 		n.reunite(ctx)
-		n.syncTime(ctx)
-		if err := n.cfg.Clock.Save(); err != nil {
-			n.cfg.Log.Warn().Err(err).Msg("the overlay's time cannot be saved")
+		if err := n.time.Save(); err != nil {
+			n.cfg.Log.Warn().Err(err).Msg("the overlay's time cannot be saved: make room on the disk of the state folder")
 		}
 	}
 }
 
-// join tries until the node is a member or ctx ends.
-func (n *Node) join(ctx context.Context) bool {
-	ring := n.Ring()
-	began := time.Now()
-	for {
-		seeds := n.contact(ctx)
-		if len(seeds) > 0 {
-			attempt, cancel := context.WithTimeout(ctx, joinTimeout)
-			err := ring.Join(attempt, seeds)
-			cancel()
-			if err == nil {
-				return true
-			}
-			n.cfg.Log.Debug().Err(err).Int("seeds", len(seeds)).Msg("not let in yet")
-		}
-		known := n.loadKnown()
-		if n.cfg.Alone && len(known) == 0 || time.Since(began) > aloneAfter {
-			ring.Create(known...)
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(joinRetry):
-		}
+// trustOwnClock lets the issuer, from whom the others learn the time, take its
+// own clock for right; in need also one that it knows to be wrong.
+func (n *Node) trustOwnClock(need bool) {
+	if !n.cfg.Alone || n.time.Synced() {
+		return
 	}
+	doubtful := n.time.Doubtful(n.began())
+	if doubtful && !need {
+		return
+	}
+	if doubtful {
+		n.cfg.Log.Warn().Msg("this machine's clock is wrong and nobody is there to tell the time: the overlay's time goes on from where it stood; set the clock")
+	}
+	n.time.Learn([]identity.TimeSample{{Owner: n.owner, Issuer: true}}, false)
 }
 
 // settleTimeout bounds the wait for a place on the ring that has settled.
@@ -130,6 +123,45 @@ func (n *Node) settle(ctx context.Context) {
 	}
 }
 
+// settleTime asks the ring for the time where nobody has told it yet.
+func (n *Node) settleTime(ctx context.Context) {
+	if !n.time.Synced() && n.Ring().Status().Members > 1 {
+		n.askMembers(ctx)
+	}
+	n.trustOwnClock(true)
+}
+
+// join tries until the node is a member or ctx ends.
+func (n *Node) join(ctx context.Context) bool {
+	ring := n.Ring()
+	began := time.Now()
+	for {
+		seeds := n.contact(ctx)
+		if len(seeds) > 0 {
+			attempt, cancel := context.WithTimeout(ctx, joinTimeout)
+			err := ring.Join(attempt, seeds)
+			cancel()
+			if err == nil {
+				return true
+			}
+			n.cfg.Log.Debug().Err(err).Int("seeds", len(seeds)).Msg("not let in yet")
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		known := n.candidates()
+		if n.cfg.Alone && len(known) == 0 || time.Since(began) > aloneAfter {
+			ring.Create(known...)
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(joinRetry):
+		}
+	}
+}
+
 // reunite looks after a node that is alone although it has known others: it
 // lets the ring hear of them again, whose probing then merges the rings.
 func (n *Node) reunite(ctx context.Context) {
@@ -141,162 +173,39 @@ func (n *Node) reunite(ctx context.Context) {
 	}
 }
 
-// contact connects to everybody we may join through, learns the time from
-// those that answer and returns them.
-func (n *Node) contact(ctx context.Context) []wire.Peer {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	n.mu.Lock()
-	candidates := slices.Clone(n.peers)
-	n.mu.Unlock()
-	candidates = append(candidates, n.loadKnown()...)
-	var dials []func() (*link.Conn, error)
-	for _, p := range candidates {
-		if p.ID != n.id {
-			dials = append(dials, func() (*link.Conn, error) { return n.link.Connect(ctx, p) })
-		}
+// neighbours are this node's predecessor and successors.
+func (n *Node) neighbours() []identity.NodeID {
+	st := n.Ring().Status()
+	ids := []identity.NodeID{st.Pred.ID}
+	for _, p := range st.Succ {
+		ids = append(ids, p.ID)
 	}
-	for _, addr := range n.SeedAddrs(ctx) {
-		dials = append(dials, func() (*link.Conn, error) { return n.link.ConnectAny(ctx, addr) })
-	}
-	return n.dialAll(ctx, cancel, dials)
+	return ids
 }
 
-// enoughSeeds answer: no need to wait for the dead ones.
-const enoughSeeds = 3
-
-// lateSeeds is how long contact waits for more when one has answered.
-const lateSeeds = 150 * time.Millisecond
-
-func (n *Node) dialAll(ctx context.Context, cancel context.CancelFunc, dials []func() (*link.Conn, error)) []wire.Peer {
-	conns := make(chan *link.Conn, len(dials))
-	for _, dial := range dials {
-		go func() {
-			c, err := dial()
-			if err != nil {
-				n.cfg.Log.Debug().Err(err).Msg("a seed does not answer")
-			}
-			conns <- c
-		}()
-	}
-	var up []*link.Conn
-	var late <-chan time.Time
-	for range dials {
-		select {
-		case c := <-conns:
-			if c == nil || slices.ContainsFunc(up, func(o *link.Conn) bool { return o.ID() == c.ID() }) {
-				continue
-			}
-			if up = append(up, c); len(up) == 1 {
-				late = time.After(lateSeeds)
-			}
-		case <-late:
-			return n.greet(ctx, up)
-		}
-		if len(up) >= enoughSeeds {
-			break
-		}
-	}
-	return n.greet(ctx, up)
-}
-
-// greet learns the time from connected nodes and returns them as peers.
-func (n *Node) greet(ctx context.Context, conns []*link.Conn) []wire.Peer {
-	var samples []identity.TimeSample
-	var peers []wire.Peer
-	for _, c := range conns {
-		peers = append(peers, wire.Peer{ID: c.ID(), Owner: c.Owner(), Addrs: []netip.AddrPort{c.RemoteAddr()}})
-		sample, err := AskTime(ctx, c, n.cfg.Clock)
-		if err != nil {
-			continue
-		}
-		sample.Owner, sample.Issuer = c.Owner(), c.Bootstrap()
-		samples = append(samples, sample)
-	}
-	n.learnTime(samples)
-	return peers
-}
-
-// SeedAddrs returns the bootstrap servers' addresses, resolved by DNS where
-// they are names; the last known ones where DNS fails.
-func (n *Node) SeedAddrs(ctx context.Context) []netip.AddrPort {
-	n.mu.Lock()
-	servers := slices.Clone(n.servers)
-	n.mu.Unlock()
-	var addrs []netip.AddrPort
-	for _, s := range servers {
-		if a, err := netip.ParseAddrPort(s); err == nil {
-			addrs = append(addrs, a)
-			continue
-		}
-		host, port, err := net.SplitHostPort(s)
-		if err != nil {
-			continue
-		}
-		number, err := net.DefaultResolver.LookupPort(ctx, "udp", port)
-		if err != nil {
-			continue
-		}
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		if err != nil {
-			continue
-		}
-		for _, ip := range ips {
-			addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(number)))
-		}
-	}
-	return addrs
-}
-
-// saveKnown keeps some live members for the next start.
-func (n *Node) saveKnown() {
+// CutOff tells that this node reaches nobody although it knows of others: what
+// it does not find may exist all the same.
+func (n *Node) CutOff() bool {
 	ring := n.Ring()
-	if ring == nil || n.cfg.DB == nil {
+	if ring == nil || ring.Status().Members > 1 {
+		return false
+	}
+	n.mu.Lock()
+	named := len(n.servers) + len(n.peers)
+	n.mu.Unlock()
+	return named > 0 || len(n.loadKnown()) > 0
+}
+
+// refreshAddrs tells the ring when this host's addresses have changed.
+func (n *Node) refreshAddrs() {
+	r := n.rooms.Load()
+	now := AdvertisedAddrs(n.link.Addr(), n.cfg.Advertise, netip.Addr{})
+	if len(now) == 0 || slices.Equal(now, r.self.Addrs) {
 		return
 	}
-	var known []knownPeer
-	for _, p := range ring.Known() {
-		if p.ID != n.id && len(known) < maxKnown {
-			known = append(known, knownPeer{p.ID, p.Owner, p.Addrs})
-		}
-	}
-	if len(known) == 0 {
-		return // rather the old ones than none
-	}
-	data, err := json.Marshal(known)
-	if err == nil {
-		err = n.cfg.DB.Update(func(tx *bbolt.Tx) error {
-			b, err := tx.CreateBucketIfNotExists(bucketNode)
-			if err != nil {
-				return err
-			}
-			return b.Put(keyKnown, data)
-		})
-	}
-	if err != nil && !errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
-		n.cfg.Log.Warn().Err(err).Msg("the known members cannot be saved")
-	}
-}
-
-// loadKnown returns the members that were live when this node last looked.
-func (n *Node) loadKnown() []wire.Peer {
-	if n.cfg.DB == nil {
-		return nil
-	}
-	var known []knownPeer
-	err := n.cfg.DB.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketNode)
-		if b == nil || b.Get(keyKnown) == nil {
-			return nil
-		}
-		return json.Unmarshal(b.Get(keyKnown), &known)
-	})
-	if err != nil {
-		n.cfg.Log.Warn().Err(err).Msg("the known members cannot be read")
-	}
-	peers := make([]wire.Peer, 0, len(known))
-	for _, p := range known {
-		peers = append(peers, wire.Peer{ID: p.ID, Owner: p.Owner, Addrs: p.Addrs})
-	}
-	return peers
+	moved := *r
+	moved.self.Addrs = now
+	n.rooms.Store(&moved)
+	r.ring.SetAddrs(moved.self)
+	n.cfg.Log.Info().Msg("this host's addresses have changed; the ring is told")
 }

@@ -25,9 +25,6 @@ import (
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
-// ErrNotJoined: the node is not a member of the ring at the moment.
-var ErrNotJoined = errors.New("not joined to the ring yet")
-
 // Extra serves the messages that are not the ring's: calls at an adapter,
 // renewal at a bootstrap server.
 type Extra interface {
@@ -43,7 +40,8 @@ type Config struct {
 	Key       identity.PrivateKey // the node key
 	Chain     [][]byte            // node certificate and issuer certificate, DER
 	Trust     *identity.Trust
-	Clock     *identity.Clock
+	Charter   identity.SignedCharter // what Trust was made with; optional: without it nobody is told
+	Time      *Timekeeper
 	Pins      *identity.Pins
 	Listen    netip.AddrPort
 	Advertise []netip.AddrPort          // optional: addresses others reach us at; guessed when empty
@@ -51,25 +49,28 @@ type Config struct {
 	Extra     Extra                     // optional
 	CacheFor  time.Duration             // how long a resolution may be reused; 0 = the directory's default
 	Limits    link.Limits               // zero value = the documented defaults
-	Alone     bool                      // create a ring at once when no peer is known (the bootstrap server)
+	Alone     bool                      // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
 	Log       zerolog.Logger            // zero value logs nothing
 	Refused   func(room, reason string) // optional: counts what was refused
 }
 
 // Node is one running node. Its methods are safe for concurrent use.
 type Node struct {
-	cfg   Config
-	link  *link.Link
-	store *record.Store
-	id    identity.NodeID
-	owner identity.OwnerTag
-	rooms atomic.Pointer[rooms] // set when the port is bound, since the ring names it
+	cfg    Config
+	time   *Timekeeper
+	link   *link.Link
+	store  *record.Store
+	id     identity.NodeID
+	owner  identity.OwnerTag
+	chain  atomic.Pointer[[][]byte] // as shown to others now
+	rooms  atomic.Pointer[rooms]    // set when the port is bound, since the ring names it
+	joined chan struct{}            // closed at the first join
+	alarms alarms
 
 	mu      sync.Mutex
-	servers []string      // host:port of bootstrap servers
-	peers   []wire.Peer   // where else to join
-	joined  chan struct{} // closed at the first join
-	left    atomic.Bool
+	servers []string    // host:port of bootstrap servers
+	peers   []wire.Peer // where else to join
+	kept    []byte      // the known members as last written
 }
 
 // rooms are what can be built only when the address is known.
@@ -92,17 +93,18 @@ func New(cfg Config) (*Node, error) {
 	if !cert.Key.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
 	}
-	n := &Node{cfg: cfg, id: cert.ID, owner: cert.Owner, joined: make(chan struct{})}
+	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{})}
+	n.chain.Store(&cfg.Chain)
 	n.link, err = link.New(link.Config{
 		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,
-		Now: cfg.Clock.Now, ClockSynced: cfg.Clock.Synced,
+		Now: n.time.Now, ClockSynced: n.time.Synced,
 		Handler: handler{n}, Enrol: cfg.Enrol, Limits: cfg.Limits,
 		Log: room(cfg.Log, "link"), Refused: n.count("link"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.store, err = record.OpenStore(record.StoreConfig{DB: cfg.DB, Trust: cfg.Trust, Now: n.storeTime, Refused: n.count("record")})
+	n.store, err = record.OpenStore(record.StoreConfig{DB: cfg.DB, Trust: cfg.Trust, Now: n.recordTime, Refused: n.count("record")})
 	return n, err
 }
 
@@ -114,13 +116,11 @@ func (n *Node) count(room string) func(string) {
 	return func(reason string) { n.cfg.Refused(room, reason) }
 }
 
-// Run binds the port, joins the ring and serves until ctx ends.
+// Run binds the port, joins the ring and serves until ctx ends. It does not
+// say goodbye to the ring; Leave does, before.
 func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if n.cfg.Enrol != nil { // who issues keeps the time
-		n.cfg.Clock.Learn([]identity.TimeSample{{Owner: n.owner, Issuer: true}})
-	}
-	g.Go(func() error { return n.link.Run(ctx) })
+	g.Go(func() error { return listenError(n.link.Run(ctx), n.cfg.Listen) })
 	g.Go(func() error { return n.store.Run(ctx) })
 	g.Go(func() error {
 		select {
@@ -148,15 +148,15 @@ func (n *Node) furnish() error {
 		return errors.New("this host has no address that other nodes could reach; name one with --advertise")
 	}
 	ring, err := chord.New(chord.Config{
-		Self: self, Transport: transport{n.link}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.cfg.Clock.Now,
+		Self: self, Transport: transport{n.link}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.time.Now,
 		Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"),
 	})
 	if err != nil {
 		return err
 	}
 	dir, err := directory.New(directory.Config{
-		Ring: ringView{ring}, Trust: n.cfg.Trust, Now: n.cfg.Clock.Now, Pins: n.cfg.Pins, Self: n.owner,
-		CacheFor: n.cfg.CacheFor, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
+		Ring: ringView{ring}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
+		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {
 		return err
@@ -205,34 +205,23 @@ func (n *Node) Directory() *directory.Directory {
 	return nil
 }
 
+// SetIdentity takes a renewed certificate for the same key and Node-ID.
+func (n *Node) SetIdentity(chain [][]byte) error {
+	if err := n.link.SetIdentity(chain); err != nil {
+		return err
+	}
+	n.chain.Store(&chain)
+	return nil
+}
+
 // Leave says goodbye to the ring, handing records over; Run then waits for
 // its ctx to end.
 func (n *Node) Leave(ctx context.Context) error {
-	n.left.Store(true)
-	r := n.rooms.Load()
-	if r == nil {
+	select {
+	case <-n.joined:
+	default:
 		return nil
 	}
 	n.saveKnown()
-	return r.ring.Leave(ctx)
+	return n.Ring().Leave(ctx)
 }
-
-// PublishAll stores records side by side and returns the first failure.
-func (n *Node) PublishAll(ctx context.Context, records []record.Record) error {
-	dir := n.Directory()
-	if dir == nil {
-		return ErrNotJoined
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(publishAtOnce)
-	for _, rec := range records {
-		g.Go(func() error {
-			_, err := dir.Publish(ctx, rec)
-			return err
-		})
-	}
-	return g.Wait()
-}
-
-// publishAtOnce bounds how many records PublishAll stores at the same time.
-const publishAtOnce = 8

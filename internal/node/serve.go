@@ -21,9 +21,14 @@ type handler struct{ n *Node }
 func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) wire.Message {
 	switch m := req.(type) {
 	case *wire.Ping:
-		return &wire.Pong{Time: h.n.cfg.Clock.Now().UnixMilli()}
+		return &wire.Pong{Time: h.n.time.Now().UnixMilli()}
 	case *wire.GetTime:
 		return h.n.Time(m)
+	case *wire.GetCharter:
+		if len(h.n.cfg.Charter) == 0 {
+			return nil
+		}
+		return &wire.CharterIs{Charter: h.n.cfg.Charter}
 	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave, *wire.Store, *wire.StoreMany, *wire.Fetch:
 		ring := h.n.Ring()
 		if ring == nil {
@@ -73,23 +78,46 @@ func (v ringView) Store(ctx context.Context, pos identity.NodeID, r record.Recor
 		return nil, err
 	}
 	var holders []directory.Holder
+	var refused error // the reason that matters most
 	for _, h := range said {
 		switch {
 		case h.Err != nil:
 		case h.Outcome.Held():
 			holders = append(holders, directory.Holder{Node: h.Peer.ID, Owner: h.Peer.Owner})
-		case h.Outcome == record.OutcomeStale:
-			err = directory.ErrStale
-		case h.Outcome == record.OutcomeConflict:
-			err = directory.ErrConflict
-		case len(holders) == 0 && err == nil:
-			err = fmt.Errorf("a holder refuses the record: %s", h.Outcome)
+		default:
+			refused = worse(refused, refusal(h.Outcome))
 		}
 	}
-	if len(holders) > 0 && !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrConflict) {
-		err = nil
+	if len(holders) > 0 && !errors.Is(refused, directory.ErrStale) && !errors.Is(refused, directory.ErrConflict) {
+		return holders, nil // one that is full or sees it otherwise does not matter
 	}
-	return holders, err
+	return holders, refused
+}
+
+// errRefused: a holder does not take the record.
+var errRefused = errors.New("a holder refuses the record")
+
+// refusal is a holder's outcome in the directory's words.
+func refusal(o record.Outcome) error {
+	switch o {
+	case record.OutcomeStale:
+		return directory.ErrStale
+	case record.OutcomeConflict:
+		return directory.ErrConflict
+	case record.OutcomeKeyConflict:
+		return record.ErrKeyConflict
+	case record.OutcomeQuota:
+		return record.ErrQuota
+	}
+	return fmt.Errorf("%w: %s", errRefused, o)
+}
+
+// worse prefers what the writer can mend: a higher sequence number.
+func worse(a, b error) error {
+	if a == nil || errors.Is(b, directory.ErrStale) || errors.Is(b, directory.ErrConflict) && !errors.Is(a, directory.ErrStale) {
+		return b
+	}
+	return a
 }
 
 // Fetch implements directory.Ring.

@@ -1,0 +1,107 @@
+package adapter
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/node"
+)
+
+// What an adapter does by itself: it publishes restored phones when it has
+// joined the ring, refreshes registrations, puts back records that the ring
+// has lost, and renews certificates.
+
+// keepEvery is how often the adapter looks what is due.
+const keepEvery = 10 * time.Second
+
+// keepPublished tends all accounts until ctx ends.
+func (a *Adapter) keepPublished(ctx context.Context) error {
+	select {
+	case <-a.nodeUp:
+	case <-ctx.Done():
+		return nil
+	}
+	n := a.Node()
+	select {
+	case <-n.Joined():
+	case <-ctx.Done():
+		return nil
+	}
+	if a.time.Correction() != 0 {
+		a.restore()
+	}
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		for _, acct := range a.allAccounts() {
+			a.tend(ctx, n, acct)
+		}
+		select {
+		case <-tick.C:
+		case <-a.leaving:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// tend does what is due for one account.
+func (a *Adapter) tend(ctx context.Context, n *node.Node, acct *account) {
+	ctx, cancel := context.WithTimeout(ctx, keepEvery)
+	defer cancel()
+	aor, err := identity.NewAOR(acct.User, n.Trust().Overlay())
+	if err != nil || a.isLeaving() {
+		return
+	}
+	if len(a.bridge.Bindings(aor)) > 0 {
+		_ = a.publish(ctx, n, acct) // logged and noted there
+	}
+	a.repairIfDue(n, acct)
+	a.renewIfDue(ctx, n, acct, aor)
+}
+
+// How often an owner looks after its records on the ring: all is well, or
+// something was missing or silent.
+const (
+	repairEvery = 10 * time.Minute
+	repairSoon  = time.Minute
+	repairTime  = 30 * time.Second // for one round
+)
+
+// repairIfDue puts the account's shares, look-up records and registration back
+// where the ring has lost them, so that the bootstrap server is not needed for
+// that.
+func (a *Adapter) repairIfDue(n *node.Node, acct *account) {
+	a.mu.Lock()
+	p := a.publication(acct.User)
+	due := !time.Now().Before(p.repair)
+	if due {
+		p.repair = time.Now().Add(repairTime + repairSoon) // nobody else meanwhile
+	}
+	records := acct.records()
+	if p.last != nil {
+		records = append(records, *p.last)
+	}
+	a.mu.Unlock()
+	if !due {
+		return
+	}
+	a.spawn(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, repairTime)
+		defer cancel()
+		r := n.Directory().Repair(ctx, records)
+		next := repairEvery
+		if r.Silent > 0 || r.Stored < r.Missing || ctx.Err() != nil {
+			next = repairSoon
+		}
+		if r.Missing > 0 {
+			a.log.Debug().Int("missing", r.Missing).Int("stored", r.Stored).Int("silent", r.Silent).Msg("put back what the ring had lost")
+		}
+		a.mu.Lock()
+		p.repair = time.Now().Add(next*3/4 + rand.N(next/2))
+		a.mu.Unlock()
+	})
+}

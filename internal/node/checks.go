@@ -1,0 +1,78 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/admin"
+)
+
+// Checks are what doctor can say about any node: ring, clock, disk,
+// certificate and keys.
+func (n *Node) Checks() []admin.Check {
+	var s admin.Status
+	n.FillStatus(&s)
+	return []admin.Check{n.ringCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
+}
+
+func (n *Node) ringCheck(s *admin.Status) admin.Check {
+	c := admin.Check{Name: "ring", Result: admin.CheckOK, Detail: fmt.Sprintf("joined, %d members known, %d links open", s.Ring.Members, len(s.Links))}
+	switch {
+	case s.Phase != "joined":
+		c.Result, c.Detail = admin.CheckFail, "not a member of the ring: "+s.Phase
+		c.Mend = "see that another node or the bootstrap server runs and that UDP reaches it"
+	case s.Ring.Members <= 1:
+		c.Result, c.Detail = admin.CheckWarn, "this node is alone on the ring"
+		c.Mend = "start other adapters; if they run, see that UDP to " + s.Listen + " is let through"
+	}
+	return c
+}
+
+func (n *Node) clockCheck() admin.Check {
+	offset := n.time.Offset()
+	c := admin.Check{Name: "clock", Result: admin.CheckOK, Detail: fmt.Sprintf("within %v of the overlay's time", offset.Abs().Round(time.Millisecond))}
+	switch {
+	case offset.Abs() > clockWarning:
+		c.Result, c.Detail = admin.CheckWarn, fmt.Sprintf("this machine's clock is off by %v; calls work by the overlay's time", offset.Round(time.Second))
+		c.Mend = "set the clock, for example with chrony or timedatectl"
+	case !n.time.Synced():
+		c.Result, c.Detail = admin.CheckWarn, "nobody has confirmed this machine's clock since the start"
+		c.Mend = "nothing, if the clock is right; the bootstrap server or three other people's adapters confirm it"
+	}
+	return c
+}
+
+func (n *Node) storeCheck(s *admin.Status) admin.Check {
+	c := admin.Check{Name: "store", Result: admin.CheckOK, Detail: fmt.Sprintf("%d records, %d of %d bytes", s.Store.Records, s.Store.Bytes, s.Store.MaxBytes)}
+	if e := n.store.Stats().DiskError; e != "" {
+		c.Result, c.Detail, c.Mend = admin.CheckFail, "records cannot be written to disk: "+e, "make room on the disk of the state folder"
+	}
+	return c
+}
+
+func (n *Node) certificateCheck() admin.Check {
+	cert, err := n.cfg.Trust.VerifyNode(*n.chain.Load(), time.Time{})
+	if err != nil {
+		return admin.Check{Name: "certificate", Result: admin.CheckFail, Detail: err.Error(), Mend: "enrol again with a new invitation"}
+	}
+	left := cert.NotAfter.Sub(n.time.Now())
+	c := admin.Check{Name: "certificate", Result: admin.CheckOK, Detail: fmt.Sprintf("valid for %d days", int(left.Hours()/24))}
+	if left < 0 {
+		c.Result, c.Detail = admin.CheckWarn, fmt.Sprintf("expired %d days ago; the overlay's grace still covers it", int(-left.Hours()/24))
+		c.Mend = "start the bootstrap server, which renews it"
+	}
+	if left < -n.cfg.Trust.Charter().GraceTime() {
+		c.Result, c.Detail = admin.CheckFail, fmt.Sprintf("expired %d days ago, and the overlay's grace is over: other nodes refuse this one", int(-left.Hours()/24))
+		c.Mend = "start the bootstrap server and enrol again with a new invitation"
+	}
+	return c
+}
+
+func (n *Node) keyCheck() admin.Check {
+	alarms := n.Alarms()
+	if len(alarms) == 0 {
+		return admin.Check{Name: "keys", Result: admin.CheckOK, Detail: "no key has changed without a reason"}
+	}
+	return admin.Check{Name: "keys", Result: admin.CheckFail, Detail: strings.Join(alarms, "; "), Mend: "see there"}
+}
