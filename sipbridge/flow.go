@@ -101,10 +101,10 @@ func (b *Bridge) localFor(f carry.Flow) netip.AddrPort {
 			a = s.local
 		}
 	} else {
+		best := 0
 		for _, l := range b.tcp {
-			if l.local.Addr().Is4() == f.Remote.Addr().Is4() {
-				a = l.local
-				break
+			if rank := suits(l.local, f.Remote); rank > best {
+				a, best = l.local, rank
 			}
 		}
 	}

@@ -67,21 +67,36 @@ func (b *Bridge) admits(f carry.Flow) bool {
 }
 
 // socketFor finds the UDP socket to send from: the one that the phone knows,
-// else any of its address family, nil if there is none.
+// else the one that suits its address best, nil if none can.
 func (b *Bridge) socketFor(f carry.Flow) *udpSocket {
 	var match *udpSocket
+	best := 0
 	for _, s := range b.udp {
-		if s.local.Addr().Is4() != f.Remote.Addr().Is4() {
-			continue
-		}
 		if s.local == f.Local {
 			return s
 		}
-		if match == nil || s.local.Port() == f.Local.Port() {
-			match = s
+		rank := suits(s.local, f.Remote)
+		if rank > 0 && s.local.Port() == f.Local.Port() {
+			rank++
+		}
+		if rank > best {
+			match, best = s, rank
 		}
 	}
 	return match
+}
+
+// suits ranks a listener's address as a source towards a phone: 0 if it cannot
+// be one. From a loopback address only this host is reached, and a phone on
+// loopback reaches nothing else.
+func suits(local, remote netip.AddrPort) int {
+	switch {
+	case local.Addr().Is4() != remote.Addr().Is4():
+		return 0
+	case local.Addr().IsUnspecified(), local.Addr().IsLoopback() == remote.Addr().IsLoopback():
+		return 3
+	}
+	return 1 // the phone may be on this host, at its address on the network
 }
 
 // origin is where a message came from, and the way back.
