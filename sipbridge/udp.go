@@ -72,11 +72,13 @@ func (b *Bridge) socketFor(f carry.Flow) *udpSocket {
 	var match *udpSocket
 	best := 0
 	for _, s := range b.udp {
-		if s.local == f.Local {
-			return s
-		}
 		rank := suits(s.local, f.Remote)
-		if rank > 0 && s.local.Port() == f.Local.Port() {
+		switch {
+		case rank == 0:
+			continue
+		case s.local == f.Local:
+			return s
+		case s.local.Port() == f.Local.Port():
 			rank++
 		}
 		if rank > best {
