@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/bootstrap"
 	"github.com/secp2psip/secp2psip/internal/demo"
 	"github.com/secp2psip/secp2psip/internal/testnet"
 	"github.com/secp2psip/secp2psip/sipbridge"
@@ -183,4 +184,21 @@ func TestTwoAccountsOfOneAdapterCallEachOther(t *testing.T) {
 		t.Fatalf("%d %s", out.Status, out.Reason)
 	}
 	answered(t, bob)
+}
+
+// TestTheCharterChoosesThePath: an overlay that allows only carried calls gets
+// only those, whatever phones and adapters would do by themselves.
+func TestTheCharterChoosesThePath(t *testing.T) {
+	l := testnet.New(t, func(c *bootstrap.Config) { c.Charter.Paths = []string{sipbridge.PathCarried} })
+	m := l.Add("alice", nil)
+	alice, bob := m.Phone(toneA), l.Add("bob", nil).Phone(toneB)
+	out := dial(t, alice, "bob")
+	if out.Status != 200 || !strings.Contains(out.Contact, m.SIP().String()) {
+		t.Fatalf("%+v", out)
+	}
+	answered(t, bob)
+	stubborn := l.Add("carol", func(c *adapter.Config) { c.SIP.Path = sipbridge.PathDirect }).Phone(toneA)
+	if out := dial(t, stubborn, "bob"); out.Status != 488 || !strings.Contains(out.Reason, "carried") {
+		t.Errorf("a direct call in an overlay of carried ones: %d %s", out.Status, out.Reason)
+	}
 }

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -210,18 +211,21 @@ func (a *Adapter) answerInvite(ctx context.Context, q request, b wire.InviteBody
 		return fillRefusal(r, failed)
 	}
 	in := sipbridge.Inbound{
-		Caller: q.caller, Callee: q.aor, CallID: b.CallID, Paths: b.Paths,
+		Caller: q.caller, Callee: q.aor, CallID: b.CallID, Paths: a.allowedPaths(q.node.Trust().Charter().Paths, b.Paths),
 		LocalIP: q.from.LocalAddr().Addr().Unmap(), RemoteIP: q.from.RemoteAddr().Addr().Unmap(),
+	}
+	if len(in.Paths) == 0 {
+		return fillRefusal(r, noPath(q.node.Trust().Charter().Paths))
 	}
 	offer, err := a.bridge.Offer(ctx, in)
 	if err != nil {
 		return fillRefusal(r, err)
 	}
 	r.Status, r.Reason = 302, "Moved Temporarily"
-	if offer.Direct != "" && len(offer.Direct) <= wire.MaxContact {
+	if offer.Direct != "" && len(offer.Direct) <= wire.MaxContact && slices.Contains(in.Paths, sipbridge.PathDirect) {
 		r.Contact, r.Paths = offer.Direct, append(r.Paths, sipbridge.PathDirect)
 	}
-	if offer.Carried {
+	if offer.Carried && slices.Contains(in.Paths, sipbridge.PathCarried) {
 		r.Token, r.Paths = a.gate.issueToken(in, q.from.ID()), append(r.Paths, sipbridge.PathCarried)
 	}
 	if len(r.Paths) == 0 {

@@ -56,6 +56,10 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 		return nil, err
 	}
 	me := party{c.Caller, acct, n}
+	charter := n.Trust().Charter().Paths
+	if c.Paths = a.allowedPaths(charter, c.Paths); len(c.Paths) == 0 {
+		return nil, noPath(charter)
+	}
 	res, best, err := a.reach(ctx, me, c, entry, directory.Options{})
 	if gone(err) && res != nil && res.Cached {
 		// The callee's adapter may have moved since we last asked where it is.
