@@ -56,7 +56,7 @@ measure() { # pid port: prints µs per call
 	before=$(ticks "$1")
 	taskset -c "$CLIENT_CORE" sipp "127.0.0.1:$2" -sf "$PEERS/uac302.xml" -s bob -m "$CALLS" -r "$RATE" -l 20000 \
 		-i 127.0.0.1 -p 15991 -mp 15910 -cp 15951 -nostdin -timeout 120 >"$DIR/sipp.log" 2>&1 ||
-		{ echo "bench-front: some calls failed" >&2; tail -40 "$DIR/sipp.log" >&2; }
+		{ echo "bench-front: port $2:" >&2; grep -aE "INVITE --|<---|Failed call" "$DIR/sipp.log" | tail -5 >&2; }
 	after=$(ticks "$1")
 	awk -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$CALLS" 'BEGIN { printf "%.2f", t / hz * 1e6 / n }'
 }
