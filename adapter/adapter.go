@@ -268,8 +268,8 @@ func (a *Adapter) spawn(f func(context.Context)) {
 // What is not done by then ends by itself: registrations soon, and records
 // have other holders.
 const (
-	leaveTimeout     = 3 * time.Second
-	unpublishTimeout = 1500 * time.Millisecond
+	leaveTimeout     = 2500 * time.Millisecond
+	unpublishTimeout = time.Second
 )
 
 // closeDoors lets nothing new begin.
@@ -289,6 +289,8 @@ func (a *Adapter) depart() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
+	ctx, stop := n.WhileOthersStay(ctx)
+	defer stop()
 	a.unpublishAll(ctx, n)
 	if err := n.Leave(ctx); err != nil {
 		a.log.Debug().Err(err).Msg("left the ring without farewell; it repairs itself")

@@ -27,10 +27,9 @@ const (
 	maxNodes     = 2_048
 	defaultBurst = 5
 
-	nodeBurst   = 50 // INVITEs and texts of one node
-	nodeRate    = 10 // of them a second
-	forgedBurst = 5  // of them whose signature or sender is wrong
-	forgedEvery = 10 * time.Second
+	nodeBursts  = 10               // INVITEs and texts of one node at once, in times of the burst of a pair
+	nodeRate    = 10               // of them a second
+	forgedEvery = 10 * time.Second // for one whose signature or sender is wrong, after a burst
 )
 
 // gate keeps out what is replayed, stale or too much, and knows the tokens of
@@ -103,8 +102,7 @@ func (g *gate) allow(from identity.NodeID, caller, callee string) bool {
 func (g *gate) limitsLocked(node identity.NodeID, now time.Time) *nodeLimits {
 	l, ok := g.nodes.get(node, now)
 	if !ok {
-		most := max(nodeBurst, 10*g.burst)
-		l = &nodeLimits{all: rate.NewLimiter(nodeRate, most), forged: rate.NewLimiter(rate.Every(forgedEvery), forgedBurst)}
+		l = &nodeLimits{all: rate.NewLimiter(nodeRate, nodeBursts*g.burst), forged: rate.NewLimiter(rate.Every(forgedEvery), g.burst)}
 		g.nodes.put(node, l, now)
 	}
 	return l

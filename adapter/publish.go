@@ -112,8 +112,9 @@ const (
 	patientFor = 200 * time.Millisecond // between attempts
 )
 
-// patiently repeats what failed only because too few nodes answered.
-func patiently(ctx context.Context, try func(context.Context) error) error {
+// patiently repeats what failed only because too few nodes answered; not when
+// the adapter leaves, for then others may do so, too.
+func (a *Adapter) patiently(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -121,7 +122,7 @@ func patiently(ctx context.Context, try func(context.Context) error) error {
 		if !errors.Is(err, directory.ErrTimeout) && !errors.Is(err, directory.ErrRingDown) && !errors.Is(err, directory.ErrQuorum) {
 			return err
 		}
-		if errors.Is(err, directory.ErrStale) || errors.Is(err, directory.ErrConflict) {
+		if errors.Is(err, directory.ErrStale) || errors.Is(err, directory.ErrConflict) || a.isLeaving() {
 			return err
 		}
 		select {
@@ -202,7 +203,7 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 		return err
 	}
 	if acct.Seq == 0 { // this device's first write: read what a quorum holds
-		if err := patiently(ctx, latest); err != nil {
+		if err := a.patiently(ctx, latest); err != nil {
 			return nil, err
 		}
 	}
@@ -216,14 +217,14 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 		if err != nil {
 			return nil, err
 		}
-		err = patiently(ctx, func(ctx context.Context) error {
+		err = a.patiently(ctx, func(ctx context.Context) error {
 			_, err := n.Directory().Publish(ctx, rec)
 			return err
 		})
 		if err == nil || !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrConflict) {
 			return &rec, err
 		}
-		if err := patiently(ctx, latest); err != nil {
+		if err := a.patiently(ctx, latest); err != nil {
 			return nil, err
 		}
 	}

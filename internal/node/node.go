@@ -213,15 +213,3 @@ func (n *Node) SetIdentity(chain [][]byte) error {
 	n.chain.Store(&chain)
 	return nil
 }
-
-// Leave says goodbye to the ring, handing records over; Run then waits for
-// its ctx to end.
-func (n *Node) Leave(ctx context.Context) error {
-	select {
-	case <-n.joined:
-	default:
-		return nil
-	}
-	n.saveKnown()
-	return n.Ring().Leave(ctx)
-}
