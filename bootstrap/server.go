@@ -25,6 +25,7 @@ import (
 // Config of a bootstrap server.
 type Config struct {
 	State     string           // the state folder, made when missing
+	AnyName   bool             // resume an overlay of another name than the plan's
 	Charter   identity.Charter // the plan for a new overlay: name, k, n, lifetimes …; an existing one keeps its own
 	Listen    netip.AddrPort   // UDP, port 0 = any
 	Advertise []netip.AddrPort // where others reach us; guessed when empty
@@ -114,7 +115,7 @@ func (s *Server) open() (err error) {
 		return err
 	}
 	overlay := s.trust.Overlay()
-	if plan := s.cfg.Charter.Overlay; plan != "" && plan != overlay {
+	if plan := s.cfg.Charter.Overlay; !s.cfg.AnyName && plan != "" && plan != overlay {
 		return fmt.Errorf("%w: it holds %q, not %q; choose another folder with --state or the overlay's own name", ErrOtherState, overlay, plan)
 	}
 	if fresh && now.Year() < thisProgram {

@@ -68,7 +68,7 @@ func theDaemons() daemons {
 
 func buildBootstrap(cfg configs.Bootstrap, t tools) (*daemon, error) {
 	s, err := bootstrap.New(bootstrap.Config{
-		State: cfg.State, Charter: charterOf(cfg), Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseIPs(), JoinAddrs: cfg.AdvertiseAddrs(),
+		State: cfg.State, Charter: charterOf(cfg), AnyName: cfg.Overlay == configs.DefaultBootstrap("").Overlay, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseIPs(), JoinAddrs: cfg.AdvertiseAddrs(),
 		Open: cfg.Enrol == "open", OpenPerSource: cfg.OpenPerSource, MaxNames: cfg.MaxNames, Reserved: cfg.Reserved,
 		Version: t.version, Log: t.log, Refused: t.refused,
 	})
@@ -84,11 +84,17 @@ func charterOf(cfg configs.Bootstrap) identity.Charter {
 	c := identity.DefaultCharter(cfg.Overlay, identity.PublicKey{}, time.Now())
 	c.K, c.N, c.RegistrationReplicas, c.Paths = uint8(cfg.K), uint8(cfg.N), uint8(cfg.RegistrationReplicas), cfg.Paths
 	c.OwnerRecords = max(c.OwnerRecords, uint32(cfg.N)+uint32(c.MaxDevices)+2)
+	if extra := cfg.N - 10; extra > 0 { // shares beyond the default's need room with each holder
+		c.OwnerBytes += uint32(extra) * shareRoom
+	}
 	c.CertificateLifetime = wholeSeconds(cfg.Lifetimes.Certificate)
 	c.ShareLifetime = c.CertificateLifetime
 	c.RenewAfter, c.Grace = wholeSeconds(cfg.Lifetimes.Renew), wholeSeconds(cfg.Lifetimes.Grace)
 	return c
 }
+
+// shareRoom is what one share takes with its certificate chain, at most, in bytes.
+const shareRoom = 3 << 10
 
 func wholeSeconds(d configs.Duration) uint32 { return uint32(time.Duration(d) / time.Second) }
 
