@@ -8,6 +8,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/stack"
 	"github.com/secp2psip/secp2psip/keyshare"
 )
 
@@ -147,7 +148,10 @@ func (f *flight) launch(q *queue, count int) {
 		f.evidence.Asked = append(f.evidence.Asked, Asked{
 			Kind: kindName(q.kind), Replica: replica, Position: pos, Outcome: OutcomePending,
 		})
-		f.d.work.Go(func() { f.ask(p, pos) }) // run is counted too, so Run cannot be past waiting
+		f.d.work.Go(func() { // run is counted too, so Run cannot be past waiting
+			stack.Deepen()
+			f.ask(p, pos)
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/secp2psip/secp2psip/internal/stack"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -42,6 +43,7 @@ func (l *Link) Call(ctx context.Context, to wire.Peer, req wire.Message) (wire.M
 // deadline. Errors: ErrLost, ErrTimeout, ErrProtocol, a *RemoteError, ctx's, or
 // one of package wire.
 func (c *Conn) Call(ctx context.Context, req wire.Message) (wire.Message, error) {
+	stack.Deepen() // most calls have a goroutine of their own
 	defer c.begin()()
 	return roundTrip(ctx, c.qc, c.link.cfg.Limits.RequestTime, req)
 }

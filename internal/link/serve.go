@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/secp2psip/secp2psip/internal/stack"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -61,6 +62,7 @@ func (l *Link) serve(c *Conn) {
 
 // serveStream serves one stream that the other side opened.
 func (l *Link) serveStream(c *Conn, s *quic.Stream) {
+	stack.Deepen()
 	defer c.begin()()
 	deadline := time.Now().Add(l.cfg.Limits.RequestTime)
 	_ = s.SetReadDeadline(deadline)
