@@ -48,8 +48,9 @@ type Config struct {
 	// Refreshed, if set, hears of bindings that were extended without a change
 	// that others could see. It must return at once.
 	Refreshed func(Registration)
-	// HostIPs returns the host's addresses at this moment. Default: those of
-	// its network interfaces.
+	// HostIPs returns the addresses at which others reach this host, the best
+	// one first. Default: those of its network interfaces, which count as the
+	// host's own in any case.
 	HostIPs func() []netip.Addr
 	// HostName is the host's own name, which phones without an account put
 	// into From. Default: os.Hostname.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/sipbridge/message"
 )
 
@@ -61,9 +62,30 @@ func newDigest(cfg *Config) *digest {
 	return d
 }
 
+// account finds out which account of this adapter a phone claims, and checks
+// its password if the request comes from outside. If it refuses, it has
+// answered. From outside, a name without an account is challenged like any
+// other: nobody can find out which names are served.
+func (w *worker) account(from *origin, user string) (identity.AOR, bool) {
+	aor, err := w.b.cfg.Directory.Account(user)
+	password := ""
+	if err == nil {
+		password = orElse(w.b.cfg.password(user), w.b.cfg.password(aor.User())) // user may be its number
+	}
+	if !w.authorised(from, user, password) {
+		return identity.AOR{}, false
+	}
+	if err != nil {
+		w.b.refused(RefusedAccount)
+		w.refuse(from, asRefusal(err))
+		return identity.AOR{}, false
+	}
+	return aor, true
+}
+
 // authorised checks who sends the request at hand, if it comes from outside.
 // If that is refused, it answers by itself and reports false.
-func (w *worker) authorised(from *origin, user string) bool {
+func (w *worker) authorised(from *origin, user, password string) bool {
 	source := from.flow.Remote.Addr()
 	if w.b.hosts.isHere(from.flow) {
 		return true
@@ -74,7 +96,7 @@ func (w *worker) authorised(from *origin, user string) bool {
 		w.refuse(from, Overloaded("too many wrong passwords from this address", time.Minute))
 		return false
 	}
-	c, stale, ok := d.check(w, source, user)
+	c, stale, ok := d.check(w, source, user, password)
 	if ok {
 		if from.conn != nil {
 			from.conn.trusted.Store(true)
@@ -112,7 +134,7 @@ func (d *digest) algorithms() []string {
 
 // check looks for credentials of ours in the request. c is nil if there are
 // none; stale means that only the nonce is too old.
-func (d *digest) check(w *worker, source netip.Addr, user string) (c *credentials, stale, ok bool) {
+func (d *digest) check(w *worker, source netip.Addr, user, password string) (c *credentials, stale, ok bool) {
 	for i := range w.msg.Fields {
 		f := &w.msg.Fields[i]
 		if f.ID != message.Authorization && f.ID != message.ProxyAuthorization {
@@ -122,7 +144,7 @@ func (d *digest) check(w *worker, source netip.Addr, user string) (c *credential
 			c = nil
 			continue
 		}
-		if c.username != user || !sameURI(c.uri, w.msg.Target) || !d.matches(c, w.msg.Method, d.cfg.password(user)) {
+		if c.username != user || !sameURI(c.uri, w.msg.Target) || !d.matches(c, w.msg.Method, password) {
 			return c, false, false
 		}
 		stale, ok = d.use(c, source)

@@ -169,6 +169,24 @@ func TestDigestGuards(t *testing.T) {
 	}
 }
 
+// A phone may use the account's number for its name; who has no account is
+// not told so.
+func TestDigestNames(t *testing.T) {
+	g := newGuarded(t, nil)
+	g.hub.numbers = map[string]string{"101": "alice"}
+	uri, to := "sip:lan.example", "To: <sip:101@lan.example>"
+	c := challenges(g.exchange(g.request("REGISTER", uri, to), lanPhone))[0]
+	if m := g.exchange(g.request("REGISTER", uri, to, answer(c, "REGISTER", uri, "101", "wonder", 1)), lanPhone); m.Status != 200 {
+		t.Errorf("%s", m)
+	}
+	if len(g.Bindings(aor("alice"))) != 1 {
+		t.Error("not alice's")
+	}
+	if m := g.exchange(g.request("REGISTER", uri, "To: <sip:mallory@lan.example>"), lanPhone); m.Status != 401 {
+		t.Errorf("%s", m)
+	}
+}
+
 func TestDigestTokenSurvivesChallenge(t *testing.T) {
 	g := newGuarded(t, nil)
 	g.hub.answer(carriedBob)

@@ -30,6 +30,7 @@ type hub struct {
 	mu         sync.Mutex
 	accounts   string // names, separated by spaces
 	forgetful  bool   // keeps no list of calls
+	numbers    map[string]string
 	register   func(context.Context, Registration) error
 	call       func(context.Context, Call) (*Answer, error)
 	message    func(context.Context, Message) error
@@ -39,6 +40,7 @@ type hub struct {
 }
 
 func (h *hub) Account(user string) (identity.AOR, error) {
+	user = orElse(h.numbers[user], user)
 	for _, a := range strings.Fields(h.accounts) {
 		if strings.EqualFold(a, user) {
 			return identity.NewAOR(user, "lan.example")

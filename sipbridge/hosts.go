@@ -61,7 +61,7 @@ func (h *hosts) addresses() []netip.Addr {
 	if l := h.ips.Load(); l != nil && time.Since(l.read) < ipsFor {
 		return l.list
 	}
-	l := &ipList{h.cfg.HostIPs(), time.Now()}
+	l := &ipList{append(slices.Clip(h.cfg.HostIPs()), interfaceIPs()...), time.Now()}
 	h.ips.Store(l)
 	clear(h.ways)
 	return l.list

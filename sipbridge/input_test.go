@@ -108,6 +108,22 @@ func TestSloppyLines(t *testing.T) {
 	}
 }
 
+// Messages larger than one packet pass, both ways.
+func TestLargeMessages(t *testing.T) {
+	r := start(t, &hub{call: bob}, nil)
+	for _, network := range []string{"udp", "tcp"} {
+		p := r.phone(t, network, "alice")
+		name := strings.Repeat("Alice of the Hill ", 500)
+		m := p.ask(p.request("INVITE", "bob", "From: \""+name+"\" <sip:alice@lan.example>;tag=1", "Body: "+strings.Repeat("x", 15000)))
+		if m.Status != 302 || !strings.Contains(m.field("From"), name) {
+			t.Errorf("%s: %.200s", network, m)
+		}
+		if again := p.ask(p.request("OPTIONS", "bob")); again.Status != 200 {
+			t.Errorf("%s: %s", network, again)
+		}
+	}
+}
+
 // A stream may deliver its bytes in any pieces.
 func TestStreamPieces(t *testing.T) {
 	r := start(t, &hub{call: bob}, nil)

@@ -64,17 +64,7 @@ func (w *worker) caller(from *origin) (identity.AOR, bool) {
 		w.refuse(from, Forbidden("the phone's own address must be an account of "+w.b.cfg.Overlay+" at this adapter"))
 		return identity.AOR{}, false
 	}
-	name := u.Name()
-	if !w.authorised(from, name) {
-		return identity.AOR{}, false
-	}
-	aor, err := w.b.cfg.Directory.Account(name)
-	if err != nil {
-		w.b.refused(RefusedAccount)
-		w.refuse(from, asRefusal(err))
-		return identity.AOR{}, false
-	}
-	return aor, true
+	return w.account(from, u.Name())
 }
 
 // destination is what a Request-URI leads to.

@@ -76,7 +76,8 @@ func newProbes() *probes {
 }
 
 // ask returns whether a phone listens at addr: from memory if that is not
-// older than age, else from an OPTIONS. Several who ask share one.
+// older than age, else from an OPTIONS. Several who ask at once share one, in
+// the first one's goroutine.
 func (ps *probes) ask(ctx context.Context, k probeKey, uri string, age, wait time.Duration) reach {
 	ps.mu.Lock()
 	p := ps.m[k]
@@ -87,35 +88,45 @@ func (ps *probes) ask(ctx context.Context, k probeKey, uri string, age, wait tim
 		p = &probed{}
 		ps.m[k] = p
 	}
-	if p.running == nil && !p.at.IsZero() && time.Since(p.at) < age {
+	if running := p.running; running != nil {
+		ps.mu.Unlock()
+		select {
+		case <-running:
+		case <-ctx.Done():
+			return silent
+		}
+		ps.mu.Lock()
 		defer ps.mu.Unlock()
 		return p.found
 	}
-	if p.running == nil {
-		done := make(chan struct{})
-		p.running = done
-		go ps.run(p, k, uri, wait, done)
+	if !p.at.IsZero() && time.Since(p.at) < age {
+		defer ps.mu.Unlock()
+		return p.found
 	}
-	running := p.running
+	done := make(chan struct{})
+	p.running = done
 	ps.mu.Unlock()
+	defer close(done)
+	found := ps.send(ctx, k, uri, wait)
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.running = nil
+	if ctx.Err() == nil {
+		p.found, p.at = found, time.Now()
+	}
+	return found
+}
+
+func (ps *probes) send(ctx context.Context, k probeKey, uri string, wait time.Duration) reach {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	select {
-	case <-running:
+	case ps.gate <- struct{}{}:
 	case <-ctx.Done():
 		return silent
 	}
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	return p.found
-}
-
-func (ps *probes) run(p *probed, k probeKey, uri string, wait time.Duration, done chan struct{}) {
-	ps.gate <- struct{}{}
-	found := sendOptions(k, uri, wait)
-	<-ps.gate
-	ps.mu.Lock()
-	p.found, p.at, p.running = found, time.Now(), nil
-	ps.mu.Unlock()
-	close(done)
+	defer func() { <-ps.gate }()
+	return sendOptions(ctx, k, uri)
 }
 
 // pruneLocked forgets what is old; if nothing is, everything.
@@ -130,28 +141,27 @@ func (ps *probes) pruneLocked() {
 	}
 }
 
-// sendOptions asks one address, from a socket of its own: the kernel then
-// tells when nothing listens there.
-func sendOptions(k probeKey, uri string, wait time.Duration) reach {
-	d := net.Dialer{Timeout: wait}
-	c, err := d.Dial(k.transport, k.addr.String())
+// sendOptions asks one address until ctx ends, from a socket of its own: the
+// kernel then tells when nothing listens there.
+func sendOptions(ctx context.Context, k probeKey, uri string) reach {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, k.transport, k.addr.String())
 	if err != nil {
 		return unreached(err)
 	}
 	defer c.Close()
-	deadline := time.Now().Add(wait)
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	branch := "z9hG4bKprobe" + rand.Text()
 	msg := optionsRequest(k.transport, uri, branch, c.LocalAddr().String())
 	buf := make([]byte, 4096)
-	for pause := 100 * time.Millisecond; time.Now().Before(deadline); pause *= 2 {
+	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause *= 2 {
 		if _, err := c.Write(msg); err != nil {
 			return unreached(err)
 		}
-		until := time.Now().Add(pause)
-		if until.After(deadline) || k.transport == "tcp" {
-			until = deadline
+		if k.transport == "tcp" {
+			pause = time.Hour // until ctx ends
 		}
-		c.SetReadDeadline(until)
+		c.SetReadDeadline(time.Now().Add(pause))
 		found, again := readAnswer(c, buf, branch)
 		if !again {
 			return found

@@ -100,10 +100,10 @@ func (b *Bridge) inspect(ctx context.Context, aor identity.AOR, v *Binding) {
 	b.there(ctx, v, probeFresh, b.cfg.ProbeTimeout)
 }
 
-// lanIP picks the host's address that others most likely use.
+// lanIP picks the address of this host that others most likely use.
 func (b *Bridge) lanIP(source netip.Addr) netip.Addr {
 	var best netip.Addr
-	for _, a := range b.hosts.addresses() {
+	for _, a := range b.cfg.HostIPs() {
 		if a.IsLoopback() || a.IsLinkLocalUnicast() || !a.IsValid() {
 			continue
 		}

@@ -61,17 +61,7 @@ func (w *worker) registrant(from *origin) (identity.AOR, bool) {
 		w.refuse(from, AddressIncomplete("the REGISTER names nobody"))
 		return identity.AOR{}, false
 	}
-	name := u.Name()
-	if !w.authorised(from, name) {
-		return identity.AOR{}, false
-	}
-	aor, err := w.b.cfg.Directory.Account(name)
-	if err != nil {
-		w.b.refused(RefusedAccount)
-		w.refuse(from, asRefusal(err))
-		return identity.AOR{}, false
-	}
-	return aor, true
+	return w.account(from, u.Name())
 }
 
 // update reads what a REGISTER wants.
