@@ -40,7 +40,7 @@ func (b *Bridge) bindAll(pair *netip.AddrPort) error {
 		} else {
 			err = b.bindTCP(addr)
 		}
-		if paired && errors.Is(err, syscall.EADDRINUSE) {
+		if paired && is(err, syscall.EADDRINUSE, 10048) {
 			return errPairTaken
 		}
 		if err != nil {
@@ -91,13 +91,19 @@ func (b *Bridge) closeSockets() {
 
 func listenError(network string, a netip.AddrPort, err error) error {
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case is(err, syscall.EADDRINUSE, 10048):
 		return fmt.Errorf("%w: %s %s is in use by %s; choose another with --sip-listen, for example --sip-listen %s",
 			ErrPortInUse, network, a, orElse(portUser(network, a), "another program"), netip.AddrPortFrom(a.Addr(), a.Port()+10))
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case is(err, syscall.EADDRNOTAVAIL, 10049):
 		return fmt.Errorf("%w: this host has no address %s; choose one of its own with --sip-listen", ErrListen, a.Addr())
-	case errors.Is(err, syscall.EACCES):
+	case is(err, syscall.EACCES, 10013):
 		return fmt.Errorf("%w: %s %s needs rights that this program does not have; choose a port from 1024 on with --sip-listen", ErrListen, network, a)
 	}
 	return fmt.Errorf("%w on %s %s: %w", ErrListen, network, a, err)
+}
+
+// is tells whether an error is the given one, by its POSIX name or its number
+// in Windows Sockets.
+func is(err error, posix, winsock syscall.Errno) bool {
+	return errors.Is(err, posix) || errors.Is(err, winsock)
 }

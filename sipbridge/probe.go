@@ -192,7 +192,7 @@ func readAnswer(c net.Conn, buf []byte, branch string) (found reach, again bool)
 }
 
 func unreached(err error) reach {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if is(err, syscall.ECONNREFUSED, 10061) || errors.Is(err, syscall.Errno(10054)) {
 		return refusing
 	}
 	return silent

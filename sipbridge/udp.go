@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
@@ -30,8 +31,13 @@ func (s *udpSocket) serve() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue // an ICMP error of something that we sent
+		if err != nil { // on some systems, an ICMP error for something that we sent
+			select {
+			case <-s.b.ctx.Done():
+				return
+			case <-time.After(time.Millisecond): // whatever it is, no busy loop
+			}
+			continue
 		}
 		from.flow.Remote = netip.AddrPortFrom(source.Addr().Unmap(), source.Port())
 		if s.local.Addr().IsUnspecified() {
