@@ -31,6 +31,8 @@ type Conn struct {
 	busy  atomic.Int64 // requests and long streams under way, both directions
 	longs atomic.Int64 // long streams that the other side opened
 
+	credits credits
+
 	source func() netip.AddrPort
 }
 

@@ -35,9 +35,10 @@ func (l *Link) CloseGracefully(ctx context.Context) error {
 	return nil
 }
 
-// flush waits until what was written has arrived: closing a QUIC connection
-// discards what has not left yet. A round trip on each connection that was in
-// use shows that.
+// flush waits until what was written has been read: closing a QUIC connection
+// discards what has not left yet, and with the other side what nobody has read
+// yet. A round trip on each connection that was in use shows the first, and a
+// second one gives those who read the time to.
 func (l *Link) flush(ctx context.Context, began time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
@@ -45,7 +46,11 @@ func (l *Link) flush(ctx context.Context, began time.Time) {
 	var work sync.WaitGroup
 	for _, c := range l.pool.all() {
 		if c.unused() <= recent {
-			work.Go(func() { _, _ = c.Call(ctx, &wire.Ping{}) })
+			work.Go(func() {
+				for range 2 {
+					_, _ = c.Call(ctx, &wire.Ping{})
+				}
+			})
 		}
 	}
 	work.Wait()

@@ -149,7 +149,8 @@ func (l *Link) quicConfig() *quic.Config {
 		MaxStreamReceiveWindow:         window,
 		InitialConnectionReceiveWindow: 2 * window,
 		MaxConnectionReceiveWindow:     2 * window,
-		MaxIncomingStreams:             int64(lim.RequestsAtOnce + lim.Streams),
+		MaxIncomingStreams:             int64(lim.RequestsAtOnce + lim.Streams + heldCredits),
+		RequireStreamCreditRelease:     true, // see credits; an enrolment has no more streams than this
 		MaxIncomingUniStreams:          -1,
 		EnableDatagrams:                true,
 	}

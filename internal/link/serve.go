@@ -63,6 +63,7 @@ func (l *Link) serve(c *Conn) {
 // serveStream serves one stream that the other side opened.
 func (l *Link) serveStream(c *Conn, s *quic.Stream) {
 	stack.Deepen()
+	defer c.credits.hold(s)
 	defer c.begin()()
 	deadline := time.Now().Add(l.cfg.Limits.RequestTime)
 	_ = s.SetReadDeadline(deadline)
@@ -87,14 +88,18 @@ func (l *Link) serveStream(c *Conn, s *quic.Stream) {
 
 // serveRequest answers the request on s.
 func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream, deadline time.Time) {
+	answer := func(m wire.Message) {
+		c.credits.giveBack()
+		l.answer(s, deadline, m)
+	}
 	if refusal := l.admitRequest(c); refusal != nil {
-		l.answer(s, deadline, refusal)
+		answer(refusal)
 		return
 	}
 	defer func() { <-l.slots }()
 	req, refusal := l.readRequest(s)
 	if refusal != nil {
-		l.answer(s, deadline, refusal)
+		answer(refusal)
 		return
 	}
 	m := l.cfg.Handler.Serve(ctx, c, req)
@@ -102,7 +107,7 @@ func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream, deadli
 		l.cfg.Refused(ReasonUnserved)
 		m = wire.Errorf(wire.CodeUnsupported, "%s is not served", req.Type())
 	}
-	l.answer(s, deadline, m)
+	answer(m)
 }
 
 // admitRequest takes a slot, or says why not.
