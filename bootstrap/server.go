@@ -184,6 +184,8 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
+	ctx, stop := s.node.WhileOthersStay(ctx)
+	defer stop()
 	if err := s.node.Leave(ctx); err != nil {
 		s.log.Debug().Err(err).Msg("left the ring without farewell; it repairs itself")
 	}
