@@ -55,6 +55,7 @@ func (m *Machine) send(c *call) {
 		c.peer = known.peer
 		timeout = known.timeout(c.try)
 	}
+	timeout += 3 * m.lag
 	m.lastID++
 	c.deadline = m.now.Add(timeout + callGrace)
 	m.calls[m.lastID] = c

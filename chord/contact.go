@@ -50,6 +50,7 @@ const (
 	minTimeout   = 500 * time.Millisecond
 	firstTimeout = 1200 * time.Millisecond
 	maxTimeout   = 1500 * time.Millisecond
+	maxLag       = 500 * time.Millisecond
 )
 
 // timeout returns how long to wait for an answer: four times the measured

@@ -38,7 +38,7 @@ type explore struct {
 }
 
 const (
-	exploreFirst = 200 * time.Millisecond
+	exploreFirst = 300 * time.Millisecond
 	exploreMost  = time.Minute
 	walkSteps    = 128 // a walk passes up to 64·r members
 	findHops     = 24

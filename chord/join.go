@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
@@ -9,16 +10,18 @@ import (
 
 // The bounds of one attempt to join.
 const (
-	joinChains = 4  // members asked at a time, each the start of a chain
-	joinHops   = 32 // answers "ask somebody closer" that one chain follows
-	joinTries  = 3  // rounds in a row in which nobody answers, before giving up
-	joinRounds = 10 // rounds among nodes that are all joining, before one creates a ring
-	joinQueue  = 64 // seeds
+	joinParallel = 2  // members asked at a time
+	joinAsks     = 48 // members asked in one round
+	joinTries    = 3  // rounds in a row in which nobody answers, before giving up
+	joinRounds   = 10 // rounds among nodes that are all joining, before one creates a ring
+	joinQueue    = 64 // seeds
+
+	joinWait = 100 * time.Millisecond // before the second round; up to four times that later
 )
 
-// joining is the way into the ring. Each chain starts at a seed and follows the
-// members' advice towards the node's place; the first member that lets the node
-// in ends them all.
+// joining is the way into the ring. Of the seeds and the members that others
+// name, those that precede this node most closely are asked first; the first one
+// that lets the node in ends it.
 //
 // When a whole LAN comes back from a power cut everybody is joining and nobody
 // is a member. A node that hears only from others that are joining, too, and
@@ -26,8 +29,9 @@ const (
 // too long. Should two do so, their rings merge.
 type joining struct {
 	seeds  []wire.Peer
-	queue  []wire.Peer // seeds not yet asked in this round
-	chains map[ID]int  // nodes being asked, and the hops that led there
+	queue  []wire.Peer // to be asked in this round, the closest first
+	asked  map[ID]bool // in this round
+	flying int
 	others map[ID]bool // live nodes that are joining, too
 	rounds int
 	heard  bool      // some member has answered in this round
@@ -40,7 +44,12 @@ func (m *Machine) startJoin(seeds []wire.Peer) {
 		m.emit(Effect{Kind: Joined})
 		return
 	}
-	m.join = joining{chains: make(map[ID]int), others: make(map[ID]bool)}
+	for id, c := range m.calls { // of an attempt that was given up
+		if c.kind == callJoin {
+			delete(m.calls, id)
+		}
+	}
+	m.join = joining{others: make(map[ID]bool)}
 	for _, p := range seeds {
 		if p.ID != m.cfg.Self.ID && len(m.join.seeds) < joinQueue {
 			m.join.seeds = append(m.join.seeds, clonePeer(p))
@@ -57,74 +66,75 @@ func (m *Machine) startJoin(seeds []wire.Peer) {
 }
 
 func (m *Machine) tickJoin() {
-	if len(m.join.chains) > 0 || m.join.next.After(m.now) {
+	if m.join.flying > 0 || m.join.next.After(m.now) {
 		return
 	}
 	m.join.rounds++
-	m.join.queue = append(m.join.queue[:0], m.join.seeds...)
-	m.rng.Shuffle(len(m.join.queue), func(i, j int) {
-		q := m.join.queue
-		q[i], q[j] = q[j], q[i]
+	m.join.asked = make(map[ID]bool)
+	m.join.queue = nil
+	for _, p := range m.join.seeds {
+		m.enqueue(p)
+	}
+	m.askToJoin()
+}
+
+// enqueue puts a member where its distance before this node says.
+func (m *Machine) enqueue(p wire.Peer) {
+	d := p.ID.Distance(m.cfg.Self.ID)
+	i, found := slices.BinarySearchFunc(m.join.queue, d, func(q wire.Peer, d ID) int {
+		return q.ID.Distance(m.cfg.Self.ID).Compare(d)
 	})
-	m.join.next = m.now.Add(maxTimeout)
-	m.fillChains()
-	if len(m.join.chains) == 0 {
+	if !found && p.ID != m.cfg.Self.ID && len(m.join.queue) < joinQueue {
+		m.join.queue = slices.Insert(m.join.queue, i, p)
+	}
+}
+
+// askToJoin asks the closest members, or ends the round when nobody is left.
+func (m *Machine) askToJoin() {
+	j := &m.join
+	for len(j.queue) > 0 && j.flying < joinParallel && len(j.asked) < joinAsks {
+		p := j.queue[0]
+		j.queue = j.queue[1:]
+		if !j.asked[p.ID] {
+			j.asked[p.ID] = true
+			j.flying++
+			m.call(callJoin, p, &wire.Join{Self: m.cfg.Self})
+		}
+	}
+	if j.flying == 0 {
 		m.joinRoundOver()
 	}
 }
 
-func (m *Machine) fillChains() {
-	for len(m.join.queue) > 0 && len(m.join.chains) < joinChains {
-		p := m.join.queue[0]
-		m.join.queue = m.join.queue[1:]
-		m.ask(p, 0)
-	}
-}
-
-func (m *Machine) ask(p wire.Peer, hops int) bool {
-	if _, asked := m.join.chains[p.ID]; asked || p.ID == m.cfg.Self.ID || hops > joinHops {
-		return false
-	}
-	m.join.chains[p.ID] = hops
-	m.call(callJoin, p, &wire.Join{Self: m.cfg.Self})
-	return true
-}
-
 func (m *Machine) joinAnswered(c *call, msg wire.Message, how answer) {
-	if m.phase != PhaseJoining {
+	if m.phase != PhaseJoining || m.join.flying == 0 {
 		return
 	}
-	hops := m.join.chains[c.peer.ID]
-	delete(m.join.chains, c.peer.ID)
+	m.join.flying--
 	joined, _ := msg.(*wire.Joined)
 	m.join.heard = m.join.heard || how == answered
 	switch {
 	case how == refusedM:
-		m.join.others[c.peer.ID] = true
+		m.sawJoining(c.peer.ID)
 	case how == answered && joined.Accepted:
 		if m.accepted(c, joined) {
 			return
 		}
 	case how == answered:
-		m.closer(c, joined, hops)
+		m.closer(c, joined)
 	}
-	m.fillChains()
-	if len(m.join.chains) == 0 {
-		m.joinRoundOver()
-	}
+	m.askToJoin()
 }
 
-// closer follows a member's advice, which must lead on towards the node's own
-// place. All of the peers are asked; some of them may be dead.
-func (m *Machine) closer(c *call, joined *wire.Joined, hops int) {
+// closer takes a member's advice, which must lead on towards the node's own
+// place.
+func (m *Machine) closer(c *call, joined *wire.Joined) {
 	for _, p := range joined.Closer[:min(len(joined.Closer), nextHops)] {
 		if !between(c.peer.ID, p.ID, m.cfg.Self.ID) {
 			m.refuse(RefusedNoProgress)
 			continue
 		}
-		if len(m.join.chains) < 2*joinChains {
-			m.ask(clonePeer(p), hops+1)
-		}
+		m.enqueue(clonePeer(p))
 	}
 }
 
@@ -172,7 +182,7 @@ func (m *Machine) joinRoundOver() {
 	case lowest || len(m.join.others) > 0 && m.join.rounds >= joinRounds:
 		m.create(m.join.seeds)
 	default:
-		m.join.next = m.now.Add(m.jitter(300 * time.Millisecond))
+		m.join.next = m.now.Add(m.jitter(min(joinWait<<min(m.join.rounds, 8), 4*joinWait)))
 	}
 }
 

@@ -161,7 +161,7 @@ func (n *Node) ask(ctx context.Context, p wire.Peer, req wire.Message) (wire.Mes
 			timeout = min(max(6*rtt, minTimeout), maxTimeout)
 		}
 	}
-	call, cancel := context.WithTimeout(ctx, timeout)
+	call, cancel := context.WithTimeout(ctx, timeout+3*time.Duration(n.lag.Load()))
 	defer cancel()
 	start := time.Now()
 	msg, err := n.cfg.Transport.Call(call, p, req)

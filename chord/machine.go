@@ -26,7 +26,7 @@ func (p Phase) String() string { return [...]string{"idle", "joining", "joined",
 // value stands for the defaults.
 type Timing struct {
 	Every   time.Duration // between stabilisations, 1 s
-	Fast    time.Duration // the same just after a change or a failure, 120 ms
+	Fast    time.Duration // the same just after a change or a failure, 120 ms, growing while all is well
 	FastFor time.Duration // how long after a change, 3 s
 	Slow    time.Duration // the same when nothing has changed for SlowAfter, 4 s
 	// SlowAfter is how long nothing must have changed, 20 s.
@@ -64,6 +64,8 @@ type Machine struct {
 	cfg   MachineConfig
 	rng   *rand.Rand
 	now   time.Time // of the step under way
+	due   time.Time // when the machine wanted to be ticked
+	lag   time.Duration
 	out   []Effect
 	phase Phase
 	ring  zave.State
@@ -128,6 +130,7 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 // is to be done. The slice is valid until the next step.
 func (m *Machine) Step(now time.Time, ev Event) []Effect {
 	m.now = now
+	m.measureLag()
 	clear(m.out)
 	m.out = m.out[:0]
 	switch ev := ev.(type) {
@@ -158,8 +161,22 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.moved = false
 		m.emit(Effect{Kind: Moved})
 	}
+	m.due = m.Deadline()
 	return m.out
 }
+
+// measureLag notes how late the machine is ticked. A node that is short of
+// processor time is in no position to call others dead, and most of those are
+// likely on machines as busy: it waits longer for answers and asks less often.
+func (m *Machine) measureLag() {
+	m.lag -= m.lag / 8
+	if !m.due.IsZero() {
+		m.lag = min(max(m.lag, m.now.Sub(m.due)), maxLag)
+	}
+}
+
+// Lag returns by how much the machine has been ticked too late of late.
+func (m *Machine) Lag() time.Duration { return m.lag }
 
 // tellNews lets the predecessor know that there is another list to adopt. It is
 // asked for its state, and a member that is asked by its own head looks at that
@@ -205,7 +222,7 @@ func (m *Machine) Deadline() time.Time {
 	}
 	switch m.phase {
 	case PhaseJoining:
-		if len(m.join.chains) == 0 {
+		if m.join.flying == 0 {
 			sooner(m.join.next)
 		}
 	case PhaseJoined:
@@ -289,7 +306,7 @@ func (m *Machine) interval() time.Duration {
 	t := m.cfg.Timing
 	switch {
 	case m.now.Before(m.fastUntil):
-		return m.jitter(t.Fast)
+		return m.jitter(max(min(t.Fast<<min(m.quiet, 4), t.Every), 4*m.lag))
 	case m.now.Sub(m.changed) < t.SlowAfter:
 		return m.jitter(t.Every)
 	}

@@ -71,6 +71,7 @@ type Node struct {
 	watch   atomic.Pointer[chan struct{}] // closed when view changes
 	slots   chan struct{}
 	running atomic.Bool
+	lag     atomic.Int64 // the machine's
 	stopped chan struct{}
 	keeper  *keeper
 
@@ -173,6 +174,7 @@ func (n *Node) step(ctx context.Context, in input) {
 		}
 	}
 	effects := n.machine.Step(time.Now(), in.ev)
+	n.lag.Store(int64(n.machine.Lag()))
 	if n.machine.Version() != before {
 		n.publish()
 	}

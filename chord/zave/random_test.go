@@ -94,7 +94,7 @@ func TestRandomRuns(t *testing.T) {
 	}
 	scales := []scale{{2, 12, 10_000, 0.05}, {3, 50, 10_000, 0.1}, {8, 50, 10_000, 0.1}, {8, 50, 5_000, 0.5}}
 	if *long {
-		scales = append(scales, scale{8, 50, 1_000_000, 0.2}, scale{8, 1000, 1_000_000, 0.2})
+		scales = append(scales, scale{8, 50, 1_000_000, 0.2}, scale{8, 1000, 1_000_000, 0.05})
 	}
 	for i, c := range scales {
 		seed := uint64(i + 1)
