@@ -117,7 +117,7 @@ func (a *Adapter) enrol(ctx context.Context, aor identity.AOR) error {
 		return enrolRefusal(err)
 	}
 	if err := a.adopt(aor, acct, conn.RootDER(), answer); err != nil {
-		return fmt.Errorf("the bootstrap server's answer is refused: %w", err)
+		return err
 	}
 	a.log.Info().Stringer("node", a.Node().ID()).Msg("enrolled")
 	return nil
@@ -233,22 +233,9 @@ func (a *Adapter) adopt(aor identity.AOR, acct *account, rootDER []byte, r *wire
 	if first {
 		m.Root, m.Charter, m.Chain = rootDER, r.Charter, [][]byte{r.Node, r.Issuer}
 	}
-	trust, err := m.trust()
+	err := a.checkAnswer(&m, n, aor, acct, r)
 	if err != nil {
-		return err
-	}
-	now := a.time.Now()
-	cert, err := trust.VerifyNode([][]byte{r.Node, r.Issuer}, now)
-	switch {
-	case err != nil:
-		return fmt.Errorf("node certificate: %w", err)
-	case !cert.Key.Equal(a.nodeKey.Public()):
-		return errors.New("the node certificate is for another key")
-	case !first && cert.ID != n.ID():
-		return errors.New("the node certificate gives this node another Node-ID")
-	}
-	if err := a.fillAccount(trust, aor, acct, cert.ID, r, now); err != nil {
-		return err
+		return fmt.Errorf("the bootstrap server's answer is refused: %w", err)
 	}
 	if first {
 		if n, err = a.newNode(&m); err != nil {
@@ -263,6 +250,26 @@ func (a *Adapter) adopt(aor identity.AOR, acct *account, rootDER []byte, r *wire
 		a.startNode(n)
 	}
 	return nil
+}
+
+// checkAnswer verifies an enrolment and takes it into acct. n is nil for the
+// first one.
+func (a *Adapter) checkAnswer(m *member, n *node.Node, aor identity.AOR, acct *account, r *wire.Registered) error {
+	trust, err := m.trust()
+	if err != nil {
+		return err
+	}
+	now := a.time.Now()
+	cert, err := trust.VerifyNode([][]byte{r.Node, r.Issuer}, now)
+	switch {
+	case err != nil:
+		return fmt.Errorf("node certificate: %w", err)
+	case !cert.Key.Equal(a.nodeKey.Public()):
+		return errors.New("the node certificate is for another key")
+	case n != nil && cert.ID != n.ID():
+		return errors.New("the node certificate gives this node another Node-ID")
+	}
+	return a.fillAccount(trust, aor, acct, cert.ID, r, now)
 }
 
 // startNode makes a new node known and runs it.

@@ -148,6 +148,18 @@ func (m *Member) Pin() {
 // Change adapts the configuration for the next start.
 func (m *Member) Change(change func(*adapter.Config)) { change(&m.cfg) }
 
+// Crash ends the adapter as a power cut does: the others hear no goodbye, and
+// its registration stays on the ring.
+func (m *Member) Crash() {
+	m.lan.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if err := m.It.Node().Link().CloseGracefully(ctx); err != nil {
+		m.lan.t.Errorf("%s's link: %v", m.Name, err)
+	}
+	m.Stop(m.lan.t)
+}
+
 // Accept restarts the adapter with an invitation for a further account.
 func (m *Member) Accept(link *joinlink.Link) {
 	m.lan.t.Helper()
