@@ -33,13 +33,16 @@ type Pin struct {
 //	sip:bob@lan.example p2psip-pub1… VERSION FIRST LAST
 //
 // with times in RFC 3339, UTC. Empty lines and lines that begin with # are
-// skipped. Safe for concurrent use by one process.
+// skipped. Safe for concurrent use by one process; reading never waits for the
+// disk.
 type Pins struct {
 	path string
 
-	mu      sync.Mutex
-	byName  map[AOR]Pin
-	written map[AOR]Pin // as on disk
+	writing sync.Mutex  // held while the file is written; before mu
+	written map[AOR]Pin // as on disk; of writing
+
+	mu     sync.Mutex
+	byName map[AOR]Pin
 }
 
 // LoadPins reads the file at path, which need not exist; an empty path keeps
@@ -131,25 +134,29 @@ func (p *Pins) Set(name AOR, pin Pin) error {
 		return fmt.Errorf("%w: a pin needs a name and a key", ErrMalformed)
 	}
 	pin.First, pin.Last = pin.First.UTC().Truncate(time.Second), pin.Last.UTC().Truncate(time.Second)
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if _, known := p.byName[name]; !known && len(p.byName) >= MaxPins {
 		p.forgetOldestLocked()
 	}
 	p.byName[name] = pin
+	p.mu.Unlock()
 	old, ok := p.written[name]
 	if ok && old.Key == pin.Key && old.Version == pin.Version && pin.Last.Sub(old.Last) < pinTouch {
 		return nil
 	}
-	return p.writeLocked()
+	return p.write()
 }
 
 // Forget removes the pin of a name.
 func (p *Pins) Forget(name AOR) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	delete(p.byName, name)
-	return p.writeLocked()
+	p.mu.Unlock()
+	return p.write()
 }
 
 func (p *Pins) forgetOldestLocked() {
@@ -165,14 +172,17 @@ func (p *Pins) forgetOldestLocked() {
 	delete(p.byName, oldest)
 }
 
-func (p *Pins) writeLocked() error {
+// write brings the file up to date; the caller holds writing, and with it the
+// only right to change byName.
+func (p *Pins) write() error {
 	if p.path == "" {
 		return nil
 	}
-	if err := WriteFileAtomic(p.path, formatPins(p.byName), 0o600); err != nil {
+	now := p.All()
+	if err := WriteFileAtomic(p.path, formatPins(now), 0o600); err != nil {
 		return err
 	}
-	p.written = maps.Clone(p.byName)
+	p.written = now
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -45,12 +46,14 @@ func (l *Link) Call(ctx context.Context, to wire.Peer, req wire.Message) (wire.M
 func (c *Conn) Call(ctx context.Context, req wire.Message) (wire.Message, error) {
 	stack.Deepen() // most calls have a goroutine of their own
 	defer c.begin()()
-	return roundTrip(ctx, c.qc, c.link.cfg.Limits.RequestTime, req)
+	return roundTrip(ctx, c.qc, &c.link.buffers, c.link.cfg.Limits.RequestTime, req)
 }
 
-func roundTrip(ctx context.Context, qc *quic.Conn, limit time.Duration, req wire.Message) (wire.Message, error) {
-	b, err := wire.Append([]byte{kindRequest}, req)
-	if err != nil {
+func roundTrip(ctx context.Context, qc *quic.Conn, free *buffers, limit time.Duration, req wire.Message) (wire.Message, error) {
+	buf := free.take()
+	defer free.giveBack(buf)
+	var err error
+	if *buf, err = wire.Append(append(*buf, kindRequest), req); err != nil {
 		return nil, err
 	}
 	if _, ok := ctx.Deadline(); !ok {
@@ -58,7 +61,7 @@ func roundTrip(ctx context.Context, qc *quic.Conn, limit time.Duration, req wire
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	answer, err := exchange(ctx, qc, b)
+	answer, err := exchange(ctx, qc, buf)
 	if err != nil {
 		return nil, callError(ctx, err)
 	}
@@ -72,24 +75,25 @@ func roundTrip(ctx context.Context, qc *quic.Conn, limit time.Duration, req wire
 	return m, nil
 }
 
-// exchange sends b on a stream of its own and returns all that comes back.
-func exchange(ctx context.Context, qc *quic.Conn, b []byte) ([]byte, error) {
+// exchange sends what is in buf on a stream of its own, and returns in buf all
+// that comes back.
+func exchange(ctx context.Context, qc *quic.Conn, buf *[]byte) ([]byte, error) {
 	s, err := qc.OpenStreamSync(ctx)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { abandon(s, wire.CodeTimeout) })
 	defer stop()
-	if _, err := s.Write(b); err != nil {
+	if _, err := s.Write(*buf); err != nil {
 		// The other side may have answered without reading: its answer says why.
-		if answer, readErr := readLimited(s, wire.MaxMessage); readErr == nil && len(answer) > 0 {
+		if answer, readErr := readLimited(s, buf, wire.MaxMessage); readErr == nil && len(answer) > 0 {
 			return answer, nil
 		}
 		abandon(s, wire.CodeTimeout)
 		return nil, err
 	}
 	_ = s.Close()
-	answer, err := readLimited(s, wire.MaxMessage)
+	answer, err := readLimited(s, buf, wire.MaxMessage)
 	if err != nil {
 		abandon(s, wire.CodeTooLarge)
 		return nil, err
@@ -119,11 +123,15 @@ func callError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
-// readLimited reads until the end of the stream, at most most bytes; beyond, it
-// returns ErrTooLarge. Memory grows with what arrives.
-func readLimited(r io.Reader, most int) ([]byte, error) {
-	b := make([]byte, 0, 1024)
+// readLimited reads until the end of the stream into buf, at most most bytes;
+// beyond, it returns ErrTooLarge. Memory grows with what arrives.
+func readLimited(r io.Reader, buf *[]byte, most int) ([]byte, error) {
+	b := (*buf)[:0]
+	defer func() { *buf = b }()
 	for {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, 1024)
+		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
@@ -133,9 +141,6 @@ func readLimited(r io.Reader, most int) ([]byte, error) {
 			return b, nil
 		case err != nil:
 			return nil, err
-		}
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
 		}
 	}
 }

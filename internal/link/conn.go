@@ -33,7 +33,8 @@ type Conn struct {
 
 	credits credits
 
-	source func() netip.AddrPort
+	source   func() netip.AddrPort
+	exporter func() ([32]byte, error)
 }
 
 func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
@@ -47,6 +48,7 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 		since: l.cfg.Now(), born: l.births.Add(1),
 	}
 	c.source = sync.OnceValue(c.findSource)
+	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(qc, exporterCall) })
 	c.touch()
 	return c, nil
 }
@@ -91,7 +93,7 @@ func (c *Conn) findSource() netip.AddrPort {
 
 // Exporter returns 32 bytes that only the two ends of this connection know, the
 // same on both and on no other connection (RFC 8446 §7.5).
-func (c *Conn) Exporter() ([32]byte, error) { return export(c.qc, exporterCall) }
+func (c *Conn) Exporter() ([32]byte, error) { return c.exporter() }
 
 func export(qc *quic.Conn, label string) ([32]byte, error) {
 	cs := qc.ConnectionState().TLS

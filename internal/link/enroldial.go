@@ -56,7 +56,7 @@ func DialEnrol(ctx context.Context, addr string, fingerprint [32]byte) (*EnrolCo
 
 // Call sends one request and returns the answer; errors as Conn.Call's.
 func (c *EnrolConn) Call(ctx context.Context, req wire.Message) (wire.Message, error) {
-	return roundTrip(ctx, c.qc, enrolTime, req)
+	return roundTrip(ctx, c.qc, new(buffers), enrolTime, req)
 }
 
 // RootDER returns the overlay's root certificate, which has the fingerprint.

@@ -137,7 +137,9 @@ func (l *Link) tryLater(code wire.Code, why string) wire.Message {
 
 // readRequest reads a message up to the end of s, or says what is wrong with it.
 func (l *Link) readRequest(s *quic.Stream) (req wire.Message, refusal wire.Message) {
-	b, err := readLimited(s, wire.MaxMessage)
+	buf := l.buffers.take()
+	defer l.buffers.giveBack(buf)
+	b, err := readLimited(s, buf, wire.MaxMessage)
 	if err != nil {
 		l.refuseRead(err)
 		return nil, wire.Errorf(wire.CodeMalformed, "request not readable")
@@ -170,18 +172,21 @@ func (l *Link) refuseRead(err error) {
 // answer writes m and ends the stream.
 func (l *Link) answer(s *quic.Stream, deadline time.Time, m wire.Message) {
 	s.CancelRead(quic.StreamErrorCode(wire.CodeTooMany)) // has no effect on a request read to its end
-	b, err := wire.Encode(m)
+	buf := l.buffers.take()
+	defer l.buffers.giveBack(buf)
+	b, err := wire.Append(*buf, m)
 	if err != nil {
 		l.cfg.Log.Error().Err(err).Msg("answer cannot be encoded")
 		code := wire.CodeInternal
 		if errors.Is(err, wire.ErrTooLarge) {
 			code = wire.CodeTooLarge
 		}
-		if b, err = wire.Encode(wire.Errorf(code, "the answer cannot be encoded")); err != nil {
+		if b, err = wire.Append(*buf, wire.Errorf(code, "the answer cannot be encoded")); err != nil {
 			abandon(s, wire.CodeInternal)
 			return
 		}
 	}
+	*buf = b
 	_ = s.SetWriteDeadline(deadline)
 	if _, err := s.Write(b); err != nil {
 		s.CancelWrite(quic.StreamErrorCode(wire.CodeTimeout))
