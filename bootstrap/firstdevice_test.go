@@ -34,9 +34,12 @@ type member struct {
 func (n *newcomer) run(t testing.TB, s *bootstrap.Server, r *wire.Registered) *member {
 	t.Helper()
 	m := &member{newcomer: n}
-	clock, err := identity.NewClock("", nil)
-	if err != nil {
-		t.Fatal(err)
+	clock := n.clock
+	if clock == nil {
+		var err error
+		if clock, err = identity.NewClock("", nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	pins, err := identity.LoadPins("")
 	if err != nil {

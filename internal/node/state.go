@@ -53,7 +53,7 @@ func OpenState(f StateFile) (*bbolt.DB, error) {
 		return db, nil
 	}
 	if db != nil {
-		err = errors.Join(err, Guard(db.Close))
+		_ = Guard(db.Close)
 	}
 	if errors.Is(err, ErrStateDamaged) {
 		return nil, fmt.Errorf("%s: %w; %s", f.Path, err, f.Mend)
