@@ -55,13 +55,13 @@ func TestPlannedTypes(t *testing.T) {
 	type hidden struct {
 		_ struct{} `cbor:",toarray"`
 		N int
-		n int //nolint:unused // the general codec leaves it out
+		n int // the general codec leaves it out
 	}
 	type endless struct {
 		_    struct{} `cbor:",toarray"`
 		Next *endless
 	}
-	for _, v := range []any{map[string]int{}, loose{}, renamed{}, hidden{}, endless{}, 1.5, [3]int{}, [0]byte{}, new(any), new(*int)} {
+	for _, v := range []any{map[string]int{}, loose{}, renamed{}, hidden{n: 1}, endless{}, 1.5, [3]int{}, [0]byte{}, new(any), new(*int)} {
 		if canon.Planned(v) {
 			t.Errorf("%T has a plan", v)
 		}
