@@ -36,7 +36,7 @@ func (n *Node) Fetch(ctx context.Context, pos, res ID, part *uint64) (Answer, er
 	if err != nil {
 		return Answer{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, fetchTime+n.patience())
 	defer cancel()
 	f := fetching{
 		n: n, v: n.view.Load(), answers: make(chan fetched, fetchAsks), seen: map[ID]bool{},

@@ -78,7 +78,7 @@ func (k *keeper) run(ctx context.Context) {
 			repair.Reset(k.untilRepair(held))
 		}
 		retry = nil
-		if failed > 0 {
+		if failed > 0 || k.waits() {
 			retry = time.After(keeperRetry)
 		}
 		if !pause(ctx, keeperRest) {
@@ -155,6 +155,7 @@ func (k *keeper) handed(v *View, from ID, items int) {
 	if k.waits() {
 		if items < wire.MaxItems && len(v.Succ) > 0 && v.Succ[0].ID == from {
 			k.fresh.Store(0)
+			k.wake() // now it can hand over in turn
 		}
 		return
 	}
@@ -196,12 +197,15 @@ func (k *keeper) handOver(ctx context.Context) {
 
 // forget drops the memory of what was pushed to nodes that are no neighbours
 // any more: should they come back, they may have lost it. It reports whether the
-// predecessor is another than the one to which everything was handed over.
+// predecessor is another than the one to which everything was handed over. A
+// node that still waits for its own handover has nothing to hand over yet.
 func (k *keeper) forget(v *View, all bool) (newPred bool) {
+	waits := k.waits()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	newPred = v.Pred.ID != v.Self.ID && v.Pred.ID != k.pred
-	k.pred = v.Pred.ID
+	if newPred = !waits && v.Pred.ID != v.Self.ID && v.Pred.ID != k.pred; newPred {
+		k.pred = v.Pred.ID
+	}
 	if all {
 		clear(k.sent)
 		return newPred

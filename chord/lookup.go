@@ -18,8 +18,10 @@ func (r refusal) Error() string {
 }
 
 // Lookup finds the node responsible for target. It asks members itself, three
-// at a time or a few more while some take long, and takes at most 3 s. What it finds is the word of the
-// member that precedes the target; calling the responsible node verifies it.
+// at a time or a few more while some take long, and takes at most 3 s; a little
+// longer on a machine that is short of processor time. What it finds is the word
+// of the member that precedes the target; calling the responsible node verifies
+// it.
 func (n *Node) Lookup(ctx context.Context, target ID) (Route, error) {
 	v := n.view.Load()
 	if v.Phase != PhaseJoined || !v.Settled {
@@ -28,7 +30,7 @@ func (n *Node) Lookup(ctx context.Context, target ID) (Route, error) {
 	if r, ok := v.route(target); ok {
 		return r, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	ctx, cancel := context.WithTimeout(ctx, lookupTime+n.patience())
 	defer cancel()
 	return n.search(ctx, v, target)
 }
@@ -161,7 +163,7 @@ func (n *Node) ask(ctx context.Context, p wire.Peer, req wire.Message) (wire.Mes
 			timeout = min(max(6*rtt, minTimeout), maxTimeout)
 		}
 	}
-	call, cancel := context.WithTimeout(ctx, timeout+3*time.Duration(n.lag.Load()))
+	call, cancel := context.WithTimeout(ctx, timeout+n.patience())
 	defer cancel()
 	start := time.Now()
 	msg, err := n.cfg.Transport.Call(call, p, req)
@@ -183,6 +185,9 @@ func (n *Node) ask(ctx context.Context, p wire.Peer, req wire.Message) (wire.Mes
 	}
 	return msg, rtt, nil
 }
+
+// patience is what a busy machine adds to every wait.
+func (n *Node) patience() time.Duration { return 3 * time.Duration(n.lag.Load()) }
 
 func (n *Node) heard(id ID, rtt time.Duration) {
 	select {
