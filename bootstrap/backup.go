@@ -80,12 +80,8 @@ func checkBackup(path string) error {
 		}
 		defer db.Close()
 		return db.View(func(tx *bbolt.Tx) error {
-			var damage error
-			for err := range tx.Check() { // to its end: it reads in a goroutine
-				damage = errors.Join(damage, err)
-			}
-			if damage != nil {
-				return damage
+			if err := node.Verify(tx); err != nil {
+				return err
 			}
 			b := tx.Bucket(bucketMeta)
 			if b == nil {

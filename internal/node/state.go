@@ -34,20 +34,19 @@ func OpenState(f StateFile) (*bbolt.DB, error) {
 	}
 	var db *bbolt.DB
 	err := Guard(func() (err error) {
-		db, err = bbolt.Open(f.Path, 0o600, &bbolt.Options{Timeout: time.Second})
-		if err == nil {
-			err = db.View(readAll)
+		if db, err = bbolt.Open(f.Path, 0o600, &bbolt.Options{Timeout: time.Second}); err != nil {
+			return err
 		}
-		return err
+		if err := db.View(Verify); err != nil {
+			return err
+		}
+		return db.Update(func(tx *bbolt.Tx) error { return makeBuckets(tx, f.Buckets) })
 	})
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: another %s runs on %s; stop it or choose another folder with --state", ErrStateInUse, f.Program, f.Path)
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
 		err = fmt.Errorf("%w: %w", ErrStateDamaged, err)
-	}
-	if err == nil {
-		err = db.Update(func(tx *bbolt.Tx) error { return makeBuckets(tx, f.Buckets) })
 	}
 	if err == nil {
 		return db, nil
@@ -82,9 +81,19 @@ func Guard(f func() error) (err error) {
 	return f()
 }
 
-// readAll touches every key and value.
-func readAll(tx *bbolt.Tx) error {
-	return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return readBucket(b, 0) })
+// Verify reads every key and value and checks that the pages fit together. It
+// is to be called within Guard.
+func Verify(tx *bbolt.Tx) error {
+	if err := tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return readBucket(b, 0) }); err != nil {
+		return err
+	}
+	var damage error
+	for err := range tx.Check() { // to its end: it reads in a goroutine
+		if damage == nil {
+			damage = fmt.Errorf("%w: %w", ErrStateDamaged, err)
+		}
+	}
+	return damage
 }
 
 // maxDepth bounds buckets in buckets; a damaged file could nest without end.
