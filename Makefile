@@ -29,7 +29,7 @@ cross:       ## build for linux/arm64, darwin/arm64 and windows/amd64
 demo:        ## a whole LAN in one process, with a call
 	go run ./cmd/secp2psip demo
 
-bench:       ## every figure that the documentation gives
+bench:       ## every figure that docs/benchmarks.md gives
 	scripts/bench.sh
 
 bench-front: ## the SIP front beside Kamailio

@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -88,6 +90,12 @@ func report(b *testing.B, took []time.Duration) {
 // percentile is the nearest-rank percentile of sorted samples.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
+}
+
+// median sorts the samples.
+func median(samples []time.Duration) time.Duration {
+	slices.Sort(samples)
+	return percentile(samples, 0.50)
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
