@@ -29,7 +29,7 @@ func call(t *testing.T, from *testnet.Member, to string) (status int, err error)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = from.It.Call(limited(t), sipbridge.Call{Caller: aor, Target: to, CallID: "test", Paths: []string{sipbridge.PathDirect}})
+	_, err = from.It.Call(limited(), sipbridge.Call{Caller: aor, Target: to, CallID: "test", Paths: []string{sipbridge.PathDirect}})
 	if err == nil {
 		return 302, nil
 	}
@@ -316,11 +316,11 @@ func TestMatrixF4Tokens(t *testing.T) {
 	}
 	open := func(c *link.Conn, token [16]byte) {
 		t.Helper()
-		s, err := c.Open(limited(t), &wire.Carry{Token: token})
+		s, err := c.Open(limited(), &wire.Carry{Token: token})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Recv(limited(t)); err == nil {
+		if _, err := s.Recv(limited()); err == nil {
 			t.Error("a stranger's stream is answered")
 		}
 		_ = s.Close()
@@ -338,7 +338,7 @@ func TestMatrixF4Tokens(t *testing.T) {
 		t.Errorf("bob's phone rings: %+v", calls)
 	}
 	for range 2 { // what the token allows
-		s, err := conn.Open(limited(t), &wire.Carry{Token: body.Token})
+		s, err := conn.Open(limited(), &wire.Carry{Token: body.Token})
 		if err != nil {
 			t.Fatal(err)
 		}

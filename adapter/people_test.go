@@ -23,7 +23,7 @@ func text(t *testing.T, from *testnet.Member, to, body string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return from.It.Message(limited(t), sipbridge.Message{From: aor, Target: to, ContentType: "text/plain", Body: []byte(body), CallID: "text"})
+	return from.It.Message(limited(), sipbridge.Message{From: aor, Target: to, ContentType: "text/plain", Body: []byte(body), CallID: "text"})
 }
 
 func wantStatus(t *testing.T, err error, code int) {
@@ -67,7 +67,7 @@ func TestTextsAreSignedBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 		change(m)
-		answer, err := conn.Call(limited(t), m)
+		answer, err := conn.Call(limited(), m)
 		if ack, ok := answer.(*wire.TextAck); ok {
 			body, err := ack.Body()
 			if err != nil || body.Status == 200 {
@@ -156,7 +156,7 @@ func TestTwoNamesEnrolAtOnce(t *testing.T) {
 		work.Go(func() {
 			aor, err := m.It.Account(name)
 			if err == nil {
-				err = m.It.Register(limited(t), sipbridge.Registration{AOR: aor})
+				err = m.It.Register(limited(), sipbridge.Registration{AOR: aor})
 			}
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -183,7 +183,7 @@ func TestALaterInvitationAddsADevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 { // an attempt that fails uses nothing up
-		err := second.It.Register(limited(t), sipbridge.Registration{AOR: aor})
+		err := second.It.Register(limited(), sipbridge.Registration{AOR: aor})
 		wantStatus(t, err, 503)
 		if err != nil && !strings.Contains(err.Error(), "first device") {
 			t.Errorf("%v does not say what to do", err)
@@ -193,7 +193,7 @@ func TestALaterInvitationAddsADevice(t *testing.T) {
 		t.Error("the first device was not asked")
 	}
 	first.Accept(invitation)
-	if err := second.It.Register(limited(t), sipbridge.Registration{AOR: aor}); err != nil {
+	if err := second.It.Register(limited(), sipbridge.Registration{AOR: aor}); err != nil {
 		t.Fatal(err)
 	}
 	second.Phone(toneB)
@@ -214,7 +214,7 @@ func TestAnEnrolmentWhoseAnswerIsLost(t *testing.T) {
 	names := func() int { return l.Server.It.Status().Enrolment.Names }
 	m.It.KeepKeys(t, "alice")
 	m.It.FillDisk(true)
-	err = m.It.Register(limited(t), sipbridge.Registration{AOR: aor})
+	err = m.It.Register(limited(), sipbridge.Registration{AOR: aor})
 	wantStatus(t, err, 500)
 	if err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("%v does not say what to do", err)
@@ -225,7 +225,7 @@ func TestAnEnrolmentWhoseAnswerIsLost(t *testing.T) {
 	m.It.FillDisk(false)
 	m.Stop(t)
 	m.Start()
-	if err := m.It.Register(limited(t), sipbridge.Registration{AOR: aor}); err != nil {
+	if err := m.It.Register(limited(), sipbridge.Registration{AOR: aor}); err != nil {
 		t.Fatal(err)
 	}
 	if names() != 1 || len(m.It.Status().Accounts) != 1 {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // and lies: a node of the ring with a name, whose answers to INVITE and text
 // the test chooses.
 type rogue struct {
-	t                    *testing.T
+	t                    testing.TB
 	name                 string
 	account, device, key identity.PrivateKey
 	delegation           identity.SignedDelegation
@@ -35,7 +36,7 @@ type rogue struct {
 	heard  []wire.Message // INVITEs and texts that came
 }
 
-func newKey(t *testing.T) identity.PrivateKey {
+func newKey(t testing.TB) identity.PrivateKey {
 	t.Helper()
 	k, err := identity.GenerateKey()
 	if err != nil {
@@ -44,16 +45,23 @@ func newKey(t *testing.T) identity.PrivateKey {
 	return k
 }
 
-func limited(t *testing.T) context.Context {
-	t.Helper()
+// limited is the time that one step may take.
+func limited() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), testnet.Deadline)
-	t.Cleanup(cancel)
+	time.AfterFunc(testnet.Deadline, cancel)
 	return ctx
 }
 
 // newRogue enrols a name with a bootstrap server, joins the ring and publishes
 // a registration.
-func newRogue(t *testing.T, l *testnet.LAN, name string) *rogue {
+func newRogue(t testing.TB, l *testnet.LAN, name string) *rogue {
+	t.Helper()
+	return newRogueAt(t, l, name, 0)
+}
+
+// newRogueAt is newRogue with a clock of its own making: it tells others a time
+// that is off.
+func newRogueAt(t testing.TB, l *testnet.LAN, name string, off time.Duration) *rogue {
 	t.Helper()
 	r := &rogue{t: t, name: name, account: newKey(t), device: newKey(t), key: newKey(t)}
 	reg := r.enrol(l)
@@ -70,7 +78,8 @@ func newRogue(t *testing.T, l *testnet.LAN, name string) *rogue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clock, err := identity.NewClock("", nil)
+	var lie atomic.Int64
+	clock, err := identity.NewClock("", func() time.Time { return time.Now().Add(time.Duration(lie.Load())) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +97,7 @@ func newRogue(t *testing.T, l *testnet.LAN, name string) *rogue {
 	r.node.SeedPeers(reg.Peers)
 	r.run()
 	r.publish(reg.Part)
+	lie.Store(int64(off)) // when it has learnt the right one
 	return r
 }
 
@@ -96,7 +106,7 @@ func (r *rogue) aor() string { return "sip:" + r.name + "@" + testnet.Overlay }
 func (r *rogue) enrol(l *testnet.LAN) *wire.Registered {
 	r.t.Helper()
 	invitation := l.Invite(r.name, 1)
-	ctx := limited(r.t)
+	ctx := limited()
 	conn, err := link.DialEnrol(ctx, invitation.Addrs[0], invitation.Root)
 	if err != nil {
 		r.t.Fatal(err)
@@ -155,7 +165,7 @@ func (r *rogue) publish(part uint64) {
 		r.t.Fatal(err)
 	}
 	testnet.Eventually(r.t, r.name+"'s registration is stored", func() bool {
-		_, err := r.node.Directory().Publish(limited(r.t), rec)
+		_, err := r.node.Directory().Publish(limited(), rec)
 		return err == nil
 	})
 }
@@ -197,7 +207,7 @@ func (r *rogue) ServeStream(_ context.Context, _ *link.Conn, _ wire.Message, s *
 // to connects to a member's node.
 func (r *rogue) to(m *testnet.Member) *link.Conn {
 	r.t.Helper()
-	conn, err := r.node.Link().Connect(limited(r.t), m.It.Node().Self())
+	conn, err := r.node.Link().Connect(limited(), m.It.Node().Self())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -233,7 +243,7 @@ func (r *rogue) sign(b wire.InviteBody) *wire.Invite {
 // INVITE was accepted. 0 is a refusal without one, 1 a challenge.
 func (r *rogue) ask(conn *link.Conn, m *wire.Invite) (status int, answer wire.Message) {
 	r.t.Helper()
-	answer, err := conn.Call(limited(r.t), m)
+	answer, err := conn.Call(limited(), m)
 	if err != nil {
 		return 0, nil
 	}

@@ -16,7 +16,7 @@ import (
 const deadline = 20 * time.Second
 
 // run starts a server on a free loopback port and stops it with the test.
-func run(t *testing.T, change func(*bootstrap.Config)) (*bootstrap.Server, func()) {
+func run(t testing.TB, change func(*bootstrap.Config)) (*bootstrap.Server, func()) {
 	t.Helper()
 	cfg := bootstrap.Config{
 		State: filepath.Join(t.TempDir(), "state"), Listen: netip.MustParseAddrPort("127.0.0.1:0"),

@@ -137,6 +137,9 @@ func (l *LAN) AddWith(name, folder string, link *joinlink.Link, change func(*ada
 	return m
 }
 
+// State is the adapter's state folder.
+func (m *Member) State() string { return m.cfg.State }
+
 // Pin keeps the adapter's ports for its next start, as an installed one would.
 func (m *Member) Pin() {
 	m.cfg.SIP.Listen = []string{m.SIP().String()}

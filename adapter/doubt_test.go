@@ -1,0 +1,212 @@
+package adapter_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/internal/testnet"
+	"github.com/secp2psip/secp2psip/sipbridge"
+)
+
+// TestMatrixF2ChangedKeys: a key that is not the one of earlier calls is
+// refused, in both directions, and everybody at this adapter is told; looking
+// the name up pins nothing; who deletes the pin accepts the new key.
+func TestMatrixF2ChangedKeys(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, nil)
+	a, b, c := l.Add("alice", nil), l.Add("bob", nil), l.Add("carol", nil)
+	a.Phone(toneA)
+	b.Phone(toneB)
+	c.Phone(toneB)
+	if status, err := call(t, a, "bob"); status != 302 {
+		t.Fatalf("%d (%v)", status, err)
+	}
+	carols := c.Lookup("carol").Key
+	if res := a.Lookup("carol"); res.Outcome != "verified" || !res.Pinned.IsZero() {
+		t.Errorf("looking carol up: %s, pinned %v", res.Outcome, res.Pinned)
+	}
+	pins := filepath.Join(a.State(), "pins")
+	testnet.Eventually(t, "bob's key is pinned", func() bool {
+		text, err := os.ReadFile(pins)
+		return err == nil && strings.Contains(string(text), "bob")
+	})
+	a.Pin()
+	a.Stop(t)
+	rewrite := func(change func(line string) string) {
+		t.Helper()
+		text, err := os.ReadFile(pins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, line := range strings.Split(string(text), "\n") {
+			if strings.Contains(line, "carol") {
+				t.Error("carol was pinned although nobody called her")
+			}
+			if strings.Contains(line, "bob@") {
+				line = change(line)
+			}
+			out = append(out, line)
+		}
+		if err := os.WriteFile(pins, []byte(strings.Join(out, "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewrite(func(line string) string { // as if bob had had another key so far
+		return regexp.MustCompile(`p2psip-pub1\S+|secp2psip-pub\S+`).ReplaceAllString(line, carols)
+	})
+	a.Start()
+	a.Joined()
+	if status, err := call(t, a, "bob"); status != 403 {
+		t.Errorf("bob's key has changed, and the call is answered %d (%v)", status, err)
+	}
+	if status, err := call(t, b, "alice"); status != 437 {
+		t.Errorf("bob, whose key has changed, calls and is answered %d (%v)", status, err)
+	}
+	warned := strings.Join(a.It.Status().Warnings, "\n")
+	if !strings.Contains(warned, "bob@") || !strings.Contains(warned, "pins") {
+		t.Errorf("the status does not say whose key has changed and what to do: %q", warned)
+	}
+	if a.It.Status().Refusals["directory/key_changed"] == 0 {
+		t.Errorf("not counted: %v", a.It.Status().Refusals)
+	}
+	a.Stop(t)
+	rewrite(func(string) string { return "" })
+	a.Start()
+	a.Joined()
+	testnet.Eventually(t, "bob can be called with the accepted key", func() bool {
+		status, _ := call(t, a, "bob")
+		return status == 302
+	})
+	if got := a.It.Status().Warnings; len(got) > 0 {
+		t.Errorf("still warned: %q", got)
+	}
+}
+
+// TestALiarDoesNotSetTheClock: one member that tells a wrong time moves nobody
+// who has known three others, and is overruled where there are.
+func TestALiarDoesNotSetTheClock(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, nil)
+	a := l.Add("alice", nil)
+	a.Phone(toneA)
+	var others []*testnet.Member
+	for _, name := range []string{"bob", "carol", "dave"} {
+		m := l.Add(name, nil)
+		m.Phone(toneB)
+		others = append(others, m)
+	}
+	newRogueAt(t, l, "mallory", 5*time.Hour)
+	testnet.Eventually(t, "alice knows all", func() bool { return a.It.Status().Ring.Members == 6 })
+	off := func() time.Duration { return time.Duration(a.It.Status().ClockOffsetMS) * time.Millisecond }
+	a.Pin()
+	l.Server.Stop(t)
+	a.Stop(t)
+	a.Start()
+	a.Joined()
+	if got := off(); got.Abs() > time.Minute || !a.It.Status().ClockSynced {
+		t.Errorf("with three honest members and a liar alice's clock is off by %v, synced: %v", got, a.It.Status().ClockSynced)
+	}
+	a.Stop(t)
+	for _, m := range others {
+		m.Stop(t)
+	}
+	a.Start()
+	a.Joined()
+	if got := off(); got.Abs() > time.Minute || a.It.Status().ClockSynced {
+		t.Errorf("with the liar alone alice's clock is off by %v, synced: %v", got, a.It.Status().ClockSynced)
+	}
+}
+
+// TestCutOff: who reaches nobody does not take that for a proof that a name
+// does not exist.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, nil)
+	a, b := l.Add("alice", nil), l.Add("bob", nil)
+	a.Phone(toneA)
+	b.Phone(toneB)
+	if status, err := call(t, a, "nobody"); status != 404 {
+		t.Errorf("nobody: %d (%v)", status, err)
+	}
+	b.Stop(t)
+	l.Server.Stop(t)
+	testnet.Eventually(t, "alice is alone", func() bool { return a.It.Status().Ring.Members == 1 })
+	if status, err := call(t, a, "nobody"); status != 503 {
+		t.Errorf("nobody, asked by who is alone: %d (%v)", status, err)
+	}
+}
+
+// TestMatrixF3PhonesFromElsewhere: an adapter that would serve phones on other
+// addresses than loopback without passwords does not start.
+func TestMatrixF3PhonesFromElsewhere(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, nil)
+	for _, listen := range []string{"0.0.0.0:0", "udp:[::]:0", "tcp:0.0.0.0:0"} {
+		a, err := adapter.New(adapter.Config{
+			State: filepath.Join(t.TempDir(), "state"), Join: l.Invite("alice", 1), SIP: sipbridge.Config{Listen: []string{listen}},
+		})
+		if err == nil {
+			err = a.Run(limited())
+		}
+		if err == nil || !strings.Contains(err.Error(), "password") {
+			t.Errorf("%s: %v", listen, err)
+		}
+	}
+}
+
+// TestAdapterStateTroubles: one sentence each, and nothing lost.
+func TestAdapterStateTroubles(t *testing.T) {
+	t.Parallel()
+	l, other := testnet.New(t, nil), testnet.New(t, nil)
+	m := l.Add("alice", nil)
+	m.Phone(toneA)
+	config := func() adapter.Config {
+		return adapter.Config{State: m.State(), SIP: sipbridge.Config{Listen: []string{"127.0.0.1:0"}}}
+	}
+	want := func(cfg adapter.Config, parts ...string) {
+		t.Helper()
+		_, err := adapter.New(cfg)
+		if err == nil {
+			t.Errorf("no error; want one with %q", parts)
+			return
+		}
+		for _, part := range parts {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not mention %q", err, part)
+			}
+		}
+	}
+	want(config(), "in use", "--state")
+	m.Stop(t)
+	foreign := config()
+	foreign.Join = other.Invite("alice", 1) // an overlay of the same name
+	want(foreign, "root key", "--state")
+	elsewhere := *foreign.Join
+	elsewhere.Overlay = "other.example"
+	foreign.Join = &elsewhere
+	want(foreign, "other.example", "--state")
+	nothing := config()
+	nothing.State = filepath.Join(t.TempDir(), "new")
+	want(nothing, "--join")
+
+	file := filepath.Join(m.State(), adapter.StateFile)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, whole[:2*4096], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(config(), "cut short", "enrol again")
+	if err := os.WriteFile(file, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	m.Joined()
+}
