@@ -66,7 +66,8 @@ func TestQuickRestart(t *testing.T) {
 }
 
 // TestRestartWithNothing: a node that comes back before it was missed, and has
-// lost what it held, gets it back from its successor.
+// lost what it held, puts nothing out of reach, and within one round of repair
+// every record lies again with both of its holders.
 func TestRestartWithNothing(t *testing.T) {
 	for _, n := range []int{2, 12} {
 		bubble(t, 110+uint64(n), func(t *testing.T, w *virtual) {
@@ -84,7 +85,7 @@ func TestRestartWithNothing(t *testing.T) {
 			if lost, _ := w.fetchAll(recs); lost > 0 {
 				t.Errorf("%d records out of reach", lost)
 			}
-			took := w.await(5*time.Second, func() error { return w.placed(recs) })
+			took := w.await(defaultFixup+10*time.Second, func() error { return w.placed(recs) })
 			t.Logf("%d nodes: all in place %v after the restart", n, took)
 		})
 	}
