@@ -45,6 +45,7 @@ func answered(t *testing.T, p *demo.Phone) *demo.Heard {
 }
 
 func TestCallIsRedirectedAndTalks(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	alice, bob := l.Add("alice", nil).Phone(toneA), l.Add("bob", nil).Phone(toneB)
 	out := dial(t, alice, "bob")
@@ -61,6 +62,7 @@ func TestCallIsRedirectedAndTalks(t *testing.T) {
 }
 
 func TestCallIsCarried(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	alice := l.Add("alice", func(c *adapter.Config) { c.SIP.Redirect = sipbridge.RedirectNever }).Phone(toneA)
 	bob := l.Add("bob", nil).Phone(toneB)
@@ -81,6 +83,7 @@ func TestCallIsCarried(t *testing.T) {
 // TestRedirectedToOwnToken forces the carried path with a 302: the phone is
 // sent to a one-use token at its own adapter and comes back with it.
 func TestRedirectedToOwnToken(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	m := l.Add("alice", func(c *adapter.Config) { c.SIP.Path = sipbridge.PathCarried })
 	alice := m.Phone(toneA)
@@ -95,6 +98,7 @@ func TestRedirectedToOwnToken(t *testing.T) {
 }
 
 func TestFailuresSayWhy(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	alice := l.Add("alice", nil).Phone(toneA)
 	l.Add("bob", nil).Phone(toneB)
@@ -115,6 +119,7 @@ func TestFailuresSayWhy(t *testing.T) {
 }
 
 func TestTheBootstrapServerIsNotNeeded(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	a, b, c := l.Add("alice", nil), l.Add("bob", nil), l.Add("carol", nil)
 	alice, bob := a.Phone(toneA), b.Phone(toneB)
@@ -133,6 +138,7 @@ func TestTheBootstrapServerIsNotNeeded(t *testing.T) {
 // TestEverythingRestarts stops all there is and starts it again: the phones
 // do not register anew.
 func TestEverythingRestarts(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	a, b := l.Add("alice", nil), l.Add("bob", nil)
 	alice, bob := a.Phone(toneA), b.Phone(toneB)
@@ -156,6 +162,7 @@ func TestEverythingRestarts(t *testing.T) {
 }
 
 func TestAFurtherDeviceIsAdmittedByTheFirst(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	link := l.Invite("bob", 2)
 	first := l.AddWith("bob", "bob-desk", link, nil)
@@ -175,6 +182,7 @@ func TestAFurtherDeviceIsAdmittedByTheFirst(t *testing.T) {
 }
 
 func TestTwoAccountsOfOneAdapterCallEachOther(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, nil)
 	m := l.Add("alice", nil)
 	alice := m.Phone(toneA)
@@ -189,6 +197,7 @@ func TestTwoAccountsOfOneAdapterCallEachOther(t *testing.T) {
 // TestTheCharterChoosesThePath: an overlay that allows only carried calls gets
 // only those, whatever phones and adapters would do by themselves.
 func TestTheCharterChoosesThePath(t *testing.T) {
+	t.Parallel()
 	l := testnet.New(t, func(c *bootstrap.Config) { c.Charter.Paths = []string{sipbridge.PathCarried} })
 	m := l.Add("alice", nil)
 	alice, bob := m.Phone(toneA), l.Add("bob", nil).Phone(toneB)

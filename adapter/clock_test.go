@@ -26,10 +26,12 @@ func wrongClock(t *testing.T, file string, off time.Duration) func(*adapter.Conf
 // TestWrongClocks: boards without a clock battery, and people who set the
 // clock wrong, call and are called all the same.
 func TestWrongClocks(t *testing.T) {
+	t.Parallel()
 	for name, off := range map[string]time.Duration{
 		"hours ahead": 7 * time.Hour, "hours behind": -7 * time.Hour, "in 1970": -time.Since(time.Unix(0, 0)) + time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := testnet.New(t, nil)
 			file := filepath.Join(t.TempDir(), "clock")
 			wrong := l.Add("alice", wrongClock(t, file, off))

@@ -101,26 +101,36 @@ func (a *Adapter) enrol(ctx context.Context, aor identity.AOR) error {
 	if err != nil {
 		return err
 	}
-	conn, err := a.dialServer(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	secret := a.membership().invitation(aor.User())
 	acct.Invitations = withInvitation(nil, secret)
+	answer, root, err := a.requestEnrolment(ctx, aor, acct, secret)
+	if errors.Is(err, link.ErrLost) {
+		answer, root, err = a.requestEnrolment(ctx, aor, acct, secret) // the server has restarted, or the network hiccuped
+	}
+	if err != nil {
+		return enrolRefusal(err)
+	}
+	if err := a.adopt(aor, acct, root, answer); err != nil {
+		return err
+	}
+	a.log.Info().Stringer("node", a.Node().ID()).Msg("enrolled")
+	return nil
+}
+
+// requestEnrolment asks on a connection of its own, first as the name's first
+// device, and returns the answer and the server's root certificate.
+func (a *Adapter) requestEnrolment(ctx context.Context, aor identity.AOR, acct *account, secret []byte) (*wire.Registered, []byte, error) {
+	conn, err := a.dialServer(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.Close()
 	answer, err := a.askRegister(ctx, conn, aor, acct, secret)
 	if remote, ok := errors.AsType[*link.RemoteError](err); ok && remote.Code == wire.CodeConflict && secret != nil {
 		acct.AccountKey = storedKey{} // somebody's first device holds it: join as a further one
 		answer, err = a.askRegister(ctx, conn, aor, acct, secret)
 	}
-	if err != nil {
-		return enrolRefusal(err)
-	}
-	if err := a.adopt(aor, acct, conn.RootDER(), answer); err != nil {
-		return err
-	}
-	a.log.Info().Stringer("node", a.Node().ID()).Msg("enrolled")
-	return nil
+	return answer, conn.RootDER(), err
 }
 
 // pendingAccount returns the keys of an enrolment that was begun before, or
@@ -357,6 +367,9 @@ func delegate(acct *account, aor identity.AOR, device identity.PublicKey, id ide
 
 // enrolRefusal turns the server's refusal into the phone's answer.
 func enrolRefusal(err error) error {
+	if refusal, ok := errors.AsType[*sipbridge.Refusal](err); ok {
+		return refusal
+	}
 	remote, ok := errors.AsType[*link.RemoteError](err)
 	if !ok {
 		return sipbridge.OverlayDown("the bootstrap server did not answer the enrolment", 10*time.Second)

@@ -43,6 +43,9 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 		return err
 	}
 	defer p.release()
+	if a.isLeaving() { // the tombstone is the last word
+		return sipbridge.OverlayDown("this adapter is stopping", 5*time.Second)
+	}
 	charter := n.Trust().Charter()
 	addrs := n.Self().Addrs
 	a.mu.Lock()

@@ -41,6 +41,7 @@ func register(t *testing.T, phones ...*demo.Phone) {
 // key stays the same; 200 days later, with no bootstrap server since, what has
 // expired is still good for the overlay's grace.
 func TestRenewal(t *testing.T) {
+	t.Parallel()
 	var shift time.Duration
 	l := testnet.New(t, later(t, &shift))
 	dir := t.TempDir()

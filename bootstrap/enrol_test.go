@@ -118,6 +118,7 @@ func wantRefused(t testing.TB, err error, code wire.Code) {
 }
 
 func TestEnrol(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, nil)
 	bob := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob", Number: "101"}))
 	got, err := bob.enrol(t, s)
@@ -149,6 +150,7 @@ func TestEnrol(t *testing.T) {
 // TestMatrixA2TakenNames: whoever asks for a name that is taken gets nothing,
 // with or without an invitation, and the name stays as it was.
 func TestMatrixA2TakenNames(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, func(c *bootstrap.Config) { c.Open = true })
 	bob := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob"}))
 	if _, err := bob.enrol(t, s); err != nil {
@@ -172,6 +174,7 @@ func TestMatrixA2TakenNames(t *testing.T) {
 // invitation that admits N devices, the first of which is there to admit the
 // others; exactly N win.
 func TestMatrixA3OneInvitationManyRedemptions(t *testing.T) {
+	t.Parallel()
 	const most, racers, perConnection, workers = 3, 1000, 10, 8
 	s, _ := run(t, func(c *bootstrap.Config) { c.Limits.EnrolTime = deadline })
 	secret := invite(t, s, bootstrap.InviteParams{User: "bob", Devices: most})
@@ -239,6 +242,7 @@ func race(t *testing.T, s *bootstrap.Server, secret []byte, many int) (answers [
 // TestMatrixA4CapturedEnrolment: a whole captured request serves on no other
 // connection.
 func TestMatrixA4CapturedEnrolment(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, nil)
 	bob := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob"}))
 	conn, challenge := dial(t, s)
@@ -256,6 +260,7 @@ func TestMatrixA4CapturedEnrolment(t *testing.T) {
 // TestMatrixA5Quotas: in open mode a bot gets no more names than its quota,
 // and no reserved one.
 func TestMatrixA5Quotas(t *testing.T) {
+	t.Parallel()
 	const quota, tries = 5, 200
 	s, _ := run(t, func(c *bootstrap.Config) { c.Open, c.OpenPerSource, c.Reserved = true, quota, []string{"admin"} })
 	got, refused := 0, 0
@@ -277,9 +282,38 @@ func TestMatrixA5Quotas(t *testing.T) {
 	}
 }
 
+// TestOpenModeQuotas: an adapter enrols one name by itself, and the overlay
+// takes no more names than its operator allows.
+func TestOpenModeQuotas(t *testing.T) {
+	t.Parallel()
+	s, _ := run(t, func(c *bootstrap.Config) { c.Open, c.MaxNames = true, 3 })
+	first := newNewcomer(t, "a", nil)
+	if _, err := first.enrol(t, s); err != nil {
+		t.Fatal(err)
+	}
+	second := newNewcomer(t, "b", nil)
+	second.node, second.body.Node = first.node, first.node.Public()
+	_, err := second.enrol(t, s)
+	wantRefused(t, err, wire.CodeForbidden)
+	for _, name := range []string{"c", "d"} {
+		if _, err := newNewcomer(t, name, nil).enrol(t, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = newNewcomer(t, "e", nil).enrol(t, s)
+	wantRefused(t, err, wire.CodeForbidden)
+	if _, err := first.enrol(t, s); err != nil {
+		t.Errorf("who is enrolled asks again: %v", err)
+	}
+	if st := s.Status().Enrolment; st.Names != 3 || st.Mode != "open" {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestMatrixA6Strangers: a node without a certificate gets no ring message
 // through.
 func TestMatrixA6Strangers(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, nil)
 	conn, _ := dial(t, s)
 	before := s.Node().Store().Stats().Records
@@ -298,6 +332,7 @@ func TestMatrixA6Strangers(t *testing.T) {
 }
 
 func TestInvitationsAreForOneNameAndExpire(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, nil)
 	secret := invite(t, s, bootstrap.InviteParams{User: "bob"})
 	_, err := newNewcomer(t, "carol", secret).enrol(t, s)
@@ -314,6 +349,7 @@ func TestInvitationsAreForOneNameAndExpire(t *testing.T) {
 // TestNamesAndNumbersShareOneSpace: nobody takes another's number as a name,
 // nor a name as a number.
 func TestNamesAndNumbersShareOneSpace(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, func(c *bootstrap.Config) { c.Open = true })
 	if _, err := newNewcomer(t, "bob", invite(t, s, bootstrap.InviteParams{User: "bob", Number: "101"})).enrol(t, s); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ func run(t testing.TB, change func(*bootstrap.Config)) (*bootstrap.Server, func(
 }
 
 func TestStartsAndResumesTheSameOverlay(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "state")
 	same := func(c *bootstrap.Config) { c.State = dir }
 	first, stop := run(t, same)
@@ -67,6 +68,7 @@ func TestStartsAndResumesTheSameOverlay(t *testing.T) {
 }
 
 func TestRefusesAnotherOverlaysState(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "state")
 	_, stop := run(t, func(c *bootstrap.Config) { c.State = dir })
 	stop()
@@ -77,6 +79,7 @@ func TestRefusesAnotherOverlaysState(t *testing.T) {
 }
 
 func TestJoinLink(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, nil)
 	secret, _, err := s.Invite(bootstrap.InviteParams{User: "Bob", Number: "101", Devices: 2})
 	if err != nil {
@@ -94,6 +97,7 @@ func TestJoinLink(t *testing.T) {
 }
 
 func TestInviteRefuses(t *testing.T) {
+	t.Parallel()
 	s, _ := run(t, func(c *bootstrap.Config) { c.Reserved = []string{"root"} })
 	for _, p := range []bootstrap.InviteParams{
 		{User: ""}, {User: "a b"}, {User: "echo"}, {User: "ROOT"}, {User: "bob", Devices: 9}, {User: "bob", Devices: -1},

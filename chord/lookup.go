@@ -82,6 +82,7 @@ func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
 	}
 	more := time.NewTimer(n.hedge(v, start[0].ID))
 	defer more.Stop()
+	late := 0
 	for {
 		for s.Flying() < parallel {
 			p, ask, ok := s.Next()
@@ -113,7 +114,7 @@ func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
 				more.Reset(hedgeUnknown) // for those who may know better
 			}
 		case <-more.C:
-			if ok {
+			if late++; ok || late >= searchLate && r.Responsible.ID != (ID{}) {
 				return r, nil // whoever lies closer takes too long
 			}
 			parallel = max(searchParallel, min(parallel+1, searchMost))

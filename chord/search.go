@@ -15,6 +15,7 @@ const (
 	searchSource   = 2  // the same to members that one other has named
 	searchQueries  = 24 // queries in all: the hop cap
 	searchKeep     = 32 // members to ask, at most
+	searchLate     = 3  // waits after which the asking node's own list decides
 )
 
 // HopOutcome tells how a query of a look-up ended.
@@ -249,9 +250,9 @@ func ordered(peers []wire.Peer) []wire.Peer {
 	return out
 }
 
-// Result returns the route, once somebody has named the responsible node (ok).
-// It is final when no member that lies closer to the target may still say
-// otherwise.
+// Result returns the route, once somebody has named the responsible node (ok),
+// or as the asking node's own list has it. It is final when no member that lies
+// closer to the target may still say otherwise.
 func (s *Search) Result() (r Route, final, ok bool) {
 	if s.done == nil {
 		return Route{}, false, false

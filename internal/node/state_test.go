@@ -60,7 +60,7 @@ func TestCheckStateAtEveryLength(t *testing.T) {
 	f := testFile(t)
 	whole := makeState(t, f)
 	refused := 0
-	for n := len(whole); n > 0; n -= 509 {
+	for n := len(whole); n > 0; n -= 1021 {
 		if err := os.WriteFile(f.Path, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestChangedBytes(t *testing.T) {
 	f := testFile(t)
 	whole := makeState(t, f)
 	refused := 0
-	for at := 0; at < len(whole); at += 37 {
+	for at := 0; at < len(whole); at += 211 {
 		changed := testFile(t) // a new one: bbolt may keep its lock on a file at which it has panicked
 		b := append([]byte(nil), whole...)
 		b[at] ^= 1
