@@ -56,17 +56,51 @@ func split(secret [KeyLen]byte, k, n int) ([]point, error) {
 // makes a coordinate 0, and what shamir.Combine then returns, that point's y,
 // is right.
 func evaluate(points []point, x uint8) (y [KeyLen]byte, err error) {
-	parts := make([][]byte, len(points))
-	shifted := make([]point, len(points))
-	for i := range points {
-		shifted[i] = points[i]
-		shifted[i][KeyLen] ^= x
-		parts[i] = shifted[i][:]
-	}
-	out, err := shamir.Combine(parts)
+	weights, err := weigh(points, x)
 	if err != nil {
-		return y, fmt.Errorf("%w: %v", ErrParams, err)
+		return y, err
 	}
-	copy(y[:], out)
+	for i := range points {
+		for j, v := range points[i].y() {
+			y[j] ^= multiply(weights[i], v)
+		}
+	}
 	return y, nil
+}
+
+// weigh returns what the y of each point counts for in the value at x: the
+// Lagrange basis. It depends on the x of the points alone, but shamir.Combine
+// works it out anew for each byte of y, which for a key of 32 bytes is the
+// slowest part of a reconstruction. Asked to combine the unit vectors, it
+// returns the weights themselves.
+func weigh(points []point, x uint8) ([]byte, error) {
+	k := len(points)
+	parts := make([][]byte, k)
+	for i := range parts {
+		parts[i] = make([]byte, k+1)
+		parts[i][i], parts[i][k] = 1, points[i].x()^x
+	}
+	weights, err := shamir.Combine(parts)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrParams, err)
+	}
+	return weights, nil
+}
+
+// multiply is the product in the field of package shamir, GF(2⁸) modulo
+// x⁸ + x⁴ + x³ + x + 1. It takes a time that depends on its arguments: what is
+// shared here is a public key.
+func multiply(a, b byte) (p byte) {
+	const modulus = 0x1b
+	for ; b > 0; b >>= 1 {
+		if b&1 != 0 {
+			p ^= a
+		}
+		carry := a & 0x80
+		a <<= 1
+		if carry != 0 {
+			a ^= modulus
+		}
+	}
+	return p
 }
