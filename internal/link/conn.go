@@ -33,6 +33,9 @@ type Conn struct {
 
 	credits credits
 
+	outbox  outbox
+	largest atomic.Int64 // datagram that is known to pass, in bytes
+
 	source   func() netip.AddrPort
 	exporter func() ([32]byte, error)
 }
@@ -47,6 +50,7 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 		link: l, qc: qc, cert: cert, chain: rawChain(cs), inbound: inbound,
 		since: l.cfg.Now(), born: l.births.Add(1),
 	}
+	c.outbox.most, c.outbox.wake = l.cfg.Limits.DatagramsQueue, make(chan struct{}, 1)
 	c.source = sync.OnceValue(c.findSource)
 	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(qc, exporterCall) })
 	c.touch()

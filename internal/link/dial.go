@@ -157,6 +157,7 @@ func (l *Link) adopt(c *Conn) error {
 		c.close(CloseBye, "shutting down")
 		return ErrClosed
 	}
+	l.spawn(func() { l.receiveDatagrams(c) })
 	return nil
 }
 

@@ -25,6 +25,13 @@
 // code. The application error codes that close a connection are the Close
 // constants.
 //
+// # What a datagram carries
+//
+// A QUIC datagram (RFC 9221) begins with one byte that says what it is: 1 a
+// packet of a media flow, 2 a sealed packet that a peer passes on. The rest
+// belongs to whoever has registered for the kind. Datagrams are neither
+// repaired nor put in order.
+//
 // # What else arrives
 //
 // Datagrams whose first two bits are zero are not QUIC: STUN binding requests

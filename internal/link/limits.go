@@ -31,6 +31,10 @@ type Limits struct {
 	RequestsAtOnce int           // streams of one node at once beside its long ones; more wait at the sender [16]
 	Streams        int           // long streams of one node at once [16]
 
+	DatagramRate   rate.Limit // datagrams a second on one connection that are taken in [20,000]
+	DatagramBurst  int        // and at once [4,000]
+	DatagramsQueue int        // datagrams of one connection that wait to leave [256]
+
 	Enrolments            int           // enrolment connections at once [64]
 	EnrolmentsPerAddr     int           // of them from one IPv4 address or IPv6 /64 [8]
 	EnrolmentsPerLoopback int           // the same for loopback [64]
@@ -56,6 +60,9 @@ func (l Limits) withDefaults() Limits {
 	def(&l.RequestTime, 10*time.Second)
 	def(&l.RequestsAtOnce, 16)
 	def(&l.Streams, 16)
+	def(&l.DatagramRate, 20_000)
+	def(&l.DatagramBurst, 4_000)
+	def(&l.DatagramsQueue, 256)
 	def(&l.Enrolments, 64)
 	def(&l.EnrolmentsPerAddr, 8)
 	def(&l.EnrolmentsPerLoopback, 64)

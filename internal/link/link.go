@@ -28,7 +28,8 @@ type Link struct {
 	slots chan struct{} // one token per request being served
 	enrol *quota        // of enrolment connections
 
-	buffers buffers
+	buffers   buffers
+	receivers receivers
 
 	origin time.Time    // of the connections' idle clocks; monotonic
 	births atomic.Int64 // connections made so far

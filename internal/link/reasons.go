@@ -25,5 +25,10 @@ const (
 	ReasonDraining       = "draining"            // the node is about to go
 	ReasonEnrolFull      = "enrolments_full"     // too many enrolments at once
 	ReasonEnrolAddr      = "enrolments_address"  // too many of one address at once
+	ReasonDatagramKind   = "datagram_unknown"    // a datagram of a kind that nobody takes
+	ReasonDatagramRate   = "datagram_rate"       // a peer sends too many datagrams
+	ReasonDatagramFull   = "datagrams_full"      // too many datagrams wait to leave: the oldest went
+	ReasonDatagramLate   = "datagram_late"       // a datagram that could not leave in time
+	ReasonDatagramLarge  = "datagram_too_large"  // longer than the path takes
 	ReasonEnrolForbidden = "enrolment_forbidden" // a message that needs a certificate
 )
