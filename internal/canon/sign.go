@@ -63,6 +63,29 @@ func Verify(pub ed25519.PublicKey, context string, msg []byte) ([]byte, error) {
 	return payload, nil
 }
 
+// SignDetached returns the signature alone of the message that Sign would make
+// for the payload: a COSE_Sign1 with detached content (RFC 9052 §4.1) without
+// what is constant in it.
+func SignDetached(key ed25519.PrivateKey, context string, payload []byte) (sig [ed25519.SignatureSize]byte, err error) {
+	if len(key) != ed25519.PrivateKeySize {
+		return sig, ErrBadKey
+	}
+	copy(sig[:], ed25519.Sign(key, toBeSigned(context, payload)))
+	return sig, nil
+}
+
+// VerifyDetached checks what SignDetached made. It returns ErrBadKey or
+// ErrBadSignature.
+func VerifyDetached(pub ed25519.PublicKey, context string, payload []byte, sig *[ed25519.SignatureSize]byte) error {
+	if len(pub) != ed25519.PublicKeySize {
+		return ErrBadKey
+	}
+	if !ed25519.Verify(pub, toBeSigned(context, payload), sig[:]) {
+		return ErrBadSignature
+	}
+	return nil
+}
+
 // toBeSigned is the Sig_structure (RFC 9052 §4.4): the array of "Signature1",
 // the protected header, the external_aad and the payload.
 //

@@ -11,29 +11,37 @@ import (
 
 // The bounds of the fields: bytes for texts and byte strings, items for arrays.
 const (
-	MaxPeers       = 32                                             // peers in one message: successor list, next hops
-	MaxAddrs       = 8                                              // addresses of one peer
-	MaxItems       = 15                                             // records in one StoreMany or Fetched: always fit a message
-	MaxShares      = identity.MaxShares                             // shares in one Registered
-	MaxChain       = 3                                              // certificates of one chain
-	MaxCertificate = identity.MaxCertificate                        // one certificate
-	MaxDelegation  = 512                                            // one signed delegation
-	MaxCharter     = 4 << 10                                        // the signed charter
-	MaxSigned      = 4 << 10                                        // a signed body: Invite, Redirect, Register, Renew
-	MaxTextBody    = 16 << 10                                       // the body of one text
-	MaxSignedText  = 18 << 10                                       // a signed text
-	MaxCarry       = 60 << 10                                       // the data of one CarryFrame
-	MaxAOR         = 4 + 1 + identity.MaxUser + identity.MaxOverlay // "sip:", "@" and both halves
-	MaxNumber      = identity.MaxUser
-	MaxInvitation  = 64  // an invitation's secret
-	MinInvitation  = 16  // the same: at least 128 bit
-	MaxCallID      = 256 // a Call-ID
-	MaxReason      = 256 // a reason phrase or warning
-	MaxContact     = 512 // a Contact URI
-	MaxToken       = 128 // a content type, a software name
-	MaxPaths       = 8   // call paths in one Invite or Redirect
-	MaxPath        = 16  // the name of a call path
+	MaxPeers        = 32                                             // peers in one message: successor list, next hops
+	MaxAddrs        = 8                                              // addresses of one peer
+	MaxNews         = 64                                             // groups in one Gossip, descriptors and notices in one group
+	MaxMembers      = 384                                            // descriptors in one Members: always fit a message
+	MaxDigests      = 256                                            // bytes of digests in one GetMembers
+	MaxIssuers      = 4                                              // issuers' certificates in one Certificates
+	MaxCertificates = 64                                             // node certificates in one Certificates
+	MaxItems        = 15                                             // records in one StoreMany or Fetched: always fit a message
+	MaxShares       = identity.MaxShares                             // shares in one Registered
+	MaxChain        = 3                                              // certificates of one chain
+	MaxCertificate  = identity.MaxCertificate                        // one certificate
+	MaxDelegation   = 512                                            // one signed delegation
+	MaxCharter      = 4 << 10                                        // the signed charter
+	MaxSigned       = 4 << 10                                        // a signed body: Invite, Redirect, Register, Renew
+	MaxTextBody     = 16 << 10                                       // the body of one text
+	MaxSignedText   = 18 << 10                                       // a signed text
+	MaxCarry        = 60 << 10                                       // the data of one CarryFrame
+	MaxAOR          = 4 + 1 + identity.MaxUser + identity.MaxOverlay // "sip:", "@" and both halves
+	MaxNumber       = identity.MaxUser
+	MaxInvitation   = 64  // an invitation's secret
+	MinInvitation   = 16  // the same: at least 128 bit
+	MaxCallID       = 256 // a Call-ID
+	MaxReason       = 256 // a reason phrase or warning
+	MaxContact      = 512 // a Contact URI
+	MaxToken        = 128 // a content type, a software name
+	MaxPaths        = 8   // call paths in one Invite or Redirect
+	MaxPath         = 16  // the name of a call path
 )
+
+// digestSize is the length of one part's digest in GetMembers.
+const digestSize = 4
 
 // firstError returns the first of errs that is not nil.
 func firstError(errs ...error) error {

@@ -93,6 +93,21 @@ func renewBody(t testing.TB) wire.RenewBody {
 	}
 }
 
+func descriptor(t testing.TB) wire.Descriptor {
+	t.Helper()
+	d := wire.Descriptor{
+		ID: peerA.ID, Certificate: wire.HashCertificate([]byte{0x30, 1}), Addrs: wire.FitAddrs([]netip.AddrPort{addr4, addr6}),
+		Seq: 1_700_000_000_000, State: wire.NodeLeaving, Lifetime: 43_200,
+	}
+	return must[wire.Descriptor](t)(wire.SignDescriptor(d, "lan.example", key(t, "alice's node")))
+}
+
+func notice(t testing.TB) wire.Notice {
+	t.Helper()
+	n := wire.Notice{Subject: peerA.ID, Seq: 1_700_000_000_000, Witness: peerB.ID}
+	return must[wire.Notice](t)(wire.SignNotice(n, "lan.example", key(t, "bob's node")))
+}
+
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -114,7 +129,16 @@ func samples(t testing.TB) []wire.Message {
 		&wire.GetTime{Nonce: nonce16}, &wire.Time{Nonce: nonce16, Now: -1},
 		&wire.GetCharter{}, &wire.CharterIs{Charter: identity.SignedCharter{0xd2}},
 		&wire.Challenge{Nonce: nonce16, Now: 1},
-		&wire.GetState{}, &wire.State{Self: peerA, Pred: &peerB, Succ: []wire.Peer{peerB, peerA}}, &wire.State{},
+		&wire.GetState{}, &wire.GetState{Seen: 1 << 63}, &wire.Unchanged{},
+		&wire.Gossip{Groups: []wire.News{
+			{Until: peerA.ID, Descs: []wire.Descriptor{descriptor(t)}, Notices: []wire.Notice{notice(t)}}, {Until: peerB.ID},
+		}},
+		&wire.Doubt{Notice: notice(t)},
+		&wire.GetMembers{From: peerA.ID, To: peerB.ID, Digests: []byte{1, 2, 3, 4, 5, 6, 7, 8}, Most: 384},
+		&wire.Members{Known: 1000, Descs: []wire.Descriptor{descriptor(t)}},
+		&wire.GetCertificates{Hashes: []wire.CertHash{fill[wire.CertHash](0xc1), fill[wire.CertHash](0xc2)}},
+		&wire.Certificates{Issuers: [][]byte{{0x30, 2}}, Nodes: [][]byte{{0x30, 1}, {0x30, 3}}},
+		&wire.State{Self: peerA, Pred: &peerB, Succ: []wire.Peer{peerB, peerA}}, &wire.State{},
 		&wire.Find{Target: peerA.ID}, &wire.Found{Done: true, Peers: []wire.Peer{peerA}},
 		&wire.Join{Self: peerA},
 		&wire.Joined{Accepted: true, Pred: &peerA, Succ: []wire.Peer{peerB}, Closer: []wire.Peer{peerA}},

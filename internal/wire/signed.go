@@ -16,6 +16,10 @@ const (
 	contextRedirect = "secp2psip/1 redirect"
 	contextText     = "secp2psip/1 message"
 	contextTextAck  = "secp2psip/1 message ack"
+
+	// followed by a space and the overlay's name
+	contextDescriptor = "secp2psip/1 descriptor"
+	contextNotice     = "secp2psip/1 notice"
 )
 
 // body is what stands inside a signature: *T with bounds.

@@ -27,6 +27,14 @@ const (
 	TypeNotify   Type = 22
 	TypeLeave    Type = 23
 
+	TypeGossip          Type = 24
+	TypeDoubt           Type = 25
+	TypeGetMembers      Type = 26
+	TypeMembers         Type = 27
+	TypeGetCertificates Type = 28
+	TypeCertificates    Type = 29
+	TypeUnchanged       Type = 30
+
 	TypeStore      Type = 32
 	TypeStored     Type = 33
 	TypeStoreMany  Type = 34
@@ -107,6 +115,26 @@ func newRing(t Type) Message {
 		return new(Notify)
 	case TypeLeave:
 		return new(Leave)
+	}
+	return newTable(t)
+}
+
+func newTable(t Type) Message {
+	switch t {
+	case TypeGossip:
+		return new(Gossip)
+	case TypeDoubt:
+		return new(Doubt)
+	case TypeGetMembers:
+		return new(GetMembers)
+	case TypeMembers:
+		return new(Members)
+	case TypeGetCertificates:
+		return new(GetCertificates)
+	case TypeCertificates:
+		return new(Certificates)
+	case TypeUnchanged:
+		return new(Unchanged)
 	}
 	return nil
 }
