@@ -1,16 +1,30 @@
 // Package chord is the ring: who is whose neighbour, who is responsible for a
 // position, how to find that node, and where records are kept.
 //
-// It has four layers, each usable without the next:
+// It has five layers, each usable without the next:
 //
 //   - zave: the ring operations as pure functions.
 //   - [Machine]: one node's part in the ring as a step function. Events and the
 //     time go in, effects come out; it knows neither sockets nor clock nor
 //     goroutines. The simulator drives the same machine as the node does.
-//   - [Search]: one iterative look-up, likewise.
+//   - [Search]: one iterative look-up without its timers, likewise.
+//   - [Seeking], [Fetching] and [Storing]: one look-up, one fetch and one store
+//     with their timers, likewise; see Errands.
 //   - [Node]: a machine with a [Transport], a clock and [Records]. One goroutine
 //     owns the machine; others send it events and read immutable snapshots
 //     ([View]). Nothing blocks that goroutine: calls run in others.
+//
+// # Errands
+//
+// A Seeking, Fetching or Storing speaks the machine's language. It is made from
+// a [Vantage] and begun by Step(now, Tick{}). Each step returns calls to be made,
+// effects of kind Send; what becomes of one goes back in as Result{Call: ID},
+// with Err set when Timeout has passed. A refusal is a Msg of type *wire.Error.
+// Step(now, Tick{}) is due at Deadline. When Result says done, calls under way
+// matter no more. A Send to the node itself is answered by the node itself, with
+// RTT 0. For every call that ended by itself, and was not to the node itself, the
+// machine is told what [View.Aftermath] says. [Node] drives errands with
+// goroutines; the simulator drives the same ones without.
 //
 // # Looking after the ring
 //

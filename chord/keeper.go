@@ -277,7 +277,8 @@ func (k *keeper) pushTo(ctx context.Context, to wire.Peer, pushes []push, handov
 		for _, p := range batch {
 			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: p.record})
 		}
-		msg, _, err := k.n.ask(ctx, to, req)
+		at, timeout := k.n.view.Load().reach(to)
+		msg, _, err := k.n.ask(ctx, at, req, timeout+k.n.patience())
 		answer, ok := msg.(*wire.StoredMany)
 		if err != nil || !ok || len(answer.Outcomes) != len(batch) {
 			return max(len(pushes), 1)

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/secp2psip/secp2psip/chord/zave"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -23,176 +22,94 @@ func (r refusal) Error() string {
 // of the member that precedes the target; calling the responsible node verifies
 // it.
 func (n *Node) Lookup(ctx context.Context, target ID) (Route, error) {
-	v := n.view.Load()
-	if v.Phase != PhaseJoined || !v.Settled {
-		return Route{}, ErrNotJoined
+	s := NewSeeking(n.vantage(), target)
+	n.drive(ctx, s)
+	return s.route, s.err
+}
+
+// vantage is that of an errand which begins now.
+func (n *Node) vantage() Vantage {
+	return Vantage{View: n.view.Load(), Patience: n.patience(), Refused: n.cfg.Refused}
+}
+
+// drive runs an errand to its end: it makes the calls that it wants, each in
+// a goroutine that ends with the errand, and tells it of the answers and of
+// the time. An errand whose ctx ends gives up.
+func (n *Node) drive(ctx context.Context, op errand) {
+	effects := op.Step(time.Now(), Tick{})
+	if op.ended() {
+		return
 	}
-	if r, ok := v.route(target); ok {
-		return r, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTime+n.patience())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return n.search(ctx, v, target)
-}
-
-// route answers a look-up from the node's own neighbourhood, where that has
-// the answer.
-func (v *View) route(target ID) (Route, bool) {
-	switch {
-	case len(v.Succ) == 0 || v.Responsible(target):
-		return Route{Responsible: v.Self, Successors: v.Succ}, true
-	case zave.Owns(v.Self.ID, target, v.Succ[0].ID):
-		return Route{Responsible: v.Succ[0], Successors: v.Succ[1:]}, true
-	}
-	return Route{}, false
-}
-
-// start returns whom a look-up may begin with: the members that precede the
-// target most closely and, should those be dead, the neighbours.
-func (v *View) start(target ID) []wire.Peer {
-	var buf [2 * searchParallel]*contact
-	var out []wire.Peer
-	for _, c := range v.members.before(v.Self.ID, target, len(buf), buf[:0]) {
-		out = append(out, c.peer)
-	}
-	for _, p := range v.Succ {
-		if between(v.Self.ID, p.ID, target) {
-			out = append(out, p)
-		}
-	}
-	if len(out) == 0 {
-		out = append(out, v.Succ[0])
-	}
-	return out
-}
-
-type found struct {
-	id  ID
-	msg wire.Message
-	rtt time.Duration
-}
-
-func (n *Node) search(ctx context.Context, v *View, target ID) (Route, error) {
-	start := v.start(target)
-	s := NewSearch(v.Self.ID, target, start, v.Succ, n.cfg.Refused)
-	answers := make(chan found, searchQueries)
-	parallel := searchParallel
-	if v.Complete {
-		parallel = 1 // whoever precedes the target is known; the others are a reserve
-	}
-	more := time.NewTimer(n.hedge(v, start[0].ID))
-	defer more.Stop()
-	late := 0
+	answers := make(chan Result, searchParallel)
+	timer := time.NewTimer(time.Until(op.Deadline()))
+	defer timer.Stop()
 	for {
-		for s.Flying() < parallel {
-			p, ask, ok := s.Next()
-			if !ok {
-				break
-			}
-			go func() { // ends with ctx
-				msg, rtt, err := n.ask(ctx, p, ask)
-				if err != nil {
-					msg = nil
+		for _, e := range effects {
+			go func() { // ends with ctx or the call's timeout
+				r := n.make(ctx, e)
+				select {
+				case answers <- r:
+				case <-ctx.Done():
 				}
-				answers <- found{p.ID, msg, rtt}
 			}()
 		}
-		r, final, ok := s.Result()
-		if final {
-			return r, nil
-		}
-		if s.Flying() == 0 {
-			return Route{Hops: s.Hops()}, s.Err()
-		}
+		before := op.Deadline()
 		select {
-		case a := <-answers:
-			s.Answer(a.id, a.msg, a.rtt)
-			if a.msg == nil {
-				parallel = max(parallel, searchParallel)
-			}
-			if _, _, now := s.Result(); now && !ok {
-				more.Reset(hedgeUnknown) // for those who may know better
-			}
-		case <-more.C:
-			if late++; ok || late >= searchLate && r.Responsible.ID != (ID{}) {
-				return r, nil // whoever lies closer takes too long
-			}
-			parallel = max(searchParallel, min(parallel+1, searchMost))
-			more.Reset(hedgeUnknown)
+		case r := <-answers:
+			effects = op.Step(time.Now(), r)
+		case <-timer.C:
+			effects = op.Step(time.Now(), Tick{})
+			before = time.Time{} // it has to be set again
 		case <-ctx.Done():
-			if ok {
-				return r, nil
-			}
-			return Route{Hops: s.Hops()}, fmt.Errorf("%w: %w", ErrNoRoute, ctx.Err())
+			effects = op.Step(time.Now(), GiveUp{ctx.Err()})
+		}
+		if op.ended() {
+			return
+		}
+		if at := op.Deadline(); !at.Equal(before) {
+			timer.Reset(max(time.Until(at), 0))
 		}
 	}
 }
 
-// The bounds of the time after which a second node is asked beside a first one
-// that has not answered yet.
-const (
-	hedgeLeast   = 25 * time.Millisecond
-	hedgeUnknown = 150 * time.Millisecond
-	hedgeMost    = 400 * time.Millisecond
-)
-
-// hedge returns how long to wait for a node before another is asked, too: three
-// times its round trip.
-func (n *Node) hedge(v *View, id ID) time.Duration {
-	if c := v.members.find(id); c != nil {
-		if rtt := time.Duration(c.rtt.Load()); rtt > 0 {
-			return min(max(3*rtt, hedgeLeast), hedgeMost)
-		}
+// make makes one call of an errand.
+func (n *Node) make(ctx context.Context, e Effect) Result {
+	r := Result{Call: e.ID}
+	if e.To.ID == n.cfg.Self.ID {
+		r.Msg = n.Serve(ctx, e.To, e.Msg)
+		return r
 	}
-	return hedgeUnknown
+	r.Msg, r.RTT, r.Err = n.ask(ctx, e.To, e.Msg, e.Timeout)
+	return r
 }
 
-// ask calls another node for a look-up or for records, tells the machine how
-// that went, and returns a refusal as an error.
-func (n *Node) ask(ctx context.Context, p wire.Peer, req wire.Message) (wire.Message, time.Duration, error) {
+// ask calls another node for a look-up or for records, and tells the machine
+// how that went. A refusal is a message.
+func (n *Node) ask(ctx context.Context, p wire.Peer, req wire.Message, timeout time.Duration) (wire.Message, time.Duration, error) {
 	select {
 	case n.slots <- struct{}{}:
 		defer func() { <-n.slots }()
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
 	}
-	timeout := firstTimeout
-	known := n.view.Load().members.find(p.ID)
-	if known != nil {
-		p = known.peer
-		if rtt := time.Duration(known.rtt.Load()); rtt > 0 {
-			timeout = min(max(6*rtt, minTimeout), maxTimeout)
-		}
-	}
-	call, cancel := context.WithTimeout(ctx, timeout+n.patience())
+	call, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
 	msg, err := n.cfg.Transport.Call(call, p, req)
-	rtt := time.Since(start)
-	if err != nil {
-		if ctx.Err() == nil { // it was not the caller who lost patience
-			n.Suspect(p.ID)
+	r := Result{Msg: msg, Err: err, RTT: time.Since(start)}
+	if err != nil && ctx.Err() != nil { // it was the caller who lost patience
+		return nil, r.RTT, err
+	}
+	if ev := n.view.Load().Aftermath(p.ID, r, rand.Uint32()); ev != nil {
+		select {
+		case n.in <- input{ev: ev}:
+		default: // the machine has enough to do
 		}
-		return nil, rtt, err
 	}
-	if known != nil && (known.rtt.Load() == 0 || rand.IntN(8) == 0) {
-		n.heard(p.ID, rtt)
-	}
-	if e, ok := msg.(*wire.Error); ok {
-		if e.Code == wire.CodeUnavailable && e.Retry == 0 {
-			n.Suspect(p.ID)
-		}
-		return nil, rtt, refusal{e}
-	}
-	return msg, rtt, nil
+	return msg, r.RTT, err
 }
 
 // patience is what a busy machine adds to every wait.
 func (n *Node) patience() time.Duration { return 3 * time.Duration(n.lag.Load()) }
-
-func (n *Node) heard(id ID, rtt time.Duration) {
-	select {
-	case n.in <- input{ev: Heard{ID: id, RTT: rtt}}:
-	default:
-	}
-}

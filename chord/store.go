@@ -9,6 +9,9 @@ import (
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
+// storeTime bounds one store, two look-ups included.
+const storeTime = 2*lookupTime + 4*time.Second
+
 // copies is how many nodes keep what lies at a position: the responsible one
 // and its first successor of another owner.
 const copies = 2
@@ -26,43 +29,201 @@ type Holder struct {
 	Err         error
 }
 
+// Storing is one store as a step function: a look-up unless the ring is small,
+// then the responsible node and its first successor of another owner, and
+// another for each that fails or takes long. It ends when two have answered. Its
+// effects are of kind Send; one to the node itself is a call too, answered by
+// Keeper.Serve.
+type Storing struct {
+	calls
+	req     *wire.Store
+	seek    *Seeking // until it is known whom to ask
+	again   bool     // the second look-up has been made
+	want    int      // answers that are enough
+	chain   []wire.Peer
+	asked   int       // of chain
+	first   ID        // of chain
+	good    int       // nodes of chain that answered
+	late    time.Time // when another is asked
+	end     time.Time
+	holders []Holder
+	err     error
+	over    bool
+}
+
+// NewStoring returns a store of a record at pos. Its first step, with a Tick,
+// begins it.
+func NewStoring(at Vantage, pos ID, r record.Record) *Storing {
+	s := &Storing{calls: calls{at: at}, req: &wire.Store{Position: pos, Record: r}}
+	if !at.View.joined() || !at.View.Small {
+		s.seek = NewSeeking(at, pos)
+	}
+	return s
+}
+
+// Step takes in what has happened and returns the calls to be made. The slice
+// is valid until the next step.
+func (s *Storing) Step(now time.Time, ev Event) []Effect {
+	s.begin()
+	if s.over {
+		return nil
+	}
+	if s.end.IsZero() {
+		s.end = now.Add(storeTime + 4*s.at.Patience)
+		if s.seek == nil {
+			s.start(now, s.at.View.chain(s.req.Position, storeTries))
+			return s.out
+		}
+	}
+	if s.seek != nil {
+		s.find(now, ev)
+		return s.out
+	}
+	switch ev := ev.(type) {
+	case Result:
+		if p, ok := s.landed(ev); ok {
+			s.take(now, p, ev)
+		}
+	case GiveUp:
+		s.giveUp(ev.Err)
+	default:
+		s.tick(now)
+	}
+	return s.out
+}
+
+// find is a step of the look-up.
+func (s *Storing) find(now time.Time, ev Event) {
+	s.out = append(s.out, s.seek.Step(now, ev)...)
+	r, done, err := s.seek.Result()
+	if !done {
+		return
+	}
+	s.lastID = s.seek.lastID
+	s.seek = nil
+	switch {
+	case err == nil && s.again:
+		s.start(now, without(r.chain(), s.holders))
+	case err == nil:
+		s.start(now, r.chain())
+	case s.again:
+		s.finish()
+	default:
+		s.err, s.over = err, true
+	}
+}
+
+func (s *Storing) start(now time.Time, chain []wire.Peer) {
+	if !s.again {
+		s.want = min(copies, len(chain))
+	}
+	s.chain, s.asked, s.good, s.flying = holdersFirst(chain), 0, 0, nil
+	wait := hedgeMost
+	if len(s.chain) > 0 {
+		s.first = s.chain[0].ID
+		wait = s.at.View.hedge(s.first)
+	}
+	s.late = now.Add(wait)
+	s.ask()
+	s.ask()
+	s.check(now)
+}
+
+func (s *Storing) ask() {
+	if s.asked < len(s.chain) {
+		s.asked++
+		s.send(s.chain[s.asked-1], s.req)
+	}
+}
+
+func (s *Storing) tick(now time.Time) {
+	if !now.Before(s.end) {
+		s.giveUp(context.DeadlineExceeded)
+		return
+	}
+	if !now.Before(s.late) {
+		s.ask()
+		s.late = now.Add(hedgeUnknown)
+	}
+}
+
+// take notes an answer.
+func (s *Storing) take(now time.Time, p wire.Peer, r Result) {
+	h := Holder{Peer: p, Responsible: p.ID == s.first, RTT: r.RTT, Err: problem(r)}
+	stored, ok := r.Msg.(*wire.Stored)
+	switch {
+	case h.Err != nil:
+	case !ok:
+		s.refuse(RefusedUnexpected)
+		h.Err = fmt.Errorf("%w: %s in answer to Store", ErrNoHolder, r.Msg.Type())
+	default:
+		h.Outcome, h.Seq = record.Outcome(stored.Outcome), stored.Seq
+	}
+	s.holders = append(s.holders, h)
+	if h.Err == nil {
+		s.good++
+	} else {
+		s.ask()
+	}
+	s.check(now)
+}
+
+// check ends the store when two have answered, or else when nobody is left to
+// answer and it has been asked once more who is there.
+func (s *Storing) check(now time.Time) {
+	switch {
+	case s.good >= copies:
+		s.finish()
+	case len(s.flying) > 0:
+	case s.again || settled(s.holders) >= s.want:
+		s.finish()
+	default: // the ring has changed
+		s.again = true
+		s.seek = NewSeeking(s.at, s.req.Position)
+		s.seek.lastID = s.lastID
+		s.find(now, Tick{})
+	}
+}
+
+func (s *Storing) giveUp(why error) {
+	for _, f := range s.flying {
+		s.holders = append(s.holders, Holder{Peer: f.to, Responsible: f.to.ID == s.first, Err: why})
+	}
+	s.finish()
+}
+
+func (s *Storing) finish() {
+	if settled(s.holders) == 0 {
+		s.err = fmt.Errorf("%w: position %s", ErrNoHolder, s.req.Position.Short())
+	}
+	s.over = true
+	s.out = s.out[:0]
+}
+
+// Deadline returns when the store wants a Tick at the latest.
+func (s *Storing) Deadline() time.Time {
+	if s.seek != nil {
+		return sooner(s.seek.Deadline(), s.end)
+	}
+	return sooner(s.late, s.end)
+}
+
+// Result returns the outcome once done is true: what each node asked has said.
+// Calls still under way may store another copy, which does no harm.
+func (s *Storing) Result() (holders []Holder, done bool, err error) {
+	return s.holders, s.over, s.err
+}
+
+func (s *Storing) ended() bool { return s.over }
+
 // Store brings a record to the nodes that keep what lies at pos: the
 // responsible one and its first successor of another owner. It returns what
 // each one asked has said; a node that does not answer is passed by at once.
 // The error is ErrNoHolder when none has said anything.
 func (n *Node) Store(ctx context.Context, pos ID, r record.Record) ([]Holder, error) {
-	chain, err := n.chain(ctx, pos, n.view.Load().Small)
-	if err != nil {
-		return nil, err
-	}
-	holders := n.storeAt(ctx, pos, r, holdersFirst(chain))
-	if settled(holders) < min(copies, len(chain)) && ctx.Err() == nil {
-		// The ring has changed. Ask once more who is there.
-		if chain, err := n.chain(ctx, pos, false); err == nil {
-			holders = append(holders, n.storeAt(ctx, pos, r, holdersFirst(without(chain, holders)))...)
-		}
-	}
-	if settled(holders) == 0 {
-		return holders, fmt.Errorf("%w: position %s", ErrNoHolder, pos.Short())
-	}
-	return holders, nil
-}
-
-// chain returns the node responsible for pos and its successors: from the table
-// if that is good enough for the caller, else by a look-up.
-func (n *Node) chain(ctx context.Context, pos ID, table bool) ([]wire.Peer, error) {
-	v := n.view.Load()
-	if v.Phase != PhaseJoined || !v.Settled {
-		return nil, ErrNotJoined
-	}
-	if table {
-		return v.chain(pos, storeTries), nil
-	}
-	route, err := n.Lookup(ctx, pos)
-	if err != nil {
-		return nil, err
-	}
-	return append([]wire.Peer{route.Responsible}, route.Successors...), nil
+	s := NewStoring(n.vantage(), pos, r)
+	n.drive(ctx, s)
+	return s.holders, s.err
 }
 
 // holdersFirst moves the first successor of another owner to the second place
@@ -115,67 +276,4 @@ func settled(holders []Holder) (count int) {
 		}
 	}
 	return count
-}
-
-// storeAt asks the first two nodes at once, and another for each that fails or
-// takes long.
-func (n *Node) storeAt(ctx context.Context, pos ID, r record.Record, chain []wire.Peer) []Holder {
-	v := n.view.Load()
-	answers := make(chan Holder, len(chain))
-	asked, good := 0, 0
-	ask := func() {
-		if asked < len(chain) {
-			p, first := chain[asked], asked == 0
-			asked++
-			go func() { answers <- n.storeOne(ctx, v, pos, r, p, first) }() // ends with ctx or the call's timeout
-		}
-	}
-	ask()
-	ask()
-	var holders []Holder
-	wait := hedgeMost
-	if len(chain) > 0 {
-		wait = n.hedge(v, chain[0].ID)
-	}
-	late := time.NewTimer(wait)
-	defer late.Stop()
-	for len(holders) < asked && good < copies {
-		select {
-		case h := <-answers:
-			holders = append(holders, h)
-			if h.Err == nil {
-				good++
-			} else {
-				ask()
-			}
-		case <-late.C:
-			ask()
-			late.Reset(hedgeUnknown)
-		}
-	}
-	return holders
-}
-
-func (n *Node) storeOne(ctx context.Context, v *View, pos ID, r record.Record, p wire.Peer, first bool) Holder {
-	h := Holder{Peer: p, Responsible: first}
-	if p.ID == v.Self.ID {
-		h.Outcome, h.Seq = n.put(v, pos, r)
-		if h.Outcome == outcomeElsewhere {
-			h.Err = fmt.Errorf("%w: out of range", ErrNoHolder)
-		}
-		return h
-	}
-	msg, rtt, err := n.ask(ctx, p, &wire.Store{Position: pos, Record: r})
-	h.RTT = rtt
-	stored, ok := msg.(*wire.Stored)
-	switch {
-	case err != nil:
-		h.Err = err
-	case !ok:
-		n.cfg.Refused(RefusedUnexpected)
-		h.Err = fmt.Errorf("%w: %s in answer to Store", ErrNoHolder, msg.Type())
-	default:
-		h.Outcome, h.Seq = record.Outcome(stored.Outcome), stored.Seq
-	}
-	return h
 }

@@ -340,13 +340,19 @@ func (s *memory) Drop(res ID, _ record.Kind, part uint64) {
 var testCharter = identity.Charter{N: 10, K: 4, RegistrationReplicas: 4}
 
 // share returns a record that nobody here verifies and that has one place.
-func share(t *testing.T, user string, x, seq uint64) stored {
+func share(t testing.TB, user string, x, seq uint64) stored {
 	t.Helper()
 	aor, err := identity.ParseAOR("sip:" + user + "@lan.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := record.Body{AOR: aor.String(), Kind: record.KindShare, Part: x, Seq: seq, Time: 1, Lifetime: 900, Expires: 900_001, Data: []byte{1}}
+	return signed(t, b)
+}
+
+// signed returns a record with a signature of nobody's.
+func signed(t testing.TB, b record.Body) stored {
+	t.Helper()
 	key, err := identity.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -355,5 +361,5 @@ func share(t *testing.T, user string, x, seq uint64) stored {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stored{rec: r, res: record.Resource(aor, record.KindShare), pos: record.PositionsOf(b, testCharter)[0], seq: seq}
+	return stored{rec: r, res: identity.HashID(b.AOR, b.Kind.String()), pos: record.PositionsOf(b, testCharter)[0], seq: b.Seq}
 }
