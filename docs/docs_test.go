@@ -326,6 +326,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 		{"../sipbridge/carry/errors.go", "^Refused"},
 		{"../internal/media/echo.go", "^Refused"},
 		{"../adapter/*.go", "^reason[A-Z]"},
+		{"../internal/node/*.go", "^reason[A-Z]"},
 		{"../bootstrap/*.go", "^reason[A-Z]"},
 	} {
 		for _, reason := range constants(t, from.files, from.names) {

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -46,6 +47,9 @@ type Config struct {
 	Handler     Handler
 	Enrol       EnrolHandler // nil: strangers are not served
 	Limits      Limits
+	// Socket opens a UDP socket: the link's own, and with port 0 the one of a
+	// Probe. nil = the system's; tests put address translators in between.
+	Socket func(at netip.AddrPort) (net.PacketConn, error)
 	Log         zerolog.Logger
 	Refused     func(reason string) // counts refusals; nil = ignore
 }
@@ -65,6 +69,9 @@ func (c *Config) complete() error {
 	}
 	if c.Refused == nil {
 		c.Refused = func(string) {}
+	}
+	if c.Socket == nil {
+		c.Socket = func(at netip.AddrPort) (net.PacketConn, error) { return listenUDP(at) }
 	}
 	c.Limits = c.Limits.withDefaults()
 	return nil

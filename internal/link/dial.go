@@ -120,7 +120,7 @@ func (l *Link) flight(key flightKey, addrs []netip.AddrPort, accept func(*identi
 func (l *Link) dial(addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(l.life, l.cfg.Limits.Dial)
 	defer cancel()
-	tlsConf, conf := l.clientTLS(accept), l.quicConfig()
+	tlsConf, conf := l.clientTLS(alpnRing, accept), l.quicConfig()
 	qc, err := race(ctx, addrs, func(ctx context.Context, a netip.AddrPort) (*quic.Conn, error) {
 		return l.tr.Dial(ctx, net.UDPAddrFromAddrPort(a), tlsConf, conf)
 	})

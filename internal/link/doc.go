@@ -8,6 +8,8 @@
 //	secp2psip/1        both sides show a node certificate of the overlay
 //	secp2psip-enrol/1  only the server shows one, with the root certificate
 //	                   behind it; served only where an EnrolHandler is set
+//	secp2psip-probe/1  both sides show one, and that is all: it tells whether a
+//	                   node can be reached
 //
 // There is no session resumption and no 0-RTT: every link is a full handshake,
 // so every link has been authenticated and nothing on it can be a replay.

@@ -85,7 +85,7 @@ func (l *Link) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: a link runs once", ErrConfig)
 	}
 	defer close(l.done)
-	sock, err := listenUDP(l.cfg.Listen)
+	sock, err := l.cfg.Socket(l.cfg.Listen)
 	if err != nil {
 		return err
 	}

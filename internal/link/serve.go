@@ -28,8 +28,12 @@ func (l *Link) acceptAll(ctx context.Context, listener *quic.Listener) error {
 
 // welcome takes in one connection whose handshake is complete.
 func (l *Link) welcome(qc *quic.Conn) {
-	if qc.ConnectionState().TLS.NegotiatedProtocol == alpnEnrol {
+	switch qc.ConnectionState().TLS.NegotiatedProtocol {
+	case alpnEnrol:
 		l.serveEnrolment(qc)
+		return
+	case alpnProbe:
+		l.serveProbe(qc)
 		return
 	}
 	c, err := l.newConn(qc, true)

@@ -14,6 +14,7 @@ import (
 const (
 	alpnRing  = "secp2psip/1"
 	alpnEnrol = "secp2psip-enrol/1"
+	alpnProbe = "secp2psip-probe/1"
 )
 
 // credentials are a node's certificate chain as TLS wants it, and what it says.
@@ -40,7 +41,7 @@ func newCredentials(key identity.PrivateKey, chain [][]byte, trust *identity.Tru
 
 // verify checks the certificates of the other side of a ring link.
 func (l *Link) verify(cs tls.ConnectionState) (*identity.NodeCertificate, error) {
-	if cs.NegotiatedProtocol != alpnRing {
+	if cs.NegotiatedProtocol != alpnRing && cs.NegotiatedProtocol != alpnProbe {
 		return nil, fmt.Errorf("%w: ALPN %q", ErrProtocol, cs.NegotiatedProtocol)
 	}
 	return l.cfg.Trust.VerifyNode(rawChain(cs), l.verifyTime())
@@ -71,14 +72,16 @@ func baseTLS(protocol string) *tls.Config {
 	}
 }
 
-// serverTLS chooses by ALPN between ring links and enrolment.
+// serverTLS chooses by ALPN between ring links, probes and enrolment.
 func (l *Link) serverTLS() *tls.Config {
 	base := baseTLS(alpnRing)
 	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		pass := passFrom(hello.Context())
 		switch {
 		case slices.Contains(hello.SupportedProtos, alpnRing):
-			return l.ringServerTLS(pass), nil
+			return l.ringServerTLS(alpnRing, pass), nil
+		case slices.Contains(hello.SupportedProtos, alpnProbe):
+			return l.ringServerTLS(alpnProbe, pass), nil
 		case slices.Contains(hello.SupportedProtos, alpnEnrol) && l.cfg.Enrol != nil:
 			c := baseTLS(alpnEnrol)
 			c.Certificates = []tls.Certificate{l.creds.Load().enrol}
@@ -90,8 +93,8 @@ func (l *Link) serverTLS() *tls.Config {
 	return base
 }
 
-func (l *Link) ringServerTLS(p *pass) *tls.Config {
-	c := baseTLS(alpnRing)
+func (l *Link) ringServerTLS(protocol string, p *pass) *tls.Config {
+	c := baseTLS(protocol)
 	c.Certificates = []tls.Certificate{l.creds.Load().ring}
 	c.ClientAuth = tls.RequireAnyClientCert // VerifyConnection does the rest
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
@@ -107,8 +110,8 @@ func (l *Link) ringServerTLS(p *pass) *tls.Config {
 // clientTLS makes a ring link to the node for which accept returns nil. The
 // standard verification wants host names, which nodes do not have: verify takes
 // its place.
-func (l *Link) clientTLS(accept func(*identity.NodeCertificate) error) *tls.Config {
-	c := baseTLS(alpnRing)
+func (l *Link) clientTLS(protocol string, accept func(*identity.NodeCertificate) error) *tls.Config {
+	c := baseTLS(protocol)
 	c.InsecureSkipVerify = true
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &l.creds.Load().ring, nil

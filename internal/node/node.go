@@ -56,16 +56,17 @@ type Config struct {
 
 // Node is one running node. Its methods are safe for concurrent use.
 type Node struct {
-	cfg    Config
-	time   *Timekeeper
-	link   *link.Link
-	store  *record.Store
-	id     identity.NodeID
-	owner  identity.OwnerTag
-	chain  atomic.Pointer[[][]byte] // as shown to others now
-	rooms  atomic.Pointer[rooms]    // set when the port is bound, since the ring names it
-	joined chan struct{}            // closed at the first join
-	alarms alarms
+	cfg       Config
+	time      *Timekeeper
+	link      *link.Link
+	store     *record.Store
+	id        identity.NodeID
+	owner     identity.OwnerTag
+	chain     atomic.Pointer[[][]byte] // as shown to others now
+	rooms     atomic.Pointer[rooms]    // set when the port is bound, since the ring names it
+	joined    chan struct{}            // closed at the first join
+	alarms    alarms
+	dialBacks *dialBacks
 
 	mu      sync.Mutex
 	servers []string    // host:port of bootstrap servers
@@ -93,7 +94,7 @@ func New(cfg Config) (*Node, error) {
 	if !cert.Key.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
 	}
-	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{})}
+	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now)}
 	n.chain.Store(&cfg.Chain)
 	n.link, err = link.New(link.Config{
 		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,

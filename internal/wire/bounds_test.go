@@ -22,6 +22,7 @@ var most = map[string]int{
 	"Descriptor.Addrs": 5, "Gossip.Groups": 64, "News.Descs": 64, "News.Notices": 64, "GetMembers.Digests": 256, "Members.Descs": 384,
 	"GetCertificates.Hashes": 64, "Certificates.Issuers": 4, "Certificates.Issuers[]": 2048,
 	"Certificates.Nodes": 64, "Certificates.Nodes[]": 2048,
+	"DialBack.Addrs": 4, "DialBack.Padding": 4096, "Dialed.Reached": 4, "Dialed.Silent": 4, "Dialed.Others": 4, "Attached.Addrs": 8,
 	"StoreMany.Items": 15, "StoredMany.Outcomes": 15, "Fetched.Records": 15,
 	"EnrolChallenge.Charter": 4096, "EnrolChallenge.Root": 2048, "EnrolChallenge.Issuer": 2048,
 	"Register.ByAccount": 4096, "Register.ByDevice": 4096, "Register.ByNode": 4096,

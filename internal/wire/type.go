@@ -42,6 +42,11 @@ const (
 	TypeFetch      Type = 36
 	TypeFetched    Type = 37
 
+	TypeDialBack Type = 40
+	TypeDialed   Type = 41
+	TypeAttach   Type = 42
+	TypeAttached Type = 43
+
 	TypeEnrolStart     Type = 48
 	TypeEnrolChallenge Type = 49
 	TypeRegister       Type = 50
@@ -65,8 +70,10 @@ func newMessage(t Type) Message {
 		return newGeneral(t)
 	case t < TypeStore:
 		return newRing(t)
-	case t < TypeEnrolStart:
+	case t < TypeDialBack:
 		return newRecords(t)
+	case t < TypeEnrolStart:
+		return newReach(t)
 	case t < TypeInvite:
 		return newEnrolment(t)
 	}
@@ -153,6 +160,20 @@ func newRecords(t Type) Message {
 		return new(Fetch)
 	case TypeFetched:
 		return new(Fetched)
+	}
+	return nil
+}
+
+func newReach(t Type) Message {
+	switch t {
+	case TypeDialBack:
+		return new(DialBack)
+	case TypeDialed:
+		return new(Dialed)
+	case TypeAttach:
+		return new(Attach)
+	case TypeAttached:
+		return new(Attached)
 	}
 	return nil
 }
