@@ -13,6 +13,10 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
+// LeastProbe is the budget below which a probe sends nothing: QUIC's first
+// datagram is never shorter (RFC 9000 §14.1).
+const LeastProbe = 1200
+
 // The bounds of one probe.
 const (
 	probeTime = 1200 * time.Millisecond // for one address
@@ -66,7 +70,7 @@ func (l *Link) Probe(ctx context.Context, to *identity.NodeCertificate, at netip
 
 func probeConfig() *quic.Config {
 	return &quic.Config{
-		HandshakeIdleTimeout: probeTime, MaxIdleTimeout: probeTime, InitialPacketSize: 1200, DisablePathMTUDiscovery: true,
+		HandshakeIdleTimeout: probeTime, MaxIdleTimeout: probeTime, InitialPacketSize: LeastProbe, DisablePathMTUDiscovery: true,
 		MaxIncomingStreams: -1, MaxIncomingUniStreams: -1,
 	}
 }

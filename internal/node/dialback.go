@@ -182,7 +182,7 @@ func (n *Node) serveDialBack(ctx context.Context, from *link.Conn, m *wire.DialB
 			n.cfg.Refused("node", reasonDialBackForeign)
 			continue
 		}
-		if slices.Contains(answer.Silent, a) {
+		if slices.Contains(answer.Silent, a) || budget < link.LeastProbe {
 			continue
 		}
 		if !n.dialBacks.mayDial(a) {
