@@ -49,9 +49,9 @@ type Config struct {
 	Limits      Limits
 	// Socket opens a UDP socket: the link's own, and with port 0 the one of a
 	// Probe. nil = the system's; tests put address translators in between.
-	Socket func(at netip.AddrPort) (net.PacketConn, error)
-	Log         zerolog.Logger
-	Refused     func(reason string) // counts refusals; nil = ignore
+	Socket  func(at netip.AddrPort) (net.PacketConn, error)
+	Log     zerolog.Logger
+	Refused func(reason string) // counts refusals; nil = ignore
 }
 
 func (c *Config) complete() error {

@@ -7,7 +7,7 @@ import "net/netip"
 //
 //	[ reached: addr*4, silent: addr*4, others: peer*4 ]
 type Dialed struct {
-	_       struct{} `cbor:",toarray"`
+	_       struct{}         `cbor:",toarray"`
 	Reached []netip.AddrPort // where the sender answered, with its own certificate
 	Silent  []netip.AddrPort // where it did not
 	Others  []Peer           // members of other owners, to ask next
