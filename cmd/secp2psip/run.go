@@ -86,7 +86,7 @@ func (a *app) rootCommand() *cobra.Command {
 		{"run", "Run:", []*cobra.Command{a.bootstrapCommand(), a.adapterCommand(), a.demoCommand()}},
 		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.peopleCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand()}},
 		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.lookupCommand(), a.doctorCommand()}},
-		{"tools", "Tools:", []*cobra.Command{a.configCommand(), a.manCommand(), a.versionCommand()}},
+		{"tools", "Tools:", []*cobra.Command{a.simCommand(), a.configCommand(), a.manCommand(), a.versionCommand()}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -29,8 +29,9 @@ var arrows = map[string][]string{
 	"internal/node":      {"chord", "internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/link", "internal/record", "internal/wire"},
 	"bootstrap":          {"internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/joinlink", "internal/link", "internal/node", "internal/record", "internal/wire", "keyshare"},
 	"adapter":            {"internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/joinlink", "internal/link", "internal/media", "internal/node", "internal/record", "internal/wire", "sipbridge"},
+	"internal/simnet":    {"chord", "internal/identity", "internal/record", "internal/wire"},
 	"internal/demo":      {"adapter", "bootstrap", "internal/admin", "internal/identity", "internal/joinlink", "internal/media", "internal/node", "sipbridge"},
-	"cmd":                {"adapter", "bootstrap", "configs", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/metrics", "internal/node", "sipbridge"},
+	"cmd":                {"adapter", "bootstrap", "configs", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/metrics", "internal/node", "internal/simnet", "sipbridge"},
 	"e2e":                {},
 	"internal/archtest":  {},
 	"internal/testnet":   {"adapter", "bootstrap", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/node", "sipbridge"},
@@ -60,7 +61,7 @@ var outside = []struct {
 
 // noSockets lists the rooms that must not reach the network: they are given
 // messages and give messages back, so that tests and simulations can run them.
-var noSockets = []string{"internal/canon", "internal/identity", "internal/record", "internal/wire", "internal/directory", "internal/joinlink", "keyshare", "chord"}
+var noSockets = []string{"internal/canon", "internal/identity", "internal/record", "internal/wire", "internal/directory", "internal/joinlink", "keyshare", "chord", "internal/simnet"}
 
 // strangers never import one another, not even in tests.
 var strangers = []string{"chord", "keyshare", "sipbridge", "internal/link"}

@@ -1,0 +1,97 @@
+package simnet
+
+import (
+	"math"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// Joining, as internal/node does it: through members known from the last run
+// and through those that a bootstrap server names.
+const (
+	joinRetry = 500 * time.Millisecond
+	keepKnown = 8 // members remembered from the last run
+	named     = 3 // live members that a bootstrap server names
+)
+
+// startAny starts one of the nodes that do not run.
+func (s *Sim) startAny() {
+	n := s.nodes[s.idle[s.rng.IntN(len(s.idle))]]
+	s.move(n, &s.idle, &s.live)
+	n.gen++
+	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
+	n.links = make(map[int32]*link)
+	m, err := chord.NewMachine(chord.MachineConfig{
+		Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse,
+	})
+	if err != nil {
+		panic(err) // complete has checked what it depends on
+	}
+	n.machine = m
+	if s.to > 0 {
+		s.schedule(n)
+	}
+	s.join(event{ref: n.num, gen: n.gen})
+}
+
+// move takes a node from one list and appends it to another.
+func (s *Sim) move(n *node, from, to *[]int32) {
+	last := len(*from) - 1
+	moved := (*from)[last]
+	(*from)[n.place] = moved
+	s.nodes[moved].place = n.place
+	*from = (*from)[:last]
+	n.place = len(*to)
+	*to = append(*to, n.num)
+}
+
+// join lets a node try to become a member.
+func (s *Sim) join(e event) {
+	n := s.nodes[e.ref]
+	if n.gen != e.gen || n.member {
+		return
+	}
+	if len(s.ring.ids) == 0 {
+		s.step(n, chord.Create{})
+		return
+	}
+	var seeds []wire.Peer
+	for range named {
+		seeds = append(seeds, s.nodes[s.ring.nums[s.rng.IntN(len(s.ring.nums))]].peer)
+	}
+	s.step(n, chord.Join{Seeds: append(seeds, n.known...)})
+}
+
+// schedule draws the end of a node's session.
+func (s *Sim) schedule(n *node) {
+	if s.cfg.Session == 0 {
+		return
+	}
+	mean := float64(s.cfg.Session) / math.Ln2
+	s.after(time.Duration(s.rng.ExpFloat64()*mean), event{kind: evEnd, ref: n.num, gen: n.gen})
+}
+
+// end lets a node die without a goodbye, and another take its place among the
+// living.
+func (s *Sim) end(e event) {
+	n := s.nodes[e.ref]
+	if n.gen != e.gen || !n.up() {
+		return
+	}
+	v := n.viewOf()
+	n.known = n.known[:0]
+	for _, p := range append([]wire.Peer{v.Pred}, v.Succ...) {
+		if len(n.known) < keepKnown && p.ID != n.peer.ID {
+			n.known = append(n.known, p)
+		}
+	}
+	s.ring.remove(n.peer.ID)
+	s.unlink(n)
+	n.machine, n.view, n.member = nil, nil, false
+	n.gen++
+	s.move(n, &s.live, &s.idle)
+	s.stats.deaths++
+	s.startAny()
+}

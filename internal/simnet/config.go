@@ -1,0 +1,61 @@
+package simnet
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config describes one run. A zero field takes the default in brackets.
+type Config struct {
+	Nodes    int           // live nodes, 2 to 1,000,000 [1,000]
+	Lookups  int           // that are judged [1,000]
+	Session  time.Duration // median time that a node stays; 0 = for ever
+	Warmup   time.Duration // from the last join of the first fill to the first judged look-up; 0 = 1 min
+	Duration time.Duration // that is measured; 0 = 10 min or three median sessions, whichever is longer
+	Loss     float64       // chance that a packet is lost, below 1
+	Seed     uint64
+	Members  int // bound of the product's table of members; 0 = the product's
+
+	Progress func(Progress) // nil = nobody wants to know; called now and then
+}
+
+// Progress tells how far a run has come.
+type Progress struct {
+	Stage   string        // "filling", "warming up", "measuring"
+	Virtual time.Duration // since the start
+	Done    float64       // of the whole, 0 to 1
+	Nodes   int
+	Lookups int
+}
+
+func (c *Config) complete() error {
+	def := func(field *int, value int) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	def(&c.Nodes, 1000)
+	def(&c.Lookups, 1000)
+	if c.Warmup == 0 {
+		c.Warmup = time.Minute
+	}
+	if c.Duration == 0 {
+		c.Duration = max(10*time.Minute, 3*c.Session)
+	}
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	switch {
+	case c.Nodes < 2 || c.Nodes > 1_000_000:
+		return fmt.Errorf("%w: %d nodes, not 2 to 1,000,000", ErrConfig, c.Nodes)
+	case c.Lookups < 0:
+		return fmt.Errorf("%w: %d look-ups", ErrConfig, c.Lookups)
+	case c.Loss < 0 || c.Loss >= 1:
+		return fmt.Errorf("%w: a loss of %g, not 0 to below 1", ErrConfig, c.Loss)
+	case c.Session < 0 || c.Warmup < 0 || c.Duration < 0:
+		return fmt.Errorf("%w: a time below 0", ErrConfig)
+	case c.Session > 0 && c.Session < time.Second:
+		return fmt.Errorf("%w: sessions of %s, not a second or more", ErrConfig, c.Session)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package simnet
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// call is a request under way.
+type call struct {
+	from, to       int32 // numbers; to is none where nobody is at the address
+	fromGen, toGen uint32
+	id             uint64 // the machine's or the task's
+	task           int32  // who asked; noTask is the machine
+	cold           bool   // it took a handshake
+	start          int64
+	deadline       int64
+	peer           chord.ID
+	msg            wire.Message
+	answer         wire.Message // nil = none in time
+}
+
+const (
+	noTask = int32(-1)
+	nobody = int32(-1)
+)
+
+// reply is what a machine answered in the step under way.
+type reply struct {
+	token uint64
+	msg   wire.Message
+}
+
+// link is one node's end of a connection.
+type link struct {
+	gen   uint32 // of the other node's run
+	ready int64  // when its handshake is through
+	used  int64
+}
+
+// maxLinks is the bound of a node's connections, as internal/link has it.
+const maxLinks = 512
+
+// send makes a call. What comes of it is an evAnswer.
+func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duration, id uint64, by int32) {
+	ref := s.calls.take()
+	c := s.calls.at(ref)
+	*c = call{
+		from: n.num, fromGen: n.gen, to: nobody, id: id, task: by, peer: to.ID, msg: msg,
+		start: s.now, deadline: s.now + int64(timeout),
+	}
+	target := s.nodeAt(&to)
+	if target == nil {
+		s.queue.push(event{at: s.now, kind: evAnswer, ref: ref}) // no such address
+		return
+	}
+	c.to, c.toGen = target.num, target.gen
+	if !target.up() || target.side != n.side {
+		s.intoTheVoid(n, target, c)
+		s.fail(ref)
+		return
+	}
+	ready, cold := s.connect(n, target)
+	c.cold = cold
+	if target.peer.ID != to.ID { // the certificate at the other end is not the one expected
+		s.queue.push(event{at: min(ready, c.deadline), kind: evAnswer, ref: ref})
+		return
+	}
+	d, sends, ok := s.travel(n, target)
+	s.stats.sent(s.measuring(), msg, sends)
+	at := max(s.now, ready) + int64(d)
+	if !ok || at >= c.deadline {
+		s.fail(ref)
+		return
+	}
+	s.queue.push(event{at: at, kind: evRequest, ref: ref})
+}
+
+// fail ends a call at its deadline.
+func (s *Sim) fail(ref int32) {
+	s.queue.push(event{at: s.calls.at(ref).deadline, kind: evAnswer, ref: ref})
+}
+
+// intoTheVoid counts what is sent to a node that is not there: the request and
+// its repetitions on a link that was warm, else the first packets of a
+// handshake.
+func (s *Sim) intoTheVoid(n, target *node, c *call) {
+	const packets = 2 // within the time that a call has
+	if l := n.links[target.num]; l != nil {
+		if l.gen == target.gen-1 || target.up() {
+			s.stats.sent(s.measuring(), c.msg, packets)
+			delete(n.links, target.num)
+			return
+		}
+		delete(n.links, target.num)
+	}
+	s.stats.handshake(s.measuring(), packets*initialBytes, false)
+}
+
+// connect returns when a link between two live nodes can be used, and whether
+// it had to be made.
+func (s *Sim) connect(a, b *node) (ready int64, cold bool) {
+	if l := a.links[b.num]; l != nil && l.gen == b.gen {
+		l.used = s.now
+		return l.ready, s.now < l.ready
+	}
+	out, sends, _ := s.travel(a, b)
+	back, sends2, _ := s.travel(b, a)
+	ready = s.now + int64(out+back)
+	s.stats.handshake(s.measuring(), clientBytes+serverBytes+(sends+sends2-2)*initialBytes, true)
+	s.place(a, b, ready)
+	s.place(b, a, ready)
+	return ready, true
+}
+
+// place notes a link at one of its ends. The one unused for longest gives way.
+func (s *Sim) place(a, b *node, ready int64) {
+	if len(a.links) >= maxLinks {
+		oldest := nobody
+		for num, l := range a.links {
+			if oldest == nobody || l.used < a.links[oldest].used || l.used == a.links[oldest].used && num < oldest {
+				oldest = num
+			}
+		}
+		delete(a.links, oldest)
+		delete(s.nodes[oldest].links, a.num)
+	}
+	a.links[b.num] = &link{gen: b.gen, ready: ready, used: s.now}
+}
+
+// unlink forgets a dead node's links. The other ends find out by themselves.
+func (s *Sim) unlink(n *node) { n.links = nil }
+
+// arrive lets a node serve a request.
+func (s *Sim) arrive(e event) {
+	c := *s.calls.at(e.ref)
+	n := s.nodes[c.to]
+	if n.gen != c.toGen {
+		s.fail(e.ref)
+		return
+	}
+	from := s.nodes[c.from]
+	if l := n.links[c.from]; l != nil {
+		l.used = s.now
+	}
+	answer := s.serve(n, from, c.msg)
+	d, sends, ok := s.travel(n, from)
+	s.stats.sent(s.measuring(), answer, sends)
+	at := s.now + int64(d)
+	if !ok || at > c.deadline || from.gen != c.fromGen || from.side != n.side {
+		s.fail(e.ref)
+		return
+	}
+	s.calls.at(e.ref).answer = answer
+	s.queue.push(event{at: at, kind: evAnswer, ref: e.ref})
+}
+
+// serve is what a node answers.
+func (s *Sim) serve(n, from *node, msg wire.Message) wire.Message {
+	token := uint64(len(s.replies)) + 1
+	before := len(s.replies)
+	s.step(n, chord.Request{Token: token, From: from.peer, Msg: msg})
+	var answer wire.Message
+	for _, r := range s.replies[before:] {
+		if r.token == token {
+			answer = r.msg
+		}
+	}
+	s.replies = s.replies[:before]
+	return answer
+}
+
+// answered reports the end of a call to who made it.
+func (s *Sim) answered(e event) {
+	c := *s.calls.at(e.ref)
+	s.calls.put(e.ref)
+	n := s.nodes[c.from]
+	if n.gen != c.fromGen {
+		return
+	}
+	rtt := time.Duration(s.now - c.start)
+	if c.task != noTask {
+		s.taskAnswer(n, &c, rtt)
+		return
+	}
+	r := chord.Result{Call: c.id, Msg: c.answer, RTT: rtt}
+	if c.answer == nil {
+		r.Err = errSilent
+	}
+	s.step(n, r)
+}

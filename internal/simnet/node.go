@@ -1,0 +1,135 @@
+package simnet
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// node is a device that is enrolled. It may run or not.
+type node struct {
+	num    int32
+	gen    uint32 // of its runs; odd while it runs
+	peer   wire.Peer
+	city   int
+	access time.Duration
+	side   uint8 // of a partition
+	seed   uint64
+
+	machine *chord.Machine // nil while it does not run
+	member  bool
+	place   int   // in Sim.live or Sim.idle
+	timerAt int64 // when the next evTimer comes; 0 = none is set
+	view    *chord.View
+	version uint64 // of view
+	links   map[int32]*link
+	known   []wire.Peer // members of its last run
+}
+
+func (n *node) up() bool { return n.machine != nil }
+
+// port is the port of every node; the address tells the number.
+const port = 5062
+
+func addrOf(num int32) netip.AddrPort {
+	ip := [4]byte{10}
+	ip[1], ip[2], ip[3] = byte(num>>16), byte(num>>8), byte(num)
+	return netip.AddrPortFrom(netip.AddrFrom4(ip), port)
+}
+
+func (s *Sim) addNode() {
+	n := &node{num: int32(len(s.nodes)), city: s.rng.IntN(len(s.cities.names)), access: drawAccess(s.rng), seed: s.rng.Uint64()}
+	n.peer = wire.Peer{ID: s.randomID(), Addrs: []netip.AddrPort{addrOf(n.num)}}
+	var tag identity.OwnerTag
+	binary.BigEndian.PutUint64(tag[:], s.rng.Uint64())
+	n.peer.Owner = tag
+	n.place = len(s.idle)
+	s.nodes = append(s.nodes, n)
+	s.idle = append(s.idle, n.num)
+	s.byID[n.peer.ID] = n.num
+}
+
+func (s *Sim) randomID() (id chord.ID) {
+	binary.BigEndian.PutUint64(id[:], s.rng.Uint64())
+	binary.BigEndian.PutUint64(id[8:], s.rng.Uint64())
+	return id
+}
+
+// nodeAt returns the node that an address leads to, or nil.
+func (s *Sim) nodeAt(p *wire.Peer) *node {
+	if len(p.Addrs) == 0 || !p.Addrs[0].Addr().Is4() {
+		return nil
+	}
+	ip := p.Addrs[0].Addr().As4()
+	num := int(ip[1])<<16 | int(ip[2])<<8 | int(ip[3])
+	if num >= len(s.nodes) {
+		return nil
+	}
+	return s.nodes[num]
+}
+
+// step runs a node's machine and carries out what it wants done.
+func (s *Sim) step(n *node, ev chord.Event) {
+	effects := n.machine.Step(s.at(s.now), ev)
+	for i := range effects {
+		e := &effects[i]
+		switch e.Kind {
+		case chord.Send:
+			s.send(n, e.To, e.Msg, e.Timeout, e.ID, noTask)
+		case chord.Reply:
+			s.replies = append(s.replies, reply{e.ID, e.Msg})
+		case chord.JoinFailed:
+			s.after(joinRetry, event{kind: evJoin, ref: n.num, gen: n.gen})
+		}
+	}
+	if member := n.machine.Phase() == chord.PhaseJoined; member != n.member {
+		n.member = member
+		if member {
+			s.ring.add(n.peer.ID, n.num)
+		} else {
+			s.ring.remove(n.peer.ID)
+		}
+	}
+	s.setTimer(n)
+}
+
+// setTimer sees to it that a node is ticked when it wants to be. A timer that
+// is set too early finds nothing due and is set anew.
+func (s *Sim) setTimer(n *node) {
+	at := n.machine.Deadline()
+	if at.IsZero() {
+		return
+	}
+	due := max(int64(at.Sub(s.start)), s.now)
+	if n.timerAt != 0 && n.timerAt <= due {
+		return
+	}
+	n.timerAt = due
+	s.queue.push(event{at: due, kind: evTimer, ref: n.num, gen: n.gen})
+}
+
+func (s *Sim) timer(e event) {
+	n := s.nodes[e.ref]
+	if n.gen != e.gen || n.timerAt != e.at {
+		return
+	}
+	n.timerAt = 0
+	if at := n.machine.Deadline(); !at.IsZero() && int64(at.Sub(s.start)) > s.now {
+		s.setTimer(n)
+		return
+	}
+	s.step(n, chord.Tick{})
+}
+
+// viewOf returns what a node knows of the ring, made anew only when it has
+// changed.
+func (n *node) viewOf() *chord.View {
+	if v := n.machine.Version(); n.view == nil || n.version != v {
+		n.view, n.version = n.machine.View(), v
+	}
+	return n.view
+}

@@ -1,0 +1,104 @@
+package simnet
+
+import (
+	"math"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// Result is what a run gives. All of it but WallS and RSSMiB is the same for
+// the same Config.
+type Result struct {
+	Nodes           int         `json:"nodes"`
+	Lookups         int         `json:"lookups"`          // that were judged
+	Success         float64     `json:"success"`          // share of them that were right
+	SuccessInterval [2]float64  `json:"success_interval"` // Wilson, 95 %
+	HopsMean        float64     `json:"hops_mean"`
+	HopsP99         int         `json:"hops_p99"`
+	LatencyMS       Quantiles   `json:"latency_ms"`
+	BytesPerSNode   BytesPerSec `json:"bytes_per_s_node"`
+	ResolvedRight   int         `json:"resolved_right"`
+	ResolvedWrong   int         `json:"resolved_wrong"`
+	Refused         int         `json:"refused"`
+	VirtualS        float64     `json:"virtual_s"` // measured, warm-up not counted
+	WallS           float64     `json:"wall_s"`
+	RSSMiB          float64     `json:"rss_mib"`
+	Seed            uint64      `json:"seed"`
+
+	RoutingExact float64                `json:"routing_exact"` // share in which the first node named was the one
+	Deaths       int                    `json:"deaths"`        // since the start
+	Handshakes   uint64                 `json:"handshakes"`
+	Messages     map[string]MessageRate `json:"messages"`
+	Refusals     map[string]uint64      `json:"refusals"`
+}
+
+// Quantiles of a distribution.
+type Quantiles struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+// BytesPerSec is what a node sends in a second, by purpose.
+type BytesPerSec struct {
+	Routing    float64 `json:"routing"`
+	Membership float64 `json:"membership"`
+	Handshakes float64 `json:"handshakes"`
+	Records    float64 `json:"records"`
+}
+
+// MessageRate is what a node sends of one type of message.
+type MessageRate struct {
+	PerS  float64 `json:"per_s"`
+	Bytes float64 `json:"bytes"` // mean, packets' overhead included
+}
+
+func (s *Sim) result(wall time.Duration) *Result {
+	st := &s.stats
+	measured := 0.0
+	if s.from > 0 {
+		measured = max(0, time.Duration(min(s.now, s.to)-s.from).Seconds())
+	}
+	perNode := func(n uint64) float64 {
+		if measured == 0 {
+			return 0
+		}
+		return round(float64(n)/measured/float64(s.cfg.Nodes), 3)
+	}
+	hops, took := sorted(st.hops), sorted(st.took)
+	r := &Result{
+		Nodes: s.cfg.Nodes, Lookups: st.judged,
+		HopsMean: round(mean(st.hops), 4), HopsP99: quantile(hops, 0.99),
+		LatencyMS: Quantiles{P50: ms(quantile(took, 0.5)), P99: ms(quantile(took, 0.99))},
+		BytesPerSNode: BytesPerSec{
+			Routing: perNode(st.bytes[forRouting]), Membership: perNode(st.bytes[forMembership]),
+			Handshakes: perNode(st.shakeBytes), Records: perNode(st.bytes[forRecords]),
+		},
+		ResolvedRight: st.right, ResolvedWrong: st.wrong, Refused: st.refused,
+		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed,
+		Deaths: st.deaths, Handshakes: st.shakes,
+		Messages: make(map[string]MessageRate), Refusals: st.refusals,
+	}
+	r.SuccessInterval = wilson(st.right, st.judged)
+	if st.judged > 0 {
+		r.Success = round(float64(st.right)/float64(st.judged), 6)
+		r.RoutingExact = round(float64(st.exact)/float64(st.judged), 6)
+	}
+	for i := range r.SuccessInterval {
+		r.SuccessInterval[i] = round(r.SuccessInterval[i], 6)
+	}
+	for t, c := range st.byType {
+		if c.messages > 0 {
+			r.Messages[wire.Type(t).String()] = MessageRate{PerS: perNode(c.messages), Bytes: round(float64(c.bytes)/float64(c.messages), 1)}
+		}
+	}
+	return r
+}
+
+func ms(ns int64) float64 { return round(float64(ns)/1e6, 3) }
+
+// round cuts to so many decimals.
+func round(v float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(v*scale) / scale
+}

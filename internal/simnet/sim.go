@@ -1,0 +1,189 @@
+package simnet
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord"
+)
+
+// epoch is when every run begins, in overlay time.
+func epoch() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// Sim is one run. It is owned by one goroutine.
+type Sim struct {
+	cfg    Config
+	rng    *rand.Rand // of the network and the churn
+	cities *cities
+	start  time.Time
+	now    int64 // ns since start
+
+	queue queue
+	calls slab[call]
+	tasks slab[task]
+	nodes []*node // by number, dead and alive
+	byID  map[chord.ID]int32
+	live  []int32 // those that run
+	idle  []int32 // those that do not
+	ring  oracle
+
+	filled   int   // nodes started in the first fill
+	from, to int64 // what is measured, once it is known
+	lookups  int   // begun and judged
+	stats    stats
+	replies  []reply // of the step under way
+	tick     int     // events since the last look at ctx
+}
+
+// New returns a run that has not begun.
+func New(cfg Config) (*Sim, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	table, err := readCities(rttTable)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sim{
+		cfg: cfg, cities: table, start: epoch(), byID: make(map[chord.ID]int32),
+		rng: rand.New(rand.NewPCG(cfg.Seed, 0x73696d)),
+	}
+	people := cfg.Nodes
+	if cfg.Session > 0 {
+		people *= 2
+	}
+	for range people {
+		s.addNode()
+	}
+	s.stats.init()
+	return s, nil
+}
+
+func (s *Sim) at(ns int64) time.Time { return s.start.Add(time.Duration(ns)) }
+
+func (s *Sim) after(d time.Duration, e event) {
+	e.at = s.now + int64(max(d, 0))
+	s.queue.push(e)
+}
+
+// The first fill: nodes join at a rate that grows with the ring.
+const (
+	fillFirst = 2 * time.Second // between the first joins
+	fillShare = 20              // then one joins for every so many members each second
+	fillLeast = time.Millisecond
+)
+
+func (s *Sim) fillPause() time.Duration {
+	return min(fillFirst, max(fillLeast, fillShare*time.Second/time.Duration(s.filled)))
+}
+
+// Run runs to the end, or until ctx ends, and returns what there is by then.
+func (s *Sim) Run(ctx context.Context) *Result {
+	wall := time.Now()
+	s.fill()
+	for len(s.queue.heap) > 0 {
+		if s.to > 0 && s.queue.heap[0].at >= s.to && s.stats.pending == 0 {
+			break
+		}
+		if s.tick++; s.tick%4096 == 0 {
+			if ctx.Err() != nil {
+				break
+			}
+			s.cfg.Progress(s.progress())
+		}
+		e := s.queue.pop()
+		s.now = e.at
+		s.happen(e)
+	}
+	return s.result(time.Since(wall))
+}
+
+func (s *Sim) happen(e event) {
+	switch e.kind {
+	case evTimer:
+		s.timer(e)
+	case evRequest:
+		s.arrive(e)
+	case evAnswer:
+		s.answered(e)
+	case evTask:
+		s.taskTimer(e)
+	case evEnd:
+		s.end(e)
+	case evJoin:
+		s.join(e)
+	case evLookup:
+		s.lookup()
+	case evAct:
+		s.fill()
+	}
+}
+
+// fill starts the next node of the first fill, and sets the times of the
+// measurement after the last.
+func (s *Sim) fill() {
+	if s.filled < s.cfg.Nodes {
+		s.filled++
+		s.startAny()
+		s.after(s.fillPause(), event{kind: evAct})
+		return
+	}
+	s.from = s.now + int64(s.cfg.Warmup)
+	s.to = s.from + int64(s.cfg.Duration)
+	for _, i := range s.live {
+		s.schedule(s.nodes[i])
+	}
+	if s.cfg.Lookups > 0 {
+		s.queue.push(event{at: s.from, kind: evLookup})
+	}
+}
+
+// measuring tells whether what happens now counts.
+func (s *Sim) measuring() bool { return s.from > 0 && s.now >= s.from && s.now < s.to }
+
+func (s *Sim) progress() Progress {
+	p := Progress{Virtual: time.Duration(s.now), Nodes: len(s.ring.ids), Lookups: s.stats.judged, Stage: "measuring"}
+	switch {
+	case s.to == 0:
+		p.Stage = "filling"
+		p.Done = 0.1 * float64(s.filled) / float64(s.cfg.Nodes)
+	case s.now < s.from:
+		p.Stage = "warming up"
+		p.Done = 0.1
+	default:
+		p.Done = 0.1 + 0.9*float64(s.now-s.from)/float64(s.to-s.from)
+	}
+	return p
+}
+
+// oracle knows the ring as it is: the members in the order of their IDs.
+type oracle struct {
+	ids  []chord.ID
+	nums []int32 // their numbers
+}
+
+func (o *oracle) search(id chord.ID) (int, bool) {
+	return slices.BinarySearchFunc(o.ids, id, chord.ID.Compare)
+}
+
+func (o *oracle) add(id chord.ID, num int32) {
+	if i, found := o.search(id); !found {
+		o.ids = slices.Insert(o.ids, i, id)
+		o.nums = slices.Insert(o.nums, i, num)
+	}
+}
+
+func (o *oracle) remove(id chord.ID) {
+	if i, found := o.search(id); found {
+		o.ids = slices.Delete(o.ids, i, i+1)
+		o.nums = slices.Delete(o.nums, i, i+1)
+	}
+}
+
+// owner returns the member that is responsible for target.
+func (o *oracle) owner(target chord.ID) chord.ID {
+	i, _ := o.search(target)
+	return o.ids[i%len(o.ids)]
+}

@@ -1,0 +1,146 @@
+package simnet
+
+import (
+	"math"
+	"slices"
+
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// What a message costs on the wire beside its own bytes, for each packet: IPv4
+// 20, UDP 8, QUIC's short header and its AEAD tag about 23 (RFC 9000 §17.3, RFC
+// 9001 §5.3), the STREAM frame about 8 (RFC 9000 §19.8). Acknowledgements that
+// travel alone are left out.
+const (
+	packetOverhead = 60
+	packetData     = 1200
+)
+
+// What a handshake costs each side, packets' overhead included: two padded
+// packets of the client (RFC 9000 §14.1), and a certificate chain each.
+const (
+	clientBytes  = 3200
+	serverBytes  = 3200
+	initialBytes = 1228
+)
+
+// category is what bytes are for.
+type category uint8
+
+const (
+	forRouting category = iota // look-ups
+	forMembership
+	forRecords
+	categories
+)
+
+func categoryOf(t wire.Type) category {
+	switch {
+	case t == wire.TypeFind || t == wire.TypeFound:
+		return forRouting
+	case t >= wire.TypeStore && t <= wire.TypeFetched:
+		return forRecords
+	}
+	return forMembership
+}
+
+// stats is what a run counts.
+type stats struct {
+	bytes      [categories]uint64
+	messages   [categories]uint64
+	byType     [256]struct{ messages, bytes uint64 }
+	shakeBytes uint64
+	shakes     uint64
+	refusals   map[string]uint64
+	buf        []byte
+
+	serial    uint32
+	pending   int // look-ups under way
+	judged    int
+	abandoned int // their node died
+	right     int
+	exact     int
+	wrong     int
+	refused   int
+	deaths    int
+	took      []int64
+	hops      []int
+}
+
+func (st *stats) init() { st.refusals = make(map[string]uint64) }
+
+func (st *stats) refuse(reason string) { st.refusals[reason]++ }
+
+// sent counts a message that was sent so many times.
+func (st *stats) sent(counts bool, m wire.Message, times int) {
+	if !counts || m == nil {
+		return
+	}
+	var err error
+	if st.buf, err = wire.Append(st.buf[:0], m); err != nil {
+		st.refuse("not_encodable")
+		return
+	}
+	size := len(st.buf)
+	packets := max(1, (size+packetData-1)/packetData)
+	n := uint64(times) * uint64(size+packets*packetOverhead)
+	t := m.Type()
+	c := categoryOf(t)
+	st.bytes[c] += n
+	st.messages[c] += uint64(times)
+	st.byType[t].bytes += n
+	st.byType[t].messages += uint64(times)
+}
+
+// handshake counts the bytes of a handshake; whole is false for one that came
+// to nothing.
+func (st *stats) handshake(counts bool, bytes int, whole bool) {
+	if !counts {
+		return
+	}
+	st.shakeBytes += uint64(bytes)
+	if whole {
+		st.shakes++
+	}
+}
+
+// wilson returns the interval of a proportion at 95 % (Wilson 1927, equation
+// for the score interval).
+func wilson(good, all int) [2]float64 {
+	if all == 0 {
+		return [2]float64{0, 1}
+	}
+	const z = 1.959963984540054
+	n := float64(all)
+	p := float64(good) / n
+	mid := p + z*z/(2*n)
+	half := z * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	scale := 1 + z*z/n
+	return [2]float64{max(0, (mid-half)/scale), min(1, (mid+half)/scale)}
+}
+
+// quantile returns the q-quantile of sorted values: the least one that at least
+// that share of them does not exceed. 0 for none.
+func quantile[T any](sorted []T, q float64) (v T) {
+	if len(sorted) == 0 {
+		return v
+	}
+	return sorted[min(len(sorted)-1, max(0, int(math.Ceil(q*float64(len(sorted))))-1))]
+}
+
+func mean(values []int) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sum := 0
+	for _, v := range values {
+		sum += v
+	}
+	return float64(sum) / float64(len(values))
+}
+
+func sorted[T int | int64](values []T) []T {
+	out := slices.Clone(values)
+	slices.Sort(out)
+	return out
+}
