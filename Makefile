@@ -1,6 +1,6 @@
 # make test passes every check; make demo shows a call. The rest is parts of these.
 
-.PHONY: help build test unit lint fuzz e2e cross demo bench bench-front install clean
+.PHONY: help build test test-long unit lint fuzz e2e cross demo bench bench-front install clean
 
 help:        ## list the targets
 	@grep -hE '^[a-z0-9-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1	/' | expand -t 14
@@ -10,6 +10,9 @@ build:       ## build bin/secp2psip
 
 test:        ## every check; installs the Debian packages it needs where it may
 	scripts/test.sh
+
+test-long:   ## the tests at their full sizes; ARGS="correctness survival fuzz" choose among them
+	scripts/test-long.sh $(ARGS)
 
 unit:        ## the tests of each room, with the race detector
 	scripts/test.sh unit

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for a while, two at a time: scripts/fuzz.sh [SECONDS]
+# Runs every fuzz target of the module for a while, two at a time: scripts/fuzz.sh [SECONDS], or [EXECUTIONSx]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${1:-15}
+each=${1:-15}
+case "$each" in *x) ;; *) each=${each}s ;; esac
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 # Making inputs small would eat most of the time, hence the limit on that.
 #
-# one LOGS SECONDS PACKAGE TARGET: the log goes to a file, which is shown only where the target fails.
+# one LOGS LENGTH PACKAGE TARGET: the log goes to a file, which is shown only where the target fails.
 one() {
   local log="$1/${3//\//_}.$4" start=$SECONDS
-  if go test -run '^$' -fuzz "^$4\$" -fuzztime "$2s" -fuzzminimizetime 20x -parallel 1 "$3" >"$log" 2>&1 || over "$log"; then
+  if go test -run '^$' -fuzz "^$4\$" -fuzztime "$2" -fuzzminimizetime 20x -parallel 1 "$3" >"$log" 2>&1 || over "$log"; then
     printf '  %-60s %s, %d s\n' "$3 $4" "$(grep -o 'execs: [0-9]*' "$log" | tail -n 1)" $((SECONDS - start))
   else
     printf '  %s %s FAILED\n' "$3" "$4"
@@ -34,5 +35,5 @@ if [ ${#targets[@]} -eq 0 ]; then
   echo "fuzz: no targets found" >&2
   exit 1
 fi
-echo "${#targets[@]} fuzz targets, $seconds s each, two at a time"
-printf '%s\n' "${targets[@]}" | xargs -P 2 -L 1 bash -c 'one "$@"' fuzz "$logs" "$seconds"
+echo "${#targets[@]} fuzz targets, $each each, two at a time"
+printf '%s\n' "${targets[@]}" | xargs -P 2 -L 1 bash -c 'one "$@"' fuzz "$logs" "$each"

@@ -14,11 +14,11 @@ format() {
   [ -z "$bad" ] || { echo "gofmt would change:"; echo "$bad"; return 1; }
 }
 
-vet() { go vet ./... && go vet -tags e2e ./e2e/...; }
+vet() { go vet ./... && go vet -tags long ./... && go vet -tags e2e ./e2e/...; }
 
 lint() {
   go build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
-  bin/staticcheck -tags e2e ./...
+  bin/staticcheck -tags e2e,long ./...
 }
 
 tidy() { go mod tidy -diff && go -C tools mod tidy -diff; }

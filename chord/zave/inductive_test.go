@@ -32,6 +32,8 @@ type space struct {
 	entries [][]uint  // what each of them holds
 	states  int
 	steps   int
+	fails   int // of the steps
+	lowered int // failures after which there are fewer principals; no other operation does that
 	visit   func(s *space, members uint, chosen []int) error
 }
 

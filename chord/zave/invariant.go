@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // What Check and Ideal find wrong. Tests and the simulator look for these.
@@ -29,7 +30,8 @@ func NewRing(members ...State) Ring {
 
 // search returns the index of the first member whose ID is not below id.
 func (r Ring) search(id ID) (int, bool) {
-	return slices.BinarySearchFunc(r, id, func(s State, id ID) int { return s.Self.Compare(id) })
+	i := sort.Search(len(r), func(i int) bool { return r[i].Self.Compare(id) >= 0 })
+	return i, i < len(r) && r[i].Self == id
 }
 
 // Live reports whether id is a member.

@@ -88,7 +88,6 @@ func (w *world) tell(i int) {
 	w.ring[i] = step.State
 	if step.Short {
 		w.ring[i] = Shrink(w.ring[i], w.ring.Live)
-		step.HasNotify = false
 	}
 	if step.HasCandidate {
 		step = w.proceed(w.ring, i, step.Candidate)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the tests at their full sizes, which take too long for every change: scripts/test-long.sh [STAGE...]
+# Without arguments it runs correctness and survival, about LONG_MINUTES on two quiet cores; each prints what it found
+# with its seed. The stage fuzz is optional: ten minutes for each fuzz target, or FUZZ_SECONDS, or with FUZZ_SECONDS=N x
+# (such as 100000000x) that many executions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stages=(correctness survival)
+
+# The ring operations: exhaustive and random tests of the five operations, small rings and merging.
+correctness() { long ./chord/zave; }
+
+# Rings of real and virtual nodes: power cuts, mass deaths, partitions, disks and clocks that fail.
+survival() { long ./chord ./internal/record ./internal/node ./internal/testnet/...; }
+
+# long PACKAGE...: only the tests that carry the build tag; what they found is shown, and on failure everything.
+long() {
+  local log
+  log=$(mktemp)
+  if go test -tags long -run '^TestLong' -timeout 60m -v "$@" 2>&1 | tee "$log" |
+    { grep --line-buffered -E '^(--- |    --- |ok |FAIL)|_test\.go:' | grep --line-buffered -v 'no tests to run' || true; }; then
+    rm -f "$log"
+  else
+    cat "$log"
+    rm -f "$log"
+    return 1
+  fi
+}
+
+fuzz() { scripts/fuzz.sh "${FUZZ_SECONDS:-600}"; }
+
+total=$SECONDS
+for stage in "${@:-${stages[@]}}"; do
+  declare -F "$stage" >/dev/null || { echo "test-long: no stage $stage; there are: ${stages[*]} fuzz" >&2; exit 2; }
+  echo "== $stage (load $(cut -d' ' -f1-3 /proc/loadavg))"
+  start=$SECONDS
+  "$stage" || { echo "== $stage FAILED after $((SECONDS - start)) s"; exit 1; }
+  echo "== $stage passed in $((SECONDS - start)) s"
+done
+echo "== all passed in $((SECONDS - total)) s"
