@@ -52,7 +52,7 @@ func (m *Machine) call(kind callKind, p wire.Peer, msg wire.Message) bool {
 func (m *Machine) send(c *call) {
 	timeout := firstTimeout
 	if known := m.table.get(c.peer.ID); known != nil {
-		c.peer = known.peer
+		c.peer = known.peer()
 		timeout = known.timeout(c.try)
 	}
 	timeout += 3 * m.lag
@@ -101,7 +101,7 @@ func (m *Machine) finish(r Result) {
 	delete(m.calls, r.Call)
 	how := m.classify(c, r)
 	if known := m.table.get(c.peer.ID); how == silent && known != nil && c.retries() {
-		m.table.setSuspect(known, true)
+		m.table.mark(c.peer.ID, suspect, true)
 		c.try++
 		m.send(c)
 		if c.peer.ID == m.ring.Head() && c.try == 2 {
@@ -119,7 +119,7 @@ func (m *Machine) classify(c *call, r Result) answer {
 	if r.Err != nil || r.Msg == nil {
 		return silent
 	}
-	known := m.table.get(c.peer.ID)
+	known := m.table.edit(c.peer.ID)
 	if known != nil {
 		known.sample(r.RTT)
 	}
@@ -127,14 +127,14 @@ func (m *Machine) classify(c *call, r Result) answer {
 		return refusedM // with Retry it is only busy
 	}
 	if m.expected(c, r.Msg) {
-		m.alive(known, 0)
+		m.alive(c.peer.ID, 0)
 		return answered
 	}
 	m.refuse(RefusedUnexpected)
 	if known == nil {
 		return odd
 	}
-	if known.odd++; known.odd >= maxOdd {
+	if known.setOdd(known.odd() + 1); known.odd() >= maxOdd {
 		return refusedM
 	}
 	return odd
@@ -201,15 +201,14 @@ func (m *Machine) self(known, says wire.Peer) wire.Peer {
 }
 
 // alive notes a sign of life at first hand.
-func (m *Machine) alive(c *contact, rtt time.Duration) {
+func (m *Machine) alive(id ID, rtt time.Duration) {
+	c := m.table.edit(id)
 	if c == nil {
 		return
 	}
 	c.sample(rtt)
-	c.heard, c.odd = m.now, 0
-	m.table.meet(c)
-	m.table.setSuspect(c, false)
-	if c.peer.ID == m.ring.Pred && m.predDead {
+	m.table.met(id, m.now)
+	if id == m.ring.Pred && m.predDead {
 		m.predDead = false
 		m.version++
 	}
@@ -221,8 +220,8 @@ func (m *Machine) suspected(id ID) {
 	if m.phase != PhaseJoined {
 		return
 	}
-	if c := m.table.get(id); c != nil {
-		m.table.setSuspect(c, true)
+	if m.table.get(id) != nil {
+		m.table.mark(id, suspect, true)
 		m.probe(id)
 	}
 }

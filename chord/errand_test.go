@@ -272,7 +272,9 @@ func TestSeekInEveryOrder(t *testing.T) {
 		m.dead = map[ID]bool{ids[a]: true, ids[a+1]: true}
 		v := viewOf(ids[0], ids)
 		v.Complete = false
-		v.members = v.members[:3] // it knows little
+		for v.members.len() > 3 { // it knows little
+			v.members.remove(v.members.at(3).id())
+		}
 		target := ids[10]
 		target[1]++ // of ids[11]
 		for c := (&choices{}); ; {

@@ -85,14 +85,14 @@ func (m *Machine) refresh() {
 	const draws = 4
 	var oldest *contact
 	for range draws {
-		if n := len(m.table.order); n > 0 {
-			if c := m.table.order[m.rng.IntN(n)]; oldest == nil || c.heard.Before(oldest.heard) { // hearsay first
+		if n := m.table.order.len(); n > 0 {
+			if c := m.table.order.at(m.rng.IntN(n)); oldest == nil || c.heard < oldest.heard { // hearsay first
 				oldest = c
 			}
 		}
 	}
-	if oldest != nil && m.now.Sub(oldest.heard) > m.cfg.Timing.Slow {
-		m.probe(oldest.peer.ID)
+	if oldest != nil && m.table.age(oldest, m.now) > m.cfg.Timing.Slow {
+		m.probe(oldest.id())
 	}
 }
 
@@ -105,7 +105,7 @@ func (m *Machine) startWalk() {
 	}
 	e.at = m.ring.Self
 	for _, id := range m.ring.Succ.IDs() {
-		if c := m.table.get(id); c != nil && !c.suspect {
+		if c := m.table.get(id); c != nil && !c.is(suspect) {
 			e.at = id
 		}
 	}
@@ -114,7 +114,7 @@ func (m *Machine) startWalk() {
 
 func (m *Machine) walkOn() {
 	c := m.table.get(m.explore.at)
-	if c == nil || !m.call(callWalk, c.peer, &wire.GetState{}) {
+	if c == nil || !m.call(callWalk, c.peer(), &wire.GetState{}) {
 		m.walkDone(false)
 	}
 }
@@ -141,7 +141,7 @@ func (m *Machine) walked(c *call, s *wire.State, how answer) {
 			}
 			break
 		}
-		if c := m.table.get(p.ID); c != nil && !c.suspect && (at == e.at || k < zave.MaxSuccessors/2) {
+		if c := m.table.get(p.ID); c != nil && !c.is(suspect) && (at == e.at || k < zave.MaxSuccessors/2) {
 			at = p.ID
 		}
 	}
@@ -163,9 +163,11 @@ func (m *Machine) doubt(s *wire.State) {
 	const few = 4
 	last := list[len(list)-1].ID
 	asked := 0
-	for i := m.table.order.search(succOf(s.Self.ID)); asked < few && i < len(m.table.order); i++ {
-		id := m.table.order[i].peer.ID
-		if !between(s.Self.ID, id, last) {
+	at := m.table.order.wrap(m.table.order.search(succOf(s.Self.ID)))
+	for range m.table.order.len() {
+		id := m.table.order.get(at).id()
+		at = m.table.order.next(at)
+		if asked >= few || !between(s.Self.ID, id, last) {
 			break
 		}
 		named := slices.ContainsFunc(list, func(p wire.Peer) bool { return p.ID == id })
@@ -191,8 +193,8 @@ func (m *Machine) walkDone(complete bool) {
 // selfCheck asks any member who follows this node. An answer that lies before
 // the head of the list is a candidate.
 func (m *Machine) selfCheck() {
-	if n := len(m.table.order); n > 0 {
-		m.findFrom(m.table.order[m.rng.IntN(n)], succOf(m.ring.Self), true)
+	if n := m.table.order.len(); n > 0 {
+		m.findFrom(m.table.order.at(m.rng.IntN(n)), succOf(m.ring.Self), true)
 	}
 }
 
@@ -216,7 +218,7 @@ func (m *Machine) findFinger() {
 func (m *Machine) findFrom(c *contact, target ID, self bool) {
 	e := &m.explore
 	e.finding, e.target, e.self, e.hops = true, target, self, 0
-	m.findAsk(c.peer)
+	m.findAsk(c.peer())
 }
 
 func (m *Machine) findAsk(p wire.Peer) {
@@ -261,7 +263,7 @@ func (m *Machine) pinFinger(id ID) {
 		e.fingers = make(map[ID]bool)
 	}
 	e.fingers[id] = true
-	if !m.table.get(id).verified {
+	if !m.table.get(id).is(verified) {
 		m.probe(id)
 	}
 }

@@ -196,8 +196,8 @@ func checkBounds(t *testing.T, m *Machine) {
 	pins := zave.MaxSuccessors + 1 + len(m.explore.fingers)
 	for what, b := range map[string][2]int{
 		"members":   {m.table.len(), m.table.max + pins},
-		"usable":    {len(m.table.order), m.table.len()},
-		"suspects":  {len(m.table.suspects), m.table.len()},
+		"usable":    {m.table.order.len(), m.table.len()},
+		"aside":     {len(m.table.aside), m.table.len()},
 		"rumours":   {len(m.table.rumours), maxRumours},
 		"vouched":   {len(m.table.vouched), m.table.maxVouched()},
 		"dead":      {len(m.dead.byID), maxGraves},

@@ -197,12 +197,13 @@ func (m *Machine) sawJoining(id ID) {
 // in a small ring that is everybody.
 func (m *Machine) leave() {
 	if m.phase == PhaseJoined && m.ring.Succ.Len() > 0 {
-		bye := &wire.Leave{Self: m.cfg.Self, Pred: m.peerOf(m.ring.Pred), Succ: m.successors()}
+		pred := m.peerOf(m.ring.Pred)
+		bye := &wire.Leave{Self: m.cfg.Self, Pred: &pred, Succ: m.successors()}
 		told := map[ID]bool{}
 		tell := func(id ID) {
 			if c := m.table.get(id); c != nil && !told[id] {
 				told[id] = true
-				m.call(callLeave, c.peer, bye)
+				m.call(callLeave, c.peer(), bye)
 			}
 		}
 		tell(m.ring.Pred)
@@ -213,7 +214,7 @@ func (m *Machine) leave() {
 		}
 		var buf [zave.MaxSuccessors]*contact
 		for _, c := range m.table.order.before(m.ring.Self, m.ring.Self, int(m.ring.R), buf[:0]) {
-			tell(c.peer.ID)
+			tell(c.id())
 		}
 	}
 	m.phase = PhaseLeft

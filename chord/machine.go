@@ -139,9 +139,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 	case Result:
 		m.finish(ev)
 	case Heard:
-		if c := m.table.get(ev.ID); c != nil {
-			m.alive(c, ev.RTT)
-		}
+		m.alive(ev.ID, ev.RTT)
 	case Suspect:
 		m.suspected(ev.ID)
 	case Create:

@@ -94,10 +94,10 @@ func (v *View) reach(p wire.Peer) (wire.Peer, time.Duration) {
 	if known == nil {
 		return p, firstTimeout
 	}
-	if rtt := time.Duration(known.rtt.Load()); rtt > 0 {
-		return known.peer, min(max(6*rtt, minTimeout), maxTimeout)
+	if rtt := known.roundTrip(); rtt > 0 {
+		return known.peer(), min(max(6*rtt, minTimeout), maxTimeout)
 	}
-	return known.peer, firstTimeout
+	return known.peer(), firstTimeout
 }
 
 // heardShare is the part of the answers to errands that the machine is
@@ -114,7 +114,7 @@ func (v *View) Aftermath(to ID, r Result, dice uint32) Event {
 	if e, ok := r.Msg.(*wire.Error); ok && e.Code == wire.CodeUnavailable && e.Retry == 0 {
 		return Suspect{ID: to}
 	}
-	if known := v.members.find(to); known != nil && (known.rtt.Load() == 0 || dice%heardShare == 0) {
+	if known := v.members.find(to); known != nil && (known.rtt == 0 || dice%heardShare == 0) {
 		return Heard{ID: to, RTT: r.RTT}
 	}
 	return nil

@@ -18,7 +18,7 @@ func (m *Machine) probe(id ID) bool {
 	}
 	var p wire.Peer
 	if c := m.table.get(id); c != nil {
-		p = c.peer
+		p = c.peer()
 	} else if g := m.dead.byID[id]; g != nil {
 		p = g.peer
 	} else {
@@ -104,11 +104,11 @@ func (m *Machine) hear(p wire.Peer, by ID) {
 	if len(p.Addrs) == 0 && known == nil {
 		return
 	}
-	c := m.table.hearsay(p, by)
-	if c == nil {
+	wasKnown := known != nil
+	if !m.table.hearsay(p, by) {
 		return
 	}
-	if known == nil {
+	if !wasKnown {
 		m.explore.learned++
 	}
 	if !m.ring.Succ.Contains(p.ID) && (m.ring.Small() || !m.op.active && zave.Candidate(&m.ring, p.ID)) {
@@ -120,14 +120,14 @@ func (m *Machine) hear(p wire.Peer, by ID) {
 // time.
 func (m *Machine) meetKnown() {
 	const few = 16
-	n := len(m.table.order)
+	n := m.table.order.len()
 	if n <= m.ring.Succ.Len() {
 		return
 	}
 	start := m.rng.IntN(n)
 	for i, asked := 0, 0; i < n && asked < few; i++ {
-		c := m.table.order[(start+i)%n]
-		if !m.ring.Succ.Contains(c.peer.ID) && m.probe(c.peer.ID) {
+		id := m.table.order.at((start + i) % n).id()
+		if !m.ring.Succ.Contains(id) && m.probe(id) {
 			asked++
 		}
 	}
@@ -141,10 +141,11 @@ func (m *Machine) gone(id ID, how answer) {
 		again = 2 * m.cfg.Timing.Fast
 	}
 	if c := m.table.get(id); c != nil {
+		met, p := c.is(verified), c.peer()
 		m.table.remove(id)
 		delete(m.explore.fingers, id)
-		if c.verified {
-			m.dead.bury(c.peer, m.now, again)
+		if met {
+			m.dead.bury(p, m.now, again)
 		} else if how == refusedM {
 			m.refuted.add(id, m.now, again)
 		} else {
@@ -174,8 +175,8 @@ func (m *Machine) gone(id ID, how answer) {
 // lives.
 func (m *Machine) adoptWaiting() {
 	m.hasWaiting = false
-	if c := m.table.get(m.waiting.ID); c != nil {
-		m.setRing(zave.Rectify(m.ring, c.peer.ID, false))
+	if m.table.get(m.waiting.ID) != nil {
+		m.setRing(zave.Rectify(m.ring, m.waiting.ID, false))
 	}
 }
 
@@ -200,7 +201,7 @@ func (m *Machine) tickGraves() {
 
 func (m *Machine) heardWithin(id ID, d time.Duration) bool {
 	c := m.table.get(id)
-	return c != nil && !c.suspect && m.now.Sub(c.heard) < d
+	return c != nil && !c.is(suspect) && m.table.age(c, m.now) < d
 }
 
 // refuted remembers for a while which hearsay was wrong, so that repeating it

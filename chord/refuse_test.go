@@ -209,11 +209,12 @@ func TestAddressesAreTheirOwners(t *testing.T) {
 	for i := range 20 {
 		wrong.Addrs = append(wrong.Addrs, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1))
 	}
-	c := tab.hearsay(wrong, ID{9})
-	if c.peer.Addrs[0] != p.Addrs[0] || len(c.peer.Addrs) > wire.MaxAddrs {
-		t.Errorf("addresses %v", c.peer.Addrs)
+	tab.hearsay(wrong, ID{9})
+	if a := tab.get(p.ID).who.Addrs; a[0] != p.Addrs[0] || len(a) > wire.MaxAddrs {
+		t.Errorf("addresses %v", a)
 	}
-	if c = tab.firsthand(p, now); len(c.peer.Addrs) != 1 {
-		t.Errorf("addresses %v after the member spoke", c.peer.Addrs)
+	tab.firsthand(p, now)
+	if a := tab.get(p.ID).who.Addrs; len(a) != 1 {
+		t.Errorf("addresses %v after the member spoke", a)
 	}
 }

@@ -186,7 +186,7 @@ func (v *View) start(target ID) []wire.Peer {
 	var buf [2 * searchParallel]*contact
 	var out []wire.Peer
 	for _, c := range v.members.before(v.Self.ID, target, len(buf), buf[:0]) {
-		out = append(out, c.peer)
+		out = append(out, c.peer())
 	}
 	for _, p := range v.Succ {
 		if between(v.Self.ID, p.ID, target) {
@@ -203,7 +203,7 @@ func (v *View) start(target ID) []wire.Peer {
 // times its round trip.
 func (v *View) hedge(id ID) time.Duration {
 	if c := v.members.find(id); c != nil {
-		if rtt := time.Duration(c.rtt.Load()); rtt > 0 {
+		if rtt := c.roundTrip(); rtt > 0 {
 			return min(max(3*rtt, hedgeLeast), hedgeMost)
 		}
 	}

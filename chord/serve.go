@@ -27,9 +27,7 @@ func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
 		m.refuse(RefusedNotJoined)
 		return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
 	}
-	if c := m.table.get(from.ID); c != nil {
-		m.alive(c, 0)
-	}
+	m.alive(from.ID, 0)
 	switch msg := msg.(type) {
 	case *wire.GetState:
 		m.caller(from)
@@ -76,24 +74,22 @@ func (m *Machine) caller(from wire.Peer) {
 }
 
 func (m *Machine) state() *wire.State {
-	return &wire.State{Self: m.cfg.Self, Pred: m.peerOf(m.ring.Pred), Succ: m.successors()}
+	pred := m.peerOf(m.ring.Pred)
+	return &wire.State{Self: m.cfg.Self, Pred: &pred, Succ: m.successors()}
 }
 
 // peerOf returns a neighbour with its addresses, as far as they are known.
-func (m *Machine) peerOf(id ID) *wire.Peer {
+func (m *Machine) peerOf(id ID) wire.Peer {
 	if id == m.cfg.Self.ID {
-		p := m.cfg.Self
-		return &p
+		return m.cfg.Self
 	}
 	if c := m.table.get(id); c != nil {
-		p := c.peer
-		return &p
+		return c.peer()
 	}
 	if g := m.dead.byID[id]; g != nil {
-		p := g.peer
-		return &p
+		return g.peer
 	}
-	return &wire.Peer{ID: id}
+	return wire.Peer{ID: id}
 }
 
 // successors returns the list. Padding stays in, without addresses: it keeps
@@ -101,7 +97,7 @@ func (m *Machine) peerOf(id ID) *wire.Peer {
 func (m *Machine) successors() []wire.Peer {
 	out := make([]wire.Peer, 0, m.ring.Succ.Len())
 	for _, id := range m.ring.Succ.IDs() {
-		out = append(out, *m.peerOf(id))
+		out = append(out, m.peerOf(id))
 	}
 	return out
 }
@@ -132,8 +128,8 @@ func (m *Machine) reachable() []wire.Peer {
 	out := make([]wire.Peer, 0, m.ring.Succ.Len()+1)
 	for _, wantSuspect := range []bool{false, true} {
 		for _, id := range m.ring.Succ.IDs() {
-			if c := m.table.get(id); c != nil && c.suspect == wantSuspect {
-				out = append(out, c.peer)
+			if c := m.table.get(id); c != nil && c.is(suspect) == wantSuspect {
+				out = append(out, c.peer())
 			}
 		}
 	}
@@ -149,7 +145,7 @@ func (m *Machine) hops(target ID) []wire.Peer {
 	ids := m.ring.Succ.IDs()
 	for i := len(ids) - 1; i >= 0; i-- {
 		c := m.table.get(ids[i])
-		if c == nil || c.suspect || !between(m.cfg.Self.ID, ids[i], target) {
+		if c == nil || c.is(suspect) || !between(m.cfg.Self.ID, ids[i], target) {
 			continue
 		}
 		if !slices.Contains(near, c) {
@@ -159,7 +155,7 @@ func (m *Machine) hops(target ID) []wire.Peer {
 	}
 	out := make([]wire.Peer, len(near))
 	for i, c := range near {
-		out[i] = c.peer
+		out[i] = c.peer()
 	}
 	return out
 }
@@ -201,7 +197,7 @@ func (m *Machine) failedBefore(id ID) {
 
 // notified is Rectify.
 func (m *Machine) notified(p wire.Peer) wire.Message {
-	if m.table.firsthand(p, m.now) == nil {
+	if !m.table.firsthand(p, m.now) {
 		m.refuse(RefusedBusy)
 		return wire.Errorf(wire.CodeTooMany, "the table of members is full")
 	}

@@ -67,7 +67,7 @@ func (m *Machine) askHead(kind callKind) {
 			break
 		}
 		if c := m.table.get(m.ring.Head()); c != nil {
-			m.call(kind, c.peer, &wire.GetState{})
+			m.call(kind, c.peer(), &wire.GetState{})
 			return
 		}
 		m.op.drops++
@@ -123,7 +123,7 @@ func (m *Machine) apply(step zave.Step) {
 	}
 	if step.HasCandidate {
 		c := m.table.get(step.Candidate)
-		if c != nil && m.dead.byID[step.Candidate] == nil && m.call(callCandidate, c.peer, &wire.GetState{}) {
+		if c != nil && m.dead.byID[step.Candidate] == nil && m.call(callCandidate, c.peer(), &wire.GetState{}) {
 			return
 		}
 		step = zave.CandidateDead(m.ring)
@@ -137,7 +137,7 @@ func (m *Machine) apply(step zave.Step) {
 // notify tells a member about this node.
 func (m *Machine) notify(id ID) {
 	if c := m.table.get(id); c != nil {
-		m.call(callNotify, c.peer, &wire.Notify{Self: m.cfg.Self})
+		m.call(callNotify, c.peer(), &wire.Notify{Self: m.cfg.Self})
 	}
 }
 
@@ -184,8 +184,10 @@ func (m *Machine) stranded() {
 	m.op = operation{}
 	m.setRing(zave.Alone(m.ring.Self, int(m.ring.R)))
 	asked := 0
-	for _, c := range m.table.order {
-		if asked < maxProbes && c.verified && m.probe(c.peer.ID) {
+	at := place{}
+	for range m.table.order.len() {
+		c := m.table.order.get(at)
+		if at = m.table.order.next(at); asked < maxProbes && c.is(verified) && m.probe(c.id()) {
 			asked++
 		}
 	}
@@ -227,9 +229,10 @@ func (m *Machine) tickShrink() {
 	if !m.shrink.active {
 		return
 	}
+	since := m.table.stamp(m.shrink.since)
 	live := func(id ID) bool {
 		c := m.table.get(id)
-		return c != nil && !c.suspect && !c.heard.Before(m.shrink.since)
+		return c != nil && !c.is(suspect) && c.heard >= since
 	}
 	if m.now.Before(m.shrink.until) {
 		for _, id := range m.ring.Succ.IDs() {

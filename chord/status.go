@@ -23,7 +23,7 @@ type Status struct {
 func (n *Node) Status() Status {
 	v := n.view.Load()
 	return Status{
-		Self: v.Self, Pred: v.Pred, Succ: slices.Clone(v.Succ), Members: 1 + len(v.members),
+		Self: v.Self, Pred: v.Pred, Succ: slices.Clone(v.Succ), Members: 1 + v.members.len(),
 		Small: v.Small, Whole: v.Complete, Ideal: v.Ideal, Phase: v.Phase, Dead: v.Dead,
 	}
 }
@@ -47,9 +47,10 @@ func (n *Node) Known() []wire.Peer {
 		add(p)
 	}
 	add(v.Pred)
-	step := max(1, len(v.members)/maxKnown)
-	for i := 0; i < len(v.members); i += step {
-		add(v.members[i].peer)
+	count := v.members.len()
+	step := max(1, count/maxKnown)
+	for i := 0; i < count; i += step {
+		add(v.members.at(i).peer())
 	}
 	return out
 }

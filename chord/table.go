@@ -23,25 +23,61 @@ const MaxMembers = 8192
 // neighbours in it, which are pinned, matter to the ring.
 type table struct {
 	max      int
-	byID     map[ID]*contact
-	order    members // those that are usable
-	rumours  []ID    // heard from one member only, the oldest first
-	vouched  []ID    // heard from two and not yet at first hand, likewise
-	verified int     // members met at first hand
+	order    members         // those that are usable
+	aside    map[ID]*contact // those that are not, or not yet
+	rumours  []rumour        // heard from one member only, the oldest first
+	vouched  []ID            // heard from two and not yet at first hand, likewise
+	verified int             // members met at first hand
 	pinned   func(ID) bool
 	rng      *rand.Rand
 	version  uint64 // counts changes of order
-	suspects map[ID]bool
 	maxAddrs int
+	origin   time.Time // of stamps
 }
+
+// rumour is a member that one other has named.
+type rumour struct{ id, by ID }
 
 func newTable(most int, rng *rand.Rand, pinned func(ID) bool) *table {
-	return &table{max: most, byID: make(map[ID]*contact), pinned: pinned, rng: rng, maxAddrs: wire.MaxAddrs, suspects: make(map[ID]bool)}
+	return &table{max: most, aside: make(map[ID]*contact), pinned: pinned, rng: rng, maxAddrs: wire.MaxAddrs}
 }
 
-func (t *table) get(id ID) *contact { return t.byID[id] }
+// get returns what is known of a member, for reading until the table changes, or
+// nil.
+func (t *table) get(id ID) *contact {
+	if c := t.order.find(id); c != nil {
+		return c
+	}
+	return t.aside[id]
+}
 
-func (t *table) len() int { return len(t.byID) }
+// edit is get for changing. What makes a member usable or not is changed by
+// mark.
+func (t *table) edit(id ID) *contact {
+	if c := t.aside[id]; c != nil {
+		return c
+	}
+	return t.order.edit(id)
+}
+
+func (t *table) len() int { return t.order.len() + len(t.aside) }
+
+// stamp returns a time as contacts keep it, never 0.
+func (t *table) stamp(now time.Time) stamp {
+	if t.origin.IsZero() {
+		t.origin = now.Add(-time.Hour)
+	}
+	return stamp(max(0, now.Sub(t.origin))/stampUnit) + 1
+}
+
+// age returns how long ago a member was heard of at first hand, or a very long
+// time.
+func (t *table) age(c *contact, now time.Time) time.Duration {
+	if c.heard == 0 {
+		return 1 << 62
+	}
+	return max(0, now.Sub(t.origin.Add(time.Duration(c.heard-1)*stampUnit)))
+}
 
 // maxRumours bounds how many members are kept on one other's word.
 const maxRumours = 256
@@ -51,100 +87,150 @@ const maxRumours = 256
 func (t *table) maxVouched() int { return 4*zave.MaxSuccessors + 4*t.verified }
 
 // hearsay takes in a peer that the member by named. What the peer itself has
-// said about its addresses comes first. It returns nil when the table is full
+// said about its addresses comes first. It returns false when the table is full
 // and the peer is not pinned.
-func (t *table) hearsay(p wire.Peer, by ID) *contact {
-	c := t.byID[p.ID]
+func (t *table) hearsay(p wire.Peer, by ID) bool {
+	c := t.get(p.ID)
 	if c == nil {
-		c = newContact(clonePeer(p))
-		c.by = by
-		t.rumours = t.forget(append(t.rumours, p.ID), maxRumours, false)
-		return t.add(c)
+		t.rumours = append(t.rumours, rumour{p.ID, by})
+		for len(t.rumours) > maxRumours {
+			t.forget(t.rumours[0].id, false)
+			t.rumours = slices.Delete(t.rumours, 0, 1)
+		}
+		return t.add(contact{who: &Member{Peer: clonePeer(p)}})
 	}
-	if !c.vouched && !c.verified && c.by != by {
-		c.vouched = true
-		t.vouched = t.forget(append(t.vouched, p.ID), t.maxVouched(), true)
-		t.settle(c)
+	if !c.is(vouched|verified) && t.heardFrom(p.ID) != by {
+		t.vouched = append(t.vouched, p.ID)
+		for len(t.vouched) > t.maxVouched() {
+			t.forget(t.vouched[0], true)
+			t.vouched = slices.Delete(t.vouched, 0, 1)
+		}
+		t.mark(p.ID, vouched, true)
+		c = t.get(p.ID)
 	}
-	merged, changed := mergeAddrs(c.peer.Addrs, p.Addrs, t.maxAddrs)
-	if changed {
-		c = t.replace(c, wire.Peer{ID: p.ID, Owner: c.peer.Owner, Addrs: merged})
+	if c == nil || c.is(described) {
+		return c != nil // it has said itself where it is
 	}
-	return c
+	if merged, changed := mergeAddrs(c.who.Addrs, p.Addrs, t.maxAddrs); changed {
+		t.replace(p.ID, &Member{Peer: wire.Peer{ID: p.ID, Owner: c.who.Owner, Addrs: merged}})
+	}
+	return true
+}
+
+// heardFrom returns who named a member first.
+func (t *table) heardFrom(id ID) ID {
+	for i := range t.rumours {
+		if t.rumours[i].id == id {
+			return t.rumours[i].by
+		}
+	}
+	return ID{}
+}
+
+// forget drops hearsay, rumours or vouched, unless something better is known of
+// it by now.
+func (t *table) forget(id ID, isVouched bool) {
+	c := t.get(id)
+	if c != nil && !c.is(verified|described) && c.is(vouched) == isVouched && !t.pinned(id) {
+		t.remove(id)
+	}
 }
 
 // firsthand takes in a peer that has called or answered by itself. Addresses
-// that it names replace those known.
-func (t *table) firsthand(p wire.Peer, now time.Time) *contact {
-	c := t.byID[p.ID]
+// that it names replace those known. It returns false when the table is full.
+func (t *table) firsthand(p wire.Peer, now time.Time) bool {
+	c := t.get(p.ID)
 	if c == nil {
-		c = newContact(clonePeer(p))
-		c.heard = now
-		if c = t.add(c); c != nil {
-			t.meet(c)
+		if !t.add(contact{who: &Member{Peer: clonePeer(p)}, heard: t.stamp(now)}) {
+			return false
 		}
-		return c
-	}
-	if !c.verified || p.Owner != c.peer.Owner || len(p.Addrs) > 0 && !slices.Equal(p.Addrs, c.peer.Addrs) {
+	} else if !t.says(c, p) {
 		if len(p.Addrs) == 0 {
-			p.Addrs = c.peer.Addrs
+			p.Addrs = c.who.Addrs
 		}
-		c = t.replace(c, clonePeer(p))
+		t.replace(p.ID, &Member{Peer: clonePeer(p), Desc: c.who.Desc})
 	}
-	c.heard, c.odd = now, 0
-	t.meet(c)
-	t.setSuspect(c, false)
-	return c
+	t.met(p.ID, now)
+	return true
 }
 
-// meet notes that a member has been met at first hand.
-func (t *table) meet(c *contact) {
-	if !c.verified {
-		c.verified = true
+// says reports whether nothing is new in what a member says about itself.
+func (t *table) says(c *contact, p wire.Peer) bool {
+	if p.Owner != c.who.Owner {
+		return false
+	}
+	return len(p.Addrs) == 0 || slices.Equal(p.Addrs, c.who.Addrs) ||
+		c.is(described) && slices.Equal(wire.FitAddrs(p.Addrs), c.who.Addrs)
+}
+
+// met notes a sign of life at first hand.
+func (t *table) met(id ID, now time.Time) {
+	c := t.edit(id)
+	if c == nil {
+		return
+	}
+	c.heard = t.stamp(now)
+	c.setOdd(0)
+	if !c.is(verified) {
 		t.verified++
-		t.settle(c)
+		t.mark(id, verified, true)
 	}
+	t.mark(id, suspect, false)
 }
 
-// forget cuts a list of hearsay, rumours or vouched, to most entries. The oldest
-// members on it go, unless something better is known of them by now.
-func (t *table) forget(list []ID, most int, vouched bool) []ID {
-	for len(list) > most {
-		id := list[0]
-		list = slices.Delete(list, 0, 1)
-		c := t.byID[id]
-		if c != nil && !c.verified && c.vouched == vouched && !t.pinned(id) {
-			t.remove(id)
-		}
+// learn takes in a member whose signed descriptor has been verified.
+func (t *table) learn(who *Member) bool {
+	c := t.get(who.ID)
+	if c == nil {
+		return t.add(contact{who: who, flags: described})
 	}
-	return list
+	t.replace(who.ID, who)
+	t.mark(who.ID, described, true)
+	return true
+}
+
+// mark sets or clears a mark, and puts a member among the usable ones or takes
+// it out as that makes it.
+func (t *table) mark(id ID, mark uint8, on bool) {
+	c := t.aside[id]
+	if c == nil {
+		if c = t.order.find(id); c == nil || c.is(mark) == on {
+			return
+		}
+		c = t.order.edit(id)
+		c.set(mark, on)
+		if !c.usable() {
+			out := *c
+			t.aside[id] = &out
+			t.order.remove(id)
+			t.version++
+		}
+		return
+	}
+	if c.set(mark, on); c.usable() {
+		delete(t.aside, id)
+		t.order.insert(*c)
+		t.version++
+	}
 }
 
 // list notes that a member is, or is no longer, a neighbour of this node.
-func (t *table) list(id ID, listed bool) {
-	if c := t.byID[id]; c != nil && c.listed != listed {
-		c.listed = listed
-		t.settle(c)
-	}
-}
+func (t *table) list(id ID, isListed bool) { t.mark(id, listed, isListed) }
 
-// settle puts a member among the usable ones, or takes it out.
-func (t *table) settle(c *contact) {
+func (t *table) add(c contact) bool {
+	id := c.id()
+	if t.len() >= t.max && !t.evict() && !t.pinned(id) {
+		return false
+	}
+	c.set(listed, t.pinned(id))
 	if c.usable() {
-		t.insert(c)
+		t.order.insert(c)
+		t.version++
 	} else {
-		t.take(c)
+		out := c
+		t.aside[id] = &out
 	}
-}
-
-func (t *table) add(c *contact) *contact {
-	if len(t.byID) >= t.max && !t.evict() && !t.pinned(c.peer.ID) {
-		return nil
-	}
-	c.listed = t.pinned(c.peer.ID)
-	t.byID[c.peer.ID] = c
-	t.settle(c)
-	return c
+	return true
 }
 
 // evict drops one of a few members drawn at random: hearsay first, then the
@@ -153,85 +239,68 @@ func (t *table) evict() bool {
 	const draws = 8
 	var worst *contact
 	for range draws {
-		if len(t.order) == 0 {
+		if t.order.len() == 0 {
 			break
 		}
-		c := t.order[t.rng.IntN(len(t.order))]
-		if t.pinned(c.peer.ID) {
+		c := t.order.at(t.rng.IntN(t.order.len()))
+		if t.pinned(c.id()) {
 			continue
 		}
-		if worst == nil || worst.verified && !c.verified || worst.verified == c.verified && c.heard.Before(worst.heard) {
+		if worst == nil || worse(c, worst) {
 			worst = c
 		}
 	}
 	if worst == nil {
 		return false
 	}
-	t.remove(worst.peer.ID)
+	t.remove(worst.id())
 	return true
 }
 
+// worse reports whether a makes room before b does.
+func worse(a, b *contact) bool {
+	known := func(c *contact) bool { return c.is(verified | described) }
+	if known(a) != known(b) {
+		return known(b)
+	}
+	if a.heard != b.heard {
+		return a.heard < b.heard
+	}
+	return a.who.seq() < b.who.seq()
+}
+
 func (t *table) remove(id ID) {
-	if c := t.byID[id]; c != nil {
-		if c.verified {
-			t.verified--
-		}
-		t.take(c)
-		delete(t.byID, id)
-		delete(t.suspects, id)
-	}
-}
-
-func (t *table) replace(c *contact, p wire.Peer) *contact {
-	next := *c
-	next.peer = p
-	t.byID[p.ID] = &next
-	if i := t.order.search(p.ID); i < len(t.order) && t.order[i] == c {
-		t.order[i] = &next
-		t.version++
-	}
-	return &next
-}
-
-// setSuspect takes a member out of the look-ups, or lets it in again.
-func (t *table) setSuspect(c *contact, suspect bool) {
-	if c.suspect == suspect {
+	c := t.get(id)
+	if c == nil {
 		return
 	}
-	c.suspect = suspect
-	if suspect {
-		t.suspects[c.peer.ID] = true
-	} else {
-		delete(t.suspects, c.peer.ID)
+	if c.is(verified) {
+		t.verified--
 	}
-	t.settle(c)
+	if t.order.remove(id) {
+		t.version++
+	}
+	delete(t.aside, id)
+}
+
+func (t *table) replace(id ID, who *Member) {
+	if c := t.edit(id); c != nil && c.who != who {
+		c.who = who
+		t.version++
+	}
 }
 
 // suspected returns the suspects in the order of their IDs, a few of them when
 // there are many.
 func (t *table) suspected() []ID {
 	var out []ID
-	for id := range t.suspects {
-		out = append(out, id)
+	for id, c := range t.aside {
+		if c.is(suspect) {
+			out = append(out, id)
+		}
 	}
 	slices.SortFunc(out, ID.Compare)
 	return out[:min(len(out), maxProbes)]
-}
-
-func (t *table) insert(c *contact) {
-	i := t.order.search(c.peer.ID)
-	if i < len(t.order) && t.order[i].peer.ID == c.peer.ID {
-		return
-	}
-	t.order = slices.Insert(t.order, i, c)
-	t.version++
-}
-
-func (t *table) take(c *contact) {
-	if i := t.order.search(c.peer.ID); i < len(t.order) && t.order[i] == c {
-		t.order = slices.Delete(t.order, i, i+1)
-		t.version++
-	}
 }
 
 func clonePeer(p wire.Peer) wire.Peer {

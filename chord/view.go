@@ -1,8 +1,6 @@
 package chord
 
 import (
-	"slices"
-
 	"github.com/secp2psip/secp2psip/chord/zave"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
@@ -29,7 +27,7 @@ type View struct {
 func (m *Machine) View() *View {
 	return &View{
 		Self:     m.cfg.Self,
-		Pred:     *m.peerOf(m.ring.Pred),
+		Pred:     m.peerOf(m.ring.Pred),
 		PredLive: !m.predDead,
 		Succ:     m.reachable(),
 		Phase:    m.phase,
@@ -38,19 +36,21 @@ func (m *Machine) View() *View {
 		Complete: m.ring.Small() || m.explore.complete,
 		Ideal:    m.ideal(),
 		Dead:     len(m.dead.byID),
-		members:  slices.Clone(m.table.order),
+		members:  m.table.order.snapshot(),
 	}
 }
 
 // Members returns how many members the node knows, itself not counted.
-func (v *View) Members() int { return len(v.members) }
+func (v *View) Members() int { return v.members.len() }
 
 // Peers returns the known members in the order of their IDs, itself not
 // counted.
 func (v *View) Peers() []wire.Peer {
-	out := make([]wire.Peer, len(v.members))
-	for i, c := range v.members {
-		out[i] = c.peer
+	out := make([]wire.Peer, 0, v.members.len())
+	for _, s := range v.members.slots {
+		for i := range s.chunk.n {
+			out = append(out, s.chunk.c[i].peer())
+		}
 	}
 	return out
 }
@@ -82,10 +82,10 @@ func (v *View) Owner(pos ID) wire.Peer {
 	}
 	var buf [1]*contact
 	next := v.members.after(pos, 1, buf[:0])
-	if len(next) == 0 || !v.gone && precedes(pos, v.Self.ID, next[0].peer.ID) {
+	if len(next) == 0 || !v.gone && precedes(pos, v.Self.ID, next[0].id()) {
 		return v.Self
 	}
-	return next[0].peer
+	return next[0].peer()
 }
 
 // chain returns the first k nodes at pos and clockwise of it, this one
@@ -95,11 +95,11 @@ func (v *View) chain(pos ID, k int) []wire.Peer {
 	out := make([]wire.Peer, 0, k+1)
 	self := false
 	for _, c := range v.members.after(pos, k, buf[:0]) {
-		if !self && (len(out) == 0 && pos == v.Self.ID || precedes(pos, v.Self.ID, c.peer.ID)) {
+		if !self && (len(out) == 0 && pos == v.Self.ID || precedes(pos, v.Self.ID, c.id())) {
 			self = true
 			out = append(out, v.Self)
 		}
-		out = append(out, c.peer)
+		out = append(out, c.peer())
 	}
 	if !self && len(out) < k {
 		out = append(out, v.Self)

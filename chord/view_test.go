@@ -16,7 +16,7 @@ func viewOf(self ID, ids []ID) *View {
 	i := slices.Index(ids, self)
 	for k := range ids {
 		if ids[k] != self {
-			v.members = append(v.members, newContact(vpeer(ids[k], ids[k][0])))
+			v.members.insert(contact{who: &Member{Peer: vpeer(ids[k], ids[k][0])}, flags: verified})
 		}
 	}
 	v.Pred = vpeer(ids[(i+len(ids)-1)%len(ids)], 0)
