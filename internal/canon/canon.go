@@ -25,7 +25,6 @@ package canon
 import (
 	"bytes"
 	"fmt"
-	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -39,7 +38,7 @@ const (
 
 // Both modes are immutable and safe for concurrent use.
 var (
-	encMode = must(encOptions().EncMode())
+	encMode = must(encOptions().UserBufferEncMode())
 	decMode = must(cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		MaxNestedLevels:  MaxNesting,
@@ -60,7 +59,7 @@ func encOptions() cbor.EncOptions {
 
 func must[T any](v T, err error) T {
 	if err != nil {
-		panic(err) // constant options: caught by any test
+		panic(err) // constant options, and values that always encode: caught by any test
 	}
 	return v
 }
@@ -68,72 +67,25 @@ func must[T any](v T, err error) T {
 // Marshal returns the one encoding of v.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 
-// Append appends the one encoding of v to dst.
+// Append appends the one encoding of v to dst, as far as it can in dst's own
+// memory.
 func Append(dst []byte, v any) ([]byte, error) {
-	out, planned, err := appendPlanned(dst, v)
-	if err == nil && !planned {
-		var b []byte
-		b, err = encMode.Marshal(v)
-		out = append(dst, b...)
-	}
-	if err != nil {
+	buf := bytes.NewBuffer(dst)
+	if err := encMode.MarshalToBuffer(v, buf); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return out, nil
-}
-
-// appendPlanned is Append for what has a plan.
-func appendPlanned(dst []byte, v any) (out []byte, planned bool, err error) {
-	rv := reflect.ValueOf(v)
-	if !rv.IsValid() {
-		return dst, false, nil
-	}
-	t := rv.Type()
-	if t.Kind() == reflect.Pointer && !rv.IsNil() {
-		rv, t = rv.Elem(), t.Elem()
-	}
-	p := planOf(t)
-	if p == nil {
-		return dst, false, nil
-	}
-	if !rv.CanAddr() {
-		addressable := reflect.New(t).Elem()
-		addressable.Set(rv)
-		rv = addressable
-	}
-	out, err = write(dst, p, rv)
-	return out, true, err
+	return buf.Bytes(), nil
 }
 
 // Unmarshal reads data, at most MaxSize bytes, into *v, a pointer to a zero
 // value, and keeps none of it. It returns ErrTooLarge, ErrMalformed, or
 // ErrNotCanonical if data is not exactly what Marshal(v) gives; *v is not to be
-// used then.
+// used then. What has been read is encoded again, which shows whether it was
+// canonical.
 func Unmarshal(data []byte, v any) error {
 	if len(data) > MaxSize {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(data))
 	}
-	rv := reflect.ValueOf(v)
-	if rv.Kind() != reflect.Pointer || rv.IsNil() {
-		return fmt.Errorf("%w: nowhere to put it", ErrMalformed)
-	}
-	p := planOf(rv.Type().Elem())
-	if p == nil {
-		return unmarshalGeneral(data, v)
-	}
-	r := reader{data}
-	if err := r.read(p, rv.Elem()); err != nil {
-		return err
-	}
-	if len(r.data) > 0 {
-		return fmt.Errorf("%w: %d bytes too many", ErrMalformed, len(r.data))
-	}
-	return nil
-}
-
-// unmarshalGeneral is Unmarshal for any type: what has been read is encoded
-// again, which shows whether it was canonical.
-func unmarshalGeneral(data []byte, v any) error {
 	if err := decMode.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}

@@ -87,17 +87,17 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"long length":            {"580101", new([]byte), canon.ErrNotCanonical},
 		"indefinite bytes":       {"5f4101ff", new([]byte), canon.ErrMalformed},
 		"indefinite array":       {"9f01ff", new([]uint8), canon.ErrMalformed},
-		"null for a slice":       {"f6", new([]byte), canon.ErrMalformed},
-		"null for a number":      {"f6", new(uint8), canon.ErrMalformed},
-		"undefined":              {"f7", new(*inner), canon.ErrMalformed},
+		"null for a slice":       {"f6", new([]byte), canon.ErrNotCanonical},
+		"null for a number":      {"f6", new(uint8), canon.ErrNotCanonical},
+		"undefined":              {"f7", new(*inner), canon.ErrNotCanonical},
 		"overflow":               {"190100", new(uint8), canon.ErrMalformed},
 		"float for an integer":   {"f93c00", new(uint8), canon.ErrMalformed},
 		"tag":                    {"c101", new(uint64), canon.ErrMalformed},
 		"bignum":                 {"c24101", new(uint64), canon.ErrMalformed},
 		"short byte array":       {"43010203", new([4]byte), canon.ErrNotCanonical},
 		"long byte array":        {"450102030405", new([4]byte), canon.ErrNotCanonical},
-		"array for a byte array": {"8401020304", new([4]byte), canon.ErrMalformed},
-		"array for bytes":        {"820102", new([]byte), canon.ErrMalformed},
+		"array for a byte array": {"8401020304", new([4]byte), canon.ErrNotCanonical},
+		"array for bytes":        {"820102", new([]byte), canon.ErrNotCanonical},
 		"bytes for a string":     {"4161", new(string), canon.ErrMalformed},
 		"bad UTF-8":              {"61ff", new(string), canon.ErrMalformed},
 		"missing field":          {"80", new(inner), canon.ErrMalformed},
@@ -164,4 +164,26 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is read must not change with the buffer that it came in, nor what is
+// written with the buffer that it is appended to.
+func TestKeepsNothing(t *testing.T) {
+	v, _ := goldenSample()
+	data, err := canon.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appended, err := canon.Append(make([]byte, 1, 512), v)
+	if err != nil || !bytes.Equal(appended[1:], data) {
+		t.Fatalf("%x, %v", appended, err)
+	}
+	var back sample
+	if err := canon.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	clear(data)
+	if !reflect.DeepEqual(back, v) {
+		t.Fatalf("%+v", back)
+	}
 }

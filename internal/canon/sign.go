@@ -86,17 +86,21 @@ func VerifyDetached(pub ed25519.PublicKey, context string, payload []byte, sig *
 	return nil
 }
 
-// toBeSigned is the Sig_structure (RFC 9052 §4.4): the array of "Signature1",
-// the protected header, the external_aad and the payload.
+// sigStructure is what is signed (RFC 9052 §4.4).
 //
 // Sign leaves it to package cose. Verify, which a look-up does a dozen times,
 // has checked every other byte of the message already.
+type sigStructure struct {
+	_         struct{} `cbor:",toarray"`
+	Context   string
+	Protected []byte
+	External  []byte
+	Payload   []byte
+}
+
 func toBeSigned(context string, payload []byte) []byte {
-	const head = "\x84\x6aSignature1\x43\xa1\x01\x27"
-	b := make([]byte, 0, len(head)+len(context)+len(payload)+10)
-	b = append(b, head...)
-	b = append(appendHead(b, majorBytes, uint64(len(context))), context...)
-	return append(appendHead(b, majorBytes, uint64(len(payload))), payload...)
+	const protected = "\xa1\x01\x27" // {1: -8}, as in signedPrefix
+	return must(Marshal(&sigStructure{Context: "Signature1", Protected: []byte(protected), External: []byte(context), Payload: payload}))
 }
 
 // Payload returns the payload of msg, a part of it, without checking the
