@@ -56,7 +56,7 @@ func (c *client) message(ctx context.Context, v *Binding, m Message) *Refusal {
 		return Unreachable("there is no way to the phone")
 	}
 	branch := sip.GenerateBranch()
-	raw := textRequest(v.Contact, f, branch, m)
+	raw := textRequest(v.target(), f, branch, m)
 	parsed, err := sip.ParseMessage(raw)
 	if err != nil {
 		return Internal("the text cannot be written as SIP")

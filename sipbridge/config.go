@@ -82,8 +82,9 @@ type Config struct {
 
 // Bounds that are not configurable.
 const (
-	// MaxMessage is the largest SIP message taken from a phone, in bytes.
-	MaxMessage = 32 << 10
+	// MaxMessage is the largest SIP message taken from a phone, in bytes: what
+	// a datagram can hold (RFC 3261 §18.1.1).
+	MaxMessage = 65535
 	// MaxBindings is the number of phones of one account.
 	MaxBindings = 8
 	// MaxAccounts is the number of accounts with a phone.

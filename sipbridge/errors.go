@@ -19,10 +19,10 @@ var (
 // The reasons that Config.Refused gets.
 const (
 	RefusedNotSIP       = "not_sip"         // a datagram that is something else
-	RefusedOversize     = "oversize"        // larger than MaxMessage
+	RefusedOversize     = "oversize"        // a message on a stream that is larger than MaxMessage, answered 513
 	RefusedStranger     = "stranger"        // from an address that may not talk to us
 	RefusedUnanswerable = "unanswerable"    // no Via that says whom to answer
-	RefusedMalformed    = "malformed"       // answered 400, 484 or 505
+	RefusedMalformed    = "malformed"       // answered 400, 404, 484 or 505
 	RefusedUnsupported  = "unsupported"     // answered 405, 416, 420 or 489
 	RefusedHops         = "hops"            // answered 482 or 483
 	RefusedForeignHost  = "foreign_host"    // a Request-URI for somebody else

@@ -1,7 +1,6 @@
 package sipbridge
 
 import (
-	"bytes"
 	"context"
 	"hash/maphash"
 	"net/netip"
@@ -74,7 +73,7 @@ func (x *exchanges) key(w *worker, source netip.AddrPort, method []byte) uint64 
 	b = append(b, w.req.Hop.Host...)
 	b = append(b, byte(w.req.Hop.Port>>8), byte(w.req.Hop.Port))
 	b = append(append(b, w.msg.Get(message.CallID)...), 0)
-	number, _, _ := bytes.Cut(w.msg.Get(message.CSeq), []byte{' '})
+	number, _ := message.Halves(w.msg.Get(message.CSeq))
 	b = append(b, number...)
 	if !hasCookie(w.req.Hop.Branch) {
 		b = append(append(b, 0), w.req.From.Tag()...)

@@ -328,7 +328,7 @@ func (p *phone) read(wait time.Duration) (*reply, error) {
 				return nil, err
 			}
 			raw = append(raw, b)
-			if _, n, _ := message.Frame(raw); n > 0 {
+			if _, n, _ := message.Frame(raw, 1<<17); n > 0 {
 				break
 			}
 		}

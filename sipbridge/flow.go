@@ -3,6 +3,7 @@ package sipbridge
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
 	"github.com/secp2psip/secp2psip/sipbridge/message"
@@ -56,6 +57,17 @@ func (b *Bridge) flowTo(v *Binding) (carry.Flow, bool) {
 	}
 	f.Local = b.localFor(f)
 	return f, f.Local.IsValid()
+}
+
+// target is the Request-URI of requests to this phone: its contact without
+// headers. A Request-URI has none (RFC 3261 §19.1.1), and a phone does not
+// write into our header by naming some.
+func (v *Binding) target() string {
+	u, err := message.ParseURI([]byte(v.Contact))
+	if err != nil {
+		return v.Contact
+	}
+	return strings.TrimSuffix(v.Contact, string(u.Headers))
 }
 
 // transportOf returns what a contact asks for, "" if we do not speak it.

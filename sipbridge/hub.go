@@ -37,8 +37,8 @@ type Registration struct {
 // Binding is one phone of a local account (RFC 3261 §10). The hub may keep
 // bindings across a restart and give them back with Bridge.Restore.
 type Binding struct {
-	// Contact is the URI exactly as the phone registered it: the Request-URI
-	// of every request to this phone.
+	// Contact is the URI exactly as the phone registered it: without headers,
+	// it is the Request-URI of every request to this phone.
 	Contact string `json:"contact"`
 	// Params are the Contact's header parameters that responses repeat,
 	// beginning with a semicolon, or "".

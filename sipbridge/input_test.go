@@ -76,7 +76,6 @@ func TestUnanswered(t *testing.T) {
 		{p.request("INVITE", "bob", "Via: nonsense"), RefusedUnanswerable},
 		{p.request("INVITE", "bob", "Via:"), RefusedUnanswerable},
 		{"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\n\r\n", RefusedResponse},
-		{p.request("INVITE", "bob", "Body: "+strings.Repeat("x", MaxMessage)), RefusedOversize},
 	} {
 		before := r.refused.of(c.reason)
 		p.send(c.msg)
@@ -175,9 +174,10 @@ func TestStreamEnds(t *testing.T) {
 		"two lengths": {func(p *phone) string { return p.request("OPTIONS", "bob", "l: 1") }, 400},
 		"no SIP":      {func(*phone) string { return "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n" }, 0},
 		"huge header": {func(*phone) string { return "OPTIONS sip:x SIP/2.0\r\nX: " + strings.Repeat("x", MaxMessage+1) }, 0},
-		"huge body": {func(p *phone) string {
-			return p.request("OPTIONS", "bob", "Content-Length: 1000000") + strings.Repeat("x", MaxMessage)
-		}, 0},
+		"huge body":   {func(p *phone) string { return p.request("OPTIONS", "bob", "Content-Length: 1000000") }, 513},
+		"2^31-1":      {func(p *phone) string { return p.request("OPTIONS", "bob", "Content-Length: 2147483647") }, 513},
+		"2^31":        {func(p *phone) string { return p.request("OPTIONS", "bob", "Content-Length: 2147483648") }, 400},
+		"negative":    {func(p *phone) string { return p.request("OPTIONS", "bob", "Content-Length: -1") }, 400},
 	} {
 		p := r.phone(t, "tcp", "alice")
 		p.send(c.msg(p))

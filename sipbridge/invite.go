@@ -31,7 +31,8 @@ func (w *worker) invite(from *origin) {
 	if !ok {
 		return
 	}
-	if w.msg.Count(message.Contact) != 1 {
+	// A phone of RFC 2543 may name none.
+	if n := w.msg.Count(message.Contact); n > 1 || n == 0 && hasCookie(w.req.Hop.Branch) {
 		w.fault(&message.Fault{Code: 400, Reason: "Bad Request", Detail: "an INVITE needs one Contact"}, from)
 		return
 	}
@@ -97,9 +98,13 @@ func (w *worker) destination(caller identity.AOR) (destination, *Refusal) {
 		return destination{target: tokenKey(u.User)}, nil
 	}
 	name := u.Name()
-	if name == "" {
+	switch {
+	case name == "":
 		w.b.refused(RefusedMalformed)
 		return destination{}, Malformed("the dialled name is wrongly escaped")
+	case name != message.Clean(name, len(name)): // an escaped line end, for one
+		w.b.refused(RefusedMalformed)
+		return destination{}, NoSuchName("a name has no control characters")
 	}
 	return destination{name: name, host: string(u.Host)}, nil
 }

@@ -72,7 +72,7 @@ func (b *Bridge) Ring(ctx context.Context, in Inbound, t carry.Tunnel) error {
 	ring := carry.Ring{Caller: in.Caller, Callee: in.Callee, CallID: in.CallID}
 	for _, v := range b.registrar.live(in.Callee) {
 		if f, ok := b.flowTo(&v); ok && len(ring.Targets) < carry.MaxTargets {
-			ring.Targets = append(ring.Targets, carry.Target{URI: v.Contact, Flow: f})
+			ring.Targets = append(ring.Targets, carry.Target{URI: v.target(), Flow: f})
 		}
 	}
 	if len(ring.Targets) == 0 {

@@ -84,7 +84,7 @@ func (b *Bridge) there(ctx context.Context, v *Binding, age, wait time.Duration)
 	if f.Transport == "tcp" && b.conns.get(f.Remote) != nil {
 		return true
 	}
-	return b.probes.ask(ctx, probeKey{f.Transport, f.Remote}, v.Contact, age, wait) != refusing
+	return b.probes.ask(ctx, probeKey{f.Transport, f.Remote}, v.target(), age, wait) != refusing
 }
 
 // inspect finds out for the status whether others reach a phone directly.

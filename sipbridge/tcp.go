@@ -2,6 +2,7 @@ package sipbridge
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -134,27 +135,22 @@ func (t *tcpConn) deadline(opened, began time.Time) time.Time {
 // the connection is of no more use.
 func (t *tcpConn) take(w *worker, from *origin, buf []byte) ([]byte, bool) {
 	for {
-		skip, length, err := message.Frame(buf)
+		skip, length, err := message.Frame(buf, MaxMessage)
 		for range message.Pings(buf[:skip]) {
 			if t.send([]byte("\r\n")) != nil { // RFC 5626 §3.5.1
 				return nil, false
 			}
 		}
 		buf = buf[skip:]
+		if errors.Is(err, message.ErrTooLong) {
+			t.b.refused(RefusedOversize)
+			t.b.nag(RefusedOversize)
+		}
 		if length == 0 {
-			if len(buf) > MaxMessage {
-				t.b.refused(RefusedOversize)
-				t.b.nag(RefusedOversize)
-				return nil, false
-			}
-			return buf, true
+			return buf, err == nil
 		}
 		if err != nil {
 			w.broken(buf[:length], from, err)
-			return nil, false
-		}
-		if length > MaxMessage {
-			t.b.refused(RefusedOversize)
 			return nil, false
 		}
 		if !w.handle(buf[:length], from) {

@@ -23,7 +23,7 @@ func newUDPSocket(b *Bridge, conn *net.UDPConn) *udpSocket {
 
 // serve reads until the socket is closed.
 func (s *udpSocket) serve() {
-	buf := make([]byte, MaxMessage+1)
+	buf := make([]byte, MaxMessage) // no datagram is longer
 	w := newWorker(s.b)
 	from := origin{sock: s, flow: carry.Flow{Transport: "udp", Local: s.local}}
 	for {
@@ -42,11 +42,6 @@ func (s *udpSocket) serve() {
 		from.flow.Remote = netip.AddrPortFrom(source.Addr().Unmap(), source.Port())
 		if s.local.Addr().IsUnspecified() {
 			from.flow.Local = netip.AddrPortFrom(s.b.hosts.wayTo(from.flow.Remote.Addr()), s.local.Port())
-		}
-		if n > MaxMessage {
-			s.b.refused(RefusedOversize)
-			s.b.nag(RefusedOversize)
-			continue
 		}
 		if !s.b.admits(from.flow) {
 			s.b.refused(RefusedStranger)

@@ -159,7 +159,7 @@ func (w *worker) engine(from *origin) bool { return w.b.engine.Handle(from.flow,
 // is never answered, so it is checked no further than to find its INVITE.
 func (w *worker) ack(from *origin) {
 	var err error
-	if w.req.Hop, err = w.msg.Top(); err != nil {
+	if w.req.Hop, err = w.msg.Top(); err != nil || w.req.Hop.Fault != nil {
 		w.b.refused(RefusedUnanswerable)
 		return
 	}
@@ -178,6 +178,9 @@ func (w *worker) ack(from *origin) {
 // response passes a response to whoever sent the request.
 func (w *worker) response(from *origin) {
 	hop, err := w.msg.Top()
+	if err == nil {
+		err = hop.Fault
+	}
 	if err == nil && w.b.client.take(hop.Branch, w.msg.Raw) {
 		return
 	}

@@ -65,7 +65,7 @@ func read(data []byte, own bool) (*parsed, error) {
 	if p.toTag, err = readTag(p.Get(message.To)); err != nil {
 		return nil, err
 	}
-	if hop, err := p.Top(); err == nil {
+	if hop, err := p.Top(); err == nil && hop.Fault == nil {
 		p.branch, p.sentBy = string(hop.Branch), string(hop.Host)+":"+strconv.Itoa(int(hop.Port))
 	}
 	return p, p.readCSeq()

@@ -1,6 +1,9 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+)
 
 // Fault is what is wrong with a request, as the answer it gets. Nil is a
 // request that can be handled.
@@ -36,20 +39,28 @@ var passing = [...]string{"100rel", "timer", "replaces", "norefersub", "precondi
 // deserves no answer.
 func (m *Message) Check(req *Request) (fault *Fault, ok bool) {
 	var err error
+	*req = Request{}
 	if req.Hop, err = m.Top(); err != nil {
 		return nil, false
 	}
+	// Read before anything is refused: the answer repeats them, with a tag.
+	var fromErr, toErr error
+	req.From, req.FromURI, fromErr = nameOf(m.Get(From))
+	req.To, req.ToURI, toErr = nameOf(m.Get(To))
 	if !equalFold(m.Version, "sip/2.0") {
 		return &Fault{Code: 505, Reason: "Version Not Supported", Detail: "only SIP/2.0 is spoken here"}, true
+	}
+	if req.Hop.Fault != nil {
+		return bad(req.Hop.Fault), true
 	}
 	if f := m.single(); f != nil {
 		return f, true
 	}
-	if req.From, req.FromURI, err = nameOf(m.Get(From)); err != nil {
-		return bad(err), true
+	if fromErr != nil {
+		return bad(fromErr), true
 	}
-	if req.To, req.ToURI, err = nameOf(m.Get(To)); err != nil {
-		return bad(err), true
+	if toErr != nil {
+		return bad(toErr), true
 	}
 	if f := m.cseq(req); f != nil {
 		return f, true
@@ -68,6 +79,9 @@ func nameOf(value []byte) (Address, URI, error) {
 	if err != nil {
 		return Address{}, URI{}, err
 	}
+	if countParam(a.Params, "tag") > 1 {
+		return Address{}, URI{}, malformed("From or To has two tags")
+	}
 	u, err := ParseURI(a.URI)
 	if err != nil {
 		return Address{}, URI{}, err
@@ -79,6 +93,9 @@ func nameOf(value []byte) (Address, URI, error) {
 func Refuse(err error) *Fault { return bad(err) }
 
 func bad(err error) *Fault {
+	if errors.Is(err, ErrTooLong) {
+		return &Fault{Code: 513, Reason: "Message Too Large", Detail: err.Error()}
+	}
 	return &Fault{Code: 400, Reason: "Bad Request", Detail: err.Error()}
 }
 
@@ -101,19 +118,19 @@ func (m *Message) single() *Fault {
 			return &Fault{Code: 400, Reason: "Bad Request", Detail: "a field that may stand once is repeated"}
 		}
 	}
-	if bytes.ContainsAny(m.Get(CallID), " \t") {
-		return &Fault{Code: 400, Reason: "Bad Request", Detail: "the Call-ID has white space"}
+	if id := m.Get(CallID); bytes.ContainsAny(id, " \t") || len(id) > MaxCallID {
+		return &Fault{Code: 400, Reason: "Bad Request", Detail: "the Call-ID has white space or is too long"}
 	}
 	return nil
 }
 
 func (m *Message) cseq(req *Request) *Fault {
-	num, method, ok := bytes.Cut(m.Get(CSeq), []byte{' '})
+	num, method := Halves(m.Get(CSeq))
 	n, valid := number(num, 1<<31-1)
-	if !ok || !valid {
+	if !valid {
 		return &Fault{Code: 400, Reason: "Bad Request", Detail: "CSeq has no valid number"}
 	}
-	if !bytes.Equal(trim(method), m.Method) {
+	if !bytes.Equal(method, m.Method) {
 		return &Fault{Code: 400, Reason: "Bad Request", Detail: "CSeq names another method than the request line"}
 	}
 	req.CSeq = uint32(n)

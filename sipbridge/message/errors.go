@@ -8,6 +8,9 @@ var (
 	// ErrMalformed: SIP, but broken. A request may still be answered with 400
 	// if it has a Via.
 	ErrMalformed = errors.New("malformed SIP")
+	// ErrTooLong: a message on a stream is, or says that it will be, longer
+	// than what is taken. A request may be answered with 513.
+	ErrTooLong = errors.New("the message is too long")
 )
 
 // malformed is an ErrMalformed with a text for the Warning header. The texts

@@ -113,6 +113,16 @@ func trim(b []byte) []byte {
 	return b
 }
 
+// Halves cuts a value at its first linear white space, as a CSeq is made.
+func Halves(b []byte) (head, tail []byte) {
+	for i, c := range b {
+		if isSpace(c) {
+			return b[:i], trim(b[i:])
+		}
+	}
+	return b, nil
+}
+
 // isToken tells whether b is a token (RFC 3261 §25.1).
 func isToken(b []byte) bool {
 	for _, c := range b {

@@ -8,18 +8,26 @@ import "bytes"
 //
 // Content-Length is where a stream's next message begins, so the error for a
 // message without one, or with several or a wrong one, is final: answer what
-// length says and close the stream.
-func Frame(b []byte) (skip, length int, err error) {
+// length says and close the stream. So is ErrTooLong for a message longer than
+// max, which comes as soon as that can be seen, with the header's length or,
+// where that itself is too long, with none.
+func Frame(b []byte, max int) (skip, length int, err error) {
 	for skip < len(b) && (b[skip] == '\r' || b[skip] == '\n') {
 		skip++
 	}
 	head := headerEnd(b[skip:])
 	if head == 0 {
+		if len(b)-skip > max {
+			return skip, 0, ErrTooLong
+		}
 		return skip, 0, nil
 	}
 	body, err := contentLength(b[skip : skip+head])
 	if err != nil {
 		return skip, head, err
+	}
+	if head+body > max {
+		return skip, head, ErrTooLong
 	}
 	if len(b)-skip-head < body {
 		return skip, 0, nil
@@ -52,7 +60,7 @@ func contentLength(head []byte) (int, error) {
 		if !ok || isSpace(line[0]) || identify(trim(name)) != ContentLength {
 			continue
 		}
-		n, ok := number(bytes.TrimSpace(value), 1<<30)
+		n, ok := number(bytes.TrimSpace(value), 1<<31-1)
 		if found || !ok {
 			return 0, malformed("Content-Length is repeated or not a number")
 		}

@@ -25,7 +25,7 @@ func TestFrame(t *testing.T) {
 		"negative":       {"INVITE sip:b@h SIP/2.0\r\nl: -1\r\n\r\n", 0, 33, true},
 		"length in fold": {"A sip:b@h SIP/2.0\r\nl: 0\r\nX: a\r\n l: 3\r\n\r\n", 0, 40, false},
 	} {
-		skip, length, err := Frame([]byte(c.data))
+		skip, length, err := Frame([]byte(c.data), 1<<16)
 		if skip != c.skip || length != c.length || (err != nil) != c.broken {
 			t.Errorf("%s: skip %d length %d %v, want %d %d broken=%v", name, skip, length, err, c.skip, c.length, c.broken)
 		}
@@ -60,9 +60,12 @@ func frames(data []byte, piece int) (out [][]byte) {
 		buf = append(buf, data[:n]...)
 		data = data[n:]
 		for {
-			skip, length, err := Frame(buf)
+			skip, length, err := Frame(buf, 1<<16)
 			buf = buf[skip:]
 			if length == 0 {
+				if err != nil {
+					return out
+				}
 				break
 			}
 			out = append(out, bytes.Clone(buf[:length]))

@@ -1,9 +1,16 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+)
 
-// MaxFields bounds the header fields of one message.
-const MaxFields = 128
+// Bounds of one message.
+const (
+	MaxFields = 128 // header fields
+	MaxCallID = 256 // bytes of its Call-ID
+	maxMethod = 64  // bytes of its method
+)
 
 // Message is one parsed SIP message. The zero value is ready for Parse, and a
 // Message may be parsed into again and again; it is not for concurrent use.
@@ -47,8 +54,8 @@ func (m *Message) Is(method string) bool { return string(m.Method) == method }
 
 // Parse reads the one message in data, a datagram or a whole message of a
 // stream. It returns ErrNotSIP when data is something else. With an error that
-// wraps ErrMalformed, the start line and the fields up to the fault are there,
-// so that a request can be refused.
+// wraps ErrMalformed, the start line and the fields that could be read are
+// there, so that a request can be refused.
 func (m *Message) Parse(data []byte) error {
 	for len(data) > 0 && (data[0] == '\r' || data[0] == '\n') { // RFC 3261 §7.5
 		data = data[1:]
@@ -70,8 +77,9 @@ func (m *Message) parse(data []byte) (bool, error) {
 	if !ok {
 		return bytes.IndexByte(data, '\n') < 0, ErrNotSIP
 	}
-	if err := m.startLine(line); err != nil {
-		return true, err
+	fault := m.startLine(line)
+	if errors.Is(fault, ErrNotSIP) {
+		return true, fault
 	}
 	if len(rest) > 0 && isSpace(rest[0]) {
 		return false, nil // folded
@@ -91,11 +99,17 @@ func (m *Message) parse(data []byte) (bool, error) {
 		if len(line) == 0 {
 			break
 		}
-		if err := m.field(line); err != nil {
-			return true, err
+		if len(m.Fields) == MaxFields {
+			return true, malformed("too many header fields")
+		}
+		if err := m.field(line); err != nil && fault == nil {
+			fault = err
 		}
 	}
-	return true, m.body(data, rest)
+	if err := m.body(data, rest); err != nil && fault == nil {
+		fault = err
+	}
+	return true, fault
 }
 
 func (m *Message) reset() {
@@ -134,11 +148,15 @@ func (m *Message) startLine(line []byte) error {
 		m.Version, m.Status = a, int(n)
 		return nil
 	}
-	i := bytes.LastIndexByte(rest, ' ')
-	if i < 0 || len(rest)-i < 5 || !equalFold(rest[i+1:i+5], "sip/") || !isToken(a) || len(a) > 32 {
+	whole := trim(rest)
+	i := bytes.LastIndexByte(whole, ' ')
+	if i < 0 || len(whole)-i < 5 || !equalFold(whole[i+1:i+5], "sip/") || !isToken(a) || len(a) > maxMethod {
 		return ErrNotSIP
 	}
-	m.Method, m.Target, m.Version = a, rest[:i], rest[i+1:]
+	m.Method, m.Target, m.Version = a, whole[:i], whole[i+1:]
+	if len(whole) < len(rest) || isSpace(m.Target[len(m.Target)-1]) {
+		return malformed("the request line has white space where none may be")
+	}
 	return nil
 }
 
@@ -150,9 +168,6 @@ func (m *Message) field(line []byte) error {
 	name := trim(line[:i])
 	if !isToken(name) {
 		return malformed("a header field's name is not a token")
-	}
-	if len(m.Fields) == MaxFields {
-		return malformed("too many header fields")
 	}
 	id := identify(name)
 	m.Fields = append(m.Fields, Field{id, name, trim(line[i+1:])})

@@ -15,6 +15,18 @@ func param(b []byte, name string) (value []byte, ok bool) {
 	return nil, false
 }
 
+// countParam counts the parameters of that name.
+func countParam(b []byte, name string) (n int) {
+	for len(b) > 0 {
+		found, _, rest, _ := nextParam(b)
+		if equalFold(found, name) {
+			n++
+		}
+		b = rest
+	}
+	return n
+}
+
 // nextParam reads the parameter at the start of b, which begins with ';'.
 // valid is false if its name is not a token.
 func nextParam(b []byte) (name, value, rest []byte, valid bool) {
