@@ -110,8 +110,7 @@ func outcome(answers []*reply) string {
 }
 
 // tortureUDP sends a message from an address of its own, at the port where its
-// Via wants the answer, and returns the answers to it. An OPTIONS behind it,
-// when nothing is in progress any more, tells that all have come.
+// Via wants the answer, and returns the answers to it.
 func (r *rig) tortureUDP(t *testing.T, data []byte, host byte) (out []*reply) {
 	t.Helper()
 	port := uint16(5060)
@@ -126,19 +125,29 @@ func (r *rig) tortureUDP(t *testing.T, data []byte, host byte) (out []*reply) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	p := &phone{t: t, c: c, to: r.udp, user: "caller"}
-	p.send(string(data))
-	for range 2 { // the second, when what the first found in progress is over
-		marker := p.request("OPTIONS", "user")
-		p.send(marker)
+	p := &phone{t: t, c: c, to: r.udp, user: "marker"}
+	return r.answersTo(p, string(data))
+}
+
+// answersTo sends a datagram and returns all that comes before the front has
+// nothing more to do with it. OPTIONS behind it, the second when what the
+// first found in progress is over, tell that all has come.
+func (r *rig) answersTo(p *phone, data string) (out []*reply) {
+	p.t.Helper()
+	p.send(data)
+	user := p.user
+	p.user = "marker"
+	defer func() { p.user = user }()
+	for range 2 {
+		p.send(p.request("OPTIONS", "bob"))
 		for {
 			a := p.recv()
-			if strings.HasPrefix(a.field("Call-ID"), "caller-") {
+			if strings.HasPrefix(a.field("Call-ID"), "marker-") {
 				break
 			}
 			out = append(out, a)
 		}
-		eventually(t, "the front is done", r.settled)
+		eventually(p.t, "the front is done", r.settled)
 	}
 	return out
 }

@@ -194,14 +194,25 @@ func (m *Message) extensions() *Fault {
 			if len(unsupported) > 0 {
 				unsupported = append(unsupported, ", "...)
 			}
-			unsupported = append(unsupported, tag...)
+			if unsupported = append(unsupported, tag...); len(unsupported) > maxUnsupported {
+				return badExtension(unsupported[:len(unsupported)-len(tag)])
+			}
 		}
 	}
 	if len(unsupported) == 0 {
 		return nil
 	}
-	return &Fault{Code: 420, Reason: "Bad Extension", Detail: "the request requires an extension that is not supported here", Unsupported: unsupported}
+	return badExtension(unsupported)
 }
+
+// badExtension is a 420 that names those option tags.
+func badExtension(list []byte) *Fault {
+	return &Fault{Code: 420, Reason: "Bad Extension", Detail: "the request requires an extension that is not supported here", Unsupported: bytes.TrimSuffix(list, []byte(", "))}
+}
+
+// maxUnsupported bounds the list of what is not supported, in bytes: an answer
+// is not much longer than its request.
+const maxUnsupported = 512
 
 // passes tells whether a required option is the other phone's affair.
 func (m *Message) passes(tag []byte) bool {

@@ -27,6 +27,11 @@ func (m *Message) Contacts() (Contacts, error) {
 		if _, err := ParseURI(a.URI); err != nil {
 			return err
 		}
+		for _, name := range [...]string{"expires", "q", "+sip.instance"} {
+			if countParam(a.Params, name) > 1 {
+				return malformed("a contact has a parameter twice")
+			}
+		}
 		c.List = append(c.List, a)
 		return nil
 	})
