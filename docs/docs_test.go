@@ -325,6 +325,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 		{"../sipbridge/errors.go", "^Refused"},
 		{"../sipbridge/carry/errors.go", "^Refused"},
 		{"../internal/media/echo.go", "^Refused"},
+		{"../internal/media/relay/errors.go", "^Refused"},
 		{"../adapter/*.go", "^reason[A-Z]"},
 		{"../internal/node/*.go", "^reason[A-Z]"},
 		{"../bootstrap/*.go", "^reason[A-Z]"},

@@ -9,6 +9,8 @@ var (
 	ErrTooLong = errors.New("session description too long")
 	// ErrNoCodec: the offer has no audio stream that the echo test can take.
 	ErrNoCodec = errors.New("no common codec")
+	// ErrNotCarried: no stream of the description can be relayed.
+	ErrNotCarried = errors.New("no stream that this path can carry")
 	// ErrBusy: all ports or all places of the echo test are taken.
 	ErrBusy = errors.New("the echo test is busy")
 )

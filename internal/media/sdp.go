@@ -70,9 +70,15 @@ func parse(body []byte) (*sdp.SessionDescription, error) {
 	if !bytes.HasPrefix(body, []byte("v=0\n")) && !bytes.HasPrefix(body, []byte("v=0\r\n")) {
 		return nil, fmt.Errorf("%w: it does not begin with v=0", ErrMalformed)
 	}
+	plain, foreign := withoutForeign(body)
 	var d sdp.SessionDescription
-	if err := d.Unmarshal(body); err != nil {
+	if err := d.Unmarshal(plain); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+	}
+	for i, name := range foreign {
+		if i < len(d.MediaDescriptions) {
+			d.MediaDescriptions[i].MediaName = name
+		}
 	}
 	return &d, nil
 }
