@@ -46,7 +46,7 @@ func (n *Node) clockCheck() admin.Check {
 func (n *Node) storeCheck(s *admin.Status) admin.Check {
 	c := admin.Check{Name: "store", Result: admin.CheckOK, Detail: fmt.Sprintf("%d records, %d of %d bytes", s.Store.Records, s.Store.Bytes, s.Store.MaxBytes)}
 	if e := n.store.Stats().DiskError; e != "" {
-		c.Result, c.Detail, c.Mend = admin.CheckFail, "records cannot be written to disk: "+e, "make room on the disk of the state folder"
+		c.Result, c.Detail, c.Mend = admin.CheckFail, e+"; this node stores nothing for others", "make room on the disk of the state folder; no restart is needed"
 	}
 	return c
 }

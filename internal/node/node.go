@@ -156,7 +156,7 @@ func (n *Node) furnish() error {
 		return err
 	}
 	dir, err := directory.New(directory.Config{
-		Ring: ringView{ring}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
+		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
 		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ func (n *Node) FillStatus(s *admin.Status) {
 	stats := n.store.Stats()
 	s.Store = admin.Store{Records: stats.Records, Bytes: int64(stats.Bytes), MaxBytes: int64(n.cfg.Trust.Charter().StoreBytes)}
 	if stats.DiskError != "" {
-		s.Warnings = append(s.Warnings, "records cannot be written to disk ("+stats.DiskError+"): make room; until then they live in memory only")
+		s.Warnings = append(s.Warnings, stats.DiskError+": make room; until then this node stores nothing for others, and its own records live in memory only")
 	}
 	if offset := n.time.Offset(); offset.Abs() > clockWarning {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("this machine's clock is off by %v: set it", offset.Round(time.Second)))

@@ -36,7 +36,12 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		if ring == nil {
 			return wire.Errorf(wire.CodeUnavailable, "starting")
 		}
-		return ring.Serve(ctx, wire.Peer{ID: from.ID(), Owner: from.Owner(), Addrs: []netip.AddrPort{from.RemoteAddr()}}, req)
+		peer := wire.Peer{ID: from.ID(), Owner: from.Owner(), Addrs: []netip.AddrPort{from.RemoteAddr()}}
+		switch m.(type) {
+		case *wire.Store, *wire.StoreMany:
+			return h.n.keep(ctx, ring, peer, req)
+		}
+		return ring.Serve(ctx, peer, req)
 	}
 	if h.n.cfg.Extra == nil {
 		return nil
@@ -71,7 +76,10 @@ func (t transport) Call(ctx context.Context, to wire.Peer, req wire.Message) (wi
 }
 
 // ringView shows the ring to the directory in the directory's own words.
-type ringView struct{ ring *chord.Node }
+type ringView struct {
+	ring  *chord.Node
+	store *record.Store
+}
 
 // Store implements directory.Ring.
 func (v ringView) Store(ctx context.Context, pos identity.NodeID, r record.Record) ([]directory.Holder, error) {
@@ -82,6 +90,9 @@ func (v ringView) Store(ctx context.Context, pos identity.NodeID, r record.Recor
 	var holders []directory.Holder
 	var refused error // the reason that matters most
 	for _, h := range said {
+		if h.Err == nil && h.Outcome.Held() && h.Peer.ID == v.ring.Status().Self.ID {
+			_ = v.store.Sync() // the node's own copy; where the disk fails it is in memory only, as status says
+		}
 		switch {
 		case h.Err != nil:
 		case h.Outcome.Held():

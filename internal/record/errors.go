@@ -20,4 +20,6 @@ var (
 	ErrKeyConflict = errors.New("the name is held with another key")
 	// ErrQuota: the owner has used up what it may store here.
 	ErrQuota = errors.New("the owner's quota is used up")
+	// ErrDisk: what is held in memory could not be written to disk.
+	ErrDisk = errors.New("records cannot be written to disk")
 )

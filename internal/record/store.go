@@ -50,6 +50,7 @@ const (
 	ReasonQuota       = "owner_quota"
 	ReasonEvicted     = "evicted" // the store was full
 	ReasonDisk        = "disk"    // a flush failed; tried again
+	ReasonNoDisk      = "no_disk" // not taken from another node, since the disk fails
 )
 
 // slotOverhead is what a record costs beyond its bytes, in bytes.
@@ -64,7 +65,8 @@ type StoreConfig struct {
 	Refused   func(reason string)  // nil = ignore; must not call the store
 }
 
-// Store holds records in memory, with a copy on disk that lags by a second.
+// Store holds records in memory, with a copy on disk that lags by a second
+// where nobody waits for it with Sync.
 //
 // A slot is the place of one (resource, part). It keeps the highest sequence
 // number it has seen until that record's signed expiry, even when the record
@@ -84,6 +86,8 @@ type Store struct {
 	age      uint64        // counts stored records, for "oldest"
 	nextDue  time.Duration // no slot is due before
 	revision uint64
+	flushed  uint64 // the revision of which nothing is missing on disk
+	failing  error  // of the last flush; nil when it succeeded
 	dirty    map[slotID]struct{}
 	stats    StoreStats
 
@@ -145,9 +149,9 @@ func (s *Store) SetTrust(t *identity.Trust) {
 	s.trust = t
 }
 
-// Put verifies a record and stores it if the rules allow. The error is nil if
-// and only if the record is held afterwards; Verified is nil only for
-// OutcomeInvalid.
+// Put verifies a record and stores it in memory if the rules allow; Sync waits
+// for the disk. The error is nil if and only if the record is held afterwards;
+// Verified is nil only for OutcomeInvalid.
 func (s *Store) Put(r Record) (Outcome, *Verified, error) {
 	s.mu.RLock()
 	trust := s.trust
@@ -246,7 +250,7 @@ func (s *Store) countLocked(o Outcome) {
 func (s *Store) Run(ctx context.Context) error {
 	const (
 		every     = time.Second
-		afterFail = 15 * time.Second
+		afterFail = 5 * time.Second
 	)
 	wait := time.NewTimer(every)
 	defer wait.Stop()

@@ -47,23 +47,53 @@ func (s *Store) Flush() error {
 	if s.cfg.DB == nil {
 		return nil
 	}
+	return s.flushTo(s.Revision())
+}
+
+// Sync returns when what was put before the call is on disk, or says why it is
+// not. Callers at the same time share one transaction. While the disk fails it
+// fails at once: Run finds out whether there is room again.
+func (s *Store) Sync() error {
+	if s.cfg.DB == nil {
+		return nil
+	}
+	if err := s.Failing(); err != nil {
+		return err
+	}
+	return s.flushTo(s.Revision())
+}
+
+// Failing returns an error that wraps ErrDisk from a flush that failed until
+// one succeeds. Meanwhile a holder should take nothing from others: what it
+// says that it holds would be gone with the power.
+func (s *Store) Failing() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.failing
+}
+
+// flushTo writes until nothing older than the revision is missing on disk.
+func (s *Store) flushTo(revision uint64) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
 	for {
-		batch, err := s.takeDirty()
-		if err == nil && len(batch) == 0 {
-			s.setDiskError(nil)
+		s.mu.RLock()
+		done := s.flushed >= revision && s.failing == nil
+		s.mu.RUnlock()
+		if done {
 			return nil
 		}
-		if err == nil {
+		batch, upTo, err := s.takeDirty()
+		if err == nil && len(batch) > 0 {
 			err = s.cfg.DB.Update(func(tx *bbolt.Tx) error { return apply(tx, batch) })
 		}
 		if err != nil {
-			s.giveBack(batch)
-			s.setDiskError(err)
+			err = fmt.Errorf("%w: %w", ErrDisk, err)
+			s.giveBack(batch, err)
 			s.cfg.Refused(ReasonDisk)
-			return fmt.Errorf("records cannot be written to disk: %w", err)
+			return err
 		}
+		s.wrote(upTo)
 	}
 }
 
@@ -85,43 +115,46 @@ func apply(tx *bbolt.Tx, batch []write) error {
 	return nil
 }
 
-func (s *Store) takeDirty() ([]write, error) {
+// takeDirty returns some of what has to be written, and the revision that is on
+// disk when that is: 0 when there is more.
+func (s *Store) takeDirty() (batch []write, upTo uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var batch []write
 	for id := range s.dirty {
 		if len(batch) == flushBatch {
-			break
+			return batch, 0, nil
 		}
 		w := write{id: id}
 		if o := s.findLocked(id); o != nil {
 			value, err := canon.Marshal(o.disk())
 			if err != nil {
-				return batch, err
+				return batch, 0, err
 			}
 			w.value = value
 		}
 		batch = append(batch, w)
 		delete(s.dirty, id)
 	}
-	return batch, nil
+	return batch, s.revision, nil
 }
 
-func (s *Store) giveBack(batch []write) {
+// giveBack takes in that a batch could not be written.
+func (s *Store) giveBack(batch []write, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range batch {
 		s.dirty[w.id] = struct{}{}
 	}
+	s.failing = err
+	s.stats.DiskError = err.Error()
 }
 
-func (s *Store) setDiskError(err error) {
+func (s *Store) wrote(upTo uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.flushed = max(s.flushed, upTo)
+	s.failing = nil
 	s.stats.DiskError = ""
-	if err != nil {
-		s.stats.DiskError = err.Error()
-	}
 }
 
 func (o *slot) disk() diskSlot {
