@@ -106,7 +106,7 @@ func orElse[T comparable](v, def T) T {
 type Directory struct {
 	cfg   Config
 	trust atomic.Pointer[identity.Trust]
-	pace  pace
+	pace  Pace
 
 	ctx  context.Context // ends with Run; every goroutine's
 	stop context.CancelFunc

@@ -28,4 +28,17 @@
 // earlier calls agree on. Any disagreement ends the resolution with an error
 // that says which: ErrKeyConflict (the issuer contradicts itself) or
 // ErrKeyChanged (the pin does).
+//
+// # Step functions
+//
+// All of this is done by step functions without sockets, clock or goroutines:
+// [Resolving], [Publishing], [Repairing] and [Reading]. Each is made from a
+// [Setting], with the randomness that it uses, and begun by Step(now, Tick{}).
+// Each step returns Calls: records to be stored or positions to be read. What
+// becomes of one goes back in as Written, or as Read with what Examine made of
+// the records; that is where signatures are checked. Step(now, Tick{}) is due at
+// Deadline, until Ended. Result, or Latest, has the outcome, which may be final
+// before the end: a resolution listens on, a publication goes on where it has not
+// succeeded yet. [Directory] drives them with goroutines, keeps a cache, and
+// writes the pins; the simulator drives the same ones without.
 package directory

@@ -10,9 +10,9 @@ import (
 	"github.com/secp2psip/secp2psip/keyshare"
 )
 
-// finish makes the result. It checks the pin last: a changed key outweighs
+// finish makes the result and begins to listen on. It checks the pin last: a changed key outweighs
 // that the name is not registered.
-func (f *flight) finish(err error) {
+func (f *Resolving) finish(now time.Time, err error) {
 	f.res = &Resolution{AOR: f.aor}
 	if err == nil || errors.Is(err, ErrNotRegistered) {
 		if e := f.fill(err == nil); e != nil {
@@ -21,15 +21,17 @@ func (f *flight) finish(err error) {
 	}
 	f.err = err
 	f.evidence.Conflict = f.conflict
-	f.evidence.ElapsedMS = millis(time.Since(f.start))
+	f.evidence.ElapsedMS = millis(now.Sub(f.began))
 	f.res.Evidence = f.evidence
 	f.res.Evidence.Asked = slices.Clone(f.evidence.Asked) // answers still come in
 	f.res.Evidence.Bad = f.allBad()
+	f.done = true
+	f.beginListening(now)
 }
 
 // allBad names every answer that did not count, those too that were found
 // wanting only when others had come.
-func (f *flight) allBad() []Bad {
+func (f *Resolving) allBad() []Bad {
 	bad := slices.Clone(f.evidence.Bad)
 	for _, b := range f.col.Bad() {
 		bad = append(bad, Bad{Kind: kindName(record.KindShare), X: b.X, Holder: f.holder(b.From), Reason: b.Reason})
@@ -46,11 +48,11 @@ func (f *flight) allBad() []Bad {
 	return bad
 }
 
-func (f *flight) holder(node identity.NodeID) Holder {
+func (f *Resolving) holder(node identity.NodeID) Holder {
 	return Holder{Node: node, Owner: f.owners[node]}
 }
 
-func (f *flight) fill(devices bool) error {
+func (f *Resolving) fill(devices bool) error {
 	key, ok := f.col.Key()
 	if !ok {
 		return ErrNotEnoughShares
@@ -61,7 +63,7 @@ func (f *flight) fill(devices bool) error {
 		}
 		f.res.Key, f.res.Version, f.res.Account = key.Key, key.Version, f.cert
 		claim := claimOf(key)
-		f.settled.Store(&claim)
+		f.look.settled.Store(&claim)
 	}
 	f.evidence.Dealing = key.Dealing
 	for _, u := range key.Used {
@@ -74,12 +76,12 @@ func (f *flight) fill(devices bool) error {
 	return nil
 }
 
-func (f *flight) comparePin(key identity.PublicKey, version uint32) error {
+func (f *Resolving) comparePin(key identity.PublicKey, version uint32) error {
 	switch {
-	case f.pin == nil && f.noPin:
-	case f.pin == nil:
+	case f.known.Pin == nil && f.known.NoPin:
+	case f.known.Pin == nil:
 		f.evidence.Pin = pinFirst
-	case f.pin.Key.Equal(key):
+	case f.known.Pin.Key.Equal(key):
 		f.evidence.Pin = pinMatches
 	default:
 		return f.changed(key, version)
@@ -87,14 +89,14 @@ func (f *flight) comparePin(key identity.PublicKey, version uint32) error {
 	return nil
 }
 
-func (f *flight) changed(key identity.PublicKey, version uint32) error {
+func (f *Resolving) changed(key identity.PublicKey, version uint32) error {
 	f.evidence.Pin = pinChanged
-	return &KeyChangedError{AOR: f.aor, Old: f.pin.Key, New: key, OldVersion: f.pin.Version, NewVersion: version}
+	return &KeyChangedError{AOR: f.aor, Old: f.known.Pin.Key, New: key, OldVersion: f.known.Pin.Version, NewVersion: version}
 }
 
 // countOwners counts the people who hold the shares used, caller and callee
 // not among them, and says what the count is worth.
-func (f *flight) countOwners() {
+func (f *Resolving) countOwners() {
 	others := make(map[identity.OwnerTag]bool)
 	for _, s := range f.evidence.Shares {
 		if f.counts(s.Holder.Owner) {
@@ -111,7 +113,7 @@ func (f *flight) countOwners() {
 	f.evidence.DistinctOwners = len(others)
 	// Too small: too few members, or every position answered and still too few
 	// people among them.
-	f.evidence.SmallRing = len(others) < k && (f.d.cfg.Ring.Size() < k+2 || f.shares.spent() && len(all) < k)
+	f.evidence.SmallRing = len(others) < k && (f.set.Members() < k+2 || f.shares.spent() && len(all) < k)
 	switch {
 	case f.evidence.SmallRing:
 		f.evidence.Note = noteSmallRing
@@ -120,11 +122,11 @@ func (f *flight) countOwners() {
 	}
 }
 
-func (f *flight) counts(o identity.OwnerTag) bool {
-	return o != (identity.OwnerTag{}) && o != f.d.cfg.Self && (f.cert == nil || o != f.cert.Owner)
+func (f *Resolving) counts(o identity.OwnerTag) bool {
+	return o != (identity.OwnerTag{}) && o != f.set.Self && (f.cert == nil || o != f.cert.Owner)
 }
 
-func (f *flight) deviceList() []Device {
+func (f *Resolving) deviceList() []Device {
 	out := make([]Device, 0, len(f.devices))
 	for at, reg := range f.devices {
 		if at.key == f.cert.Key && !reg.gone {

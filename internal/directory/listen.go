@@ -15,56 +15,56 @@ func claimOf(k keyshare.Key) keyshare.Claim {
 	return keyshare.Claim{Version: k.Version, Digest: k.Key.Digest()}
 }
 
-// listen takes in what still comes after the result: answers under way, and
-// those of a few more share positions. A second key for the name is an alarm
-// and closes the name; a newer registration ends the use of the cached one.
-func (f *flight) listen() {
-	if f.settled.Load() == nil || f.d.overfull() {
-		return
+// beginListening ends the resolution where nothing is left to be heard.
+func (f *Resolving) beginListening(now time.Time) {
+	f.end, f.watchAt = now.Add(f.set.Listen), time.Time{}
+	if f.set.Watch > 0 {
+		f.watchAt = now.Add(watchAfter)
 	}
-	end := time.NewTimer(f.d.cfg.Listen)
-	defer end.Stop()
-	watch := time.NewTimer(watchAfter)
-	defer watch.Stop()
-	watching := f.d.cfg.Watch > 0
-	for watching || f.shares.open+f.regs.open+f.accts.open > 0 {
-		select {
-		case r := <-f.replies:
-			f.overhear(r)
-		case <-watch.C:
+	f.ended = f.look.settled.Load() == nil || f.heardAll()
+}
+
+func (f *Resolving) heardAll() bool {
+	return f.watchAt.IsZero() && f.shares.open+f.regs.open+f.accts.open == 0
+}
+
+// listen is a step after the result: it takes in answers under way, and those
+// of a few more share positions. A second key for the name is a conflict; a
+// newer registration makes the result outdated.
+func (f *Resolving) listen(now time.Time, ev Event) {
+	f.outdated = false
+	switch ev := ev.(type) {
+	case Read:
+		f.overhear(ev)
+	case GiveUp:
+		f.ended = true
+	default:
+		f.ended = !now.Before(f.end)
+		if !f.watchAt.IsZero() && !now.Before(f.watchAt) {
+			f.watchAt = time.Time{}
 			f.watch()
-			watching = false
-		case <-end.C:
-			return
-		case <-f.ctx.Done():
-			return
 		}
 	}
+	f.ended = f.ended || f.heardAll()
 }
 
 // watch asks Watch more share positions, or as many as it takes for k people
 // to have been heard.
-func (f *flight) watch() {
-	f.launch(f.shares, max(f.d.cfg.Watch, int(f.charter.K)-f.evidence.DistinctOwners))
+func (f *Resolving) watch() {
+	f.launch(f.shares, max(f.set.Watch, int(f.charter.K)-f.evidence.DistinctOwners))
 }
 
-func (f *flight) overhear(r reply) {
-	known := f.conflict
+func (f *Resolving) overhear(r Read) {
 	f.take(r)
 	if later, ok := f.col.Newer(); ok && f.conflict == nil && f.cert != nil && later.Digest != f.cert.Key.Digest() {
 		f.conflict = &keyshare.Conflict{AOR: f.aor, First: keyshare.ClaimOf(f.cert), Second: later}
 	}
-	if f.conflict != nil && known == nil {
-		f.d.alarm(f)
-	}
-	if r.err == nil && f.outdated(r.findings) {
-		f.d.Invalidate(f.aor)
-	}
+	f.outdated = r.Err == nil && f.newer(r.Found.list)
 }
 
-// outdated tells whether an answer has a newer word of a device than the
+// newer tells whether an answer has a newer word of a device than the
 // result.
-func (f *flight) outdated(found []finding) bool {
+func (f *Resolving) newer(found []finding) bool {
 	for _, x := range found {
 		if x.reg == nil || x.reg.account.Key != f.res.Key {
 			continue
@@ -102,9 +102,9 @@ type low struct {
 
 // sequences returns the floor for the next resolution: what this one has seen
 // and what earlier ones had, without what has expired.
-func (f *flight) sequences(now time.Time) floor {
+func (f *Resolving) sequences(now time.Time) floor {
 	seen := make(floor, len(f.devices))
-	for at, l := range f.floor {
+	for at, l := range f.known.floor {
 		if now.Before(l.expires) {
 			seen[at] = l
 		}

@@ -94,9 +94,12 @@ func (d *Directory) replicas() int { return int(d.Trust().Charter().Registration
 // answers, or somewhat fewer where one is late. The error is ErrNoSuchName only
 // if absence is proved, or the number was given back.
 func (d *Directory) readNumber(ctx context.Context, number identity.AOR, want int) ([]identity.AOR, error) {
-	r := d.read(ctx, number, record.KindNumber, nil, want, func(r *reading, late bool) bool {
-		return r.found >= want || late && r.found >= max(want*3/4, 1) || r.provesAbsence(d.cfg.Ring.Size())
+	r := newReading(d.setting(), Wanted{AOR: number, Kind: record.KindNumber}, want, func(r *Reading, late bool) bool {
+		return r.found >= want || late && r.found >= max(want*3/4, 1) || r.provesAbsence()
 	})
+	if err := d.run(ctx, r); err != nil {
+		return nil, err
+	}
 	var out []identity.AOR
 	for _, v := range r.newest { // by sequence, highest first
 		if v.Number == nil {
@@ -109,8 +112,8 @@ func (d *Directory) readNumber(ctx context.Context, number identity.AOR, want in
 	switch {
 	case len(out) > 0:
 		return out, nil
-	case r.found > 0 || r.provesAbsence(d.cfg.Ring.Size()):
+	case r.found > 0 || r.provesAbsence():
 		return nil, fmt.Errorf("%w: nobody has the number", ErrNoSuchName)
 	}
-	return nil, r.failure(ctx)
+	return nil, r.failure()
 }

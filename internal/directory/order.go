@@ -17,7 +17,5 @@ func (systemSource) Uint64() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// shuffled returns 0 … n−1 in random order.
-func shuffled(n int) []int {
-	return rand.New(systemSource{}).Perm(n)
-}
+// systemRand returns a generator that nobody can foresee.
+func systemRand() *rand.Rand { return rand.New(systemSource{}) }

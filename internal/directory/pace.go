@@ -13,14 +13,15 @@ const (
 	maxHedge   = 500 * time.Millisecond
 )
 
-// pace learns how long answers take: smoothed mean and deviation, as
-// RFC 6298 §2 does for TCP.
-type pace struct {
+// Pace learns how long answers take: smoothed mean and deviation, as RFC 6298
+// §2 does for TCP. The zero value has measured nothing. It is safe for concurrent
+// use, and best shared by all that one node asks.
+type Pace struct {
 	mu        sync.Mutex
 	mean, dev time.Duration
 }
 
-func (p *pace) observe(took time.Duration) {
+func (p *Pace) observe(took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mean == 0 {
@@ -33,7 +34,7 @@ func (p *pace) observe(took time.Duration) {
 
 // hedge returns how long to wait for an answer before asking elsewhere too,
 // with a tenth of jitter so that many resolvers do not step together.
-func (p *pace) hedge() time.Duration {
+func (p *Pace) hedge(rng *rand.Rand) time.Duration {
 	p.mu.Lock()
 	d := p.mean + 4*p.dev
 	if p.mean == 0 {
@@ -41,5 +42,5 @@ func (p *pace) hedge() time.Duration {
 	}
 	p.mu.Unlock()
 	d = min(max(d, minHedge), maxHedge)
-	return d + rand.N(d/10)
+	return d + time.Duration(rng.Int64N(int64(d/10)))
 }

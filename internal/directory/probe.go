@@ -2,6 +2,8 @@ package directory
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -14,23 +16,6 @@ const (
 	maxShareRecords = 3
 	maxOtherRecords = 3
 )
-
-// probe is one position to be asked.
-type probe struct {
-	kind    record.Kind
-	replica int
-	asked   int // index in the evidence
-}
-
-// reply is what came back, verified as far as one answer alone can be.
-type reply struct {
-	probe
-	holder      Holder
-	responsible bool
-	findings    []finding
-	err         error
-	took        time.Duration
-}
 
 // finding is one record of an answer.
 type finding struct {
@@ -51,37 +36,30 @@ type registration struct {
 	gone    bool // a tombstone, or expired
 }
 
-// ask fetches and verifies. It runs in its own goroutine; everything it reads
-// of the flight is immutable or made for sharing.
-func (f *flight) ask(p probe, pos identity.NodeID) {
-	var part *uint64
-	if p.kind == record.KindShare {
-		x := uint64(p.replica + 1)
-		part = &x
-	}
-	start := time.Now()
-	ans, err := f.d.cfg.Ring.Fetch(f.ctx, pos, f.resource(p.kind), part)
-	r := reply{probe: p, err: err, took: time.Since(start)}
-	if err == nil {
-		r.holder, r.responsible = ans.Holder, ans.Responsible
-		r.findings = f.examine(p, ans.Records)
-	}
-	f.replies <- r // has room for every probe there can be
+// examiner verifies the records of one name. It is safe for concurrent use.
+type examiner struct {
+	aor        identity.AOR
+	trust      *identity.Trust
+	maxDevices int
+	now        func() time.Time
+
+	settled atomic.Pointer[keyshare.Claim] // once the key is known
+	same    sync.Mutex                     // held while what is replicated is verified
 }
 
-func (f *flight) examine(p probe, recs []record.Record) []finding {
-	limit, read := maxOtherRecords, f.readAccount
-	switch p.kind {
+func (e *examiner) examine(c Call, recs []record.Record) Findings {
+	limit, read := maxOtherRecords, e.readAccount
+	switch c.Kind {
 	case record.KindShare:
-		limit, read = maxShareRecords, f.readShare
+		limit, read = maxShareRecords, e.readShare
 	case record.KindRegistration:
-		limit, read = 2*int(f.charter.MaxDevices), f.readRegistration
+		limit, read = 2*e.maxDevices, e.readRegistration
 	}
-	if p.kind != record.KindShare {
+	if c.Kind != record.KindShare {
 		// Replicas of one record, with one certificate: the second to come finds
 		// the first one's signatures checked.
-		f.same.Lock()
-		defer f.same.Unlock()
+		e.same.Lock()
+		defer e.same.Unlock()
 	}
 	out := make([]finding, 0, min(len(recs), limit+1))
 	for i, rec := range recs {
@@ -91,19 +69,19 @@ func (f *flight) examine(p probe, recs []record.Record) []finding {
 		}
 		out = append(out, read(rec))
 	}
-	return out
+	return Findings{list: out}
 }
 
-func (f *flight) readShare(rec record.Record) finding {
-	if s := f.settled.Load(); s != nil {
+func (e *examiner) readShare(rec record.Record) finding {
+	if s := e.settled.Load(); s != nil {
 		// The key is known: a share that claims the same key needs no signature
 		// check, whoever made it. One that claims another does.
 		aor, c, err := keyshare.Claimed(rec)
-		if err == nil && aor == f.aor.String() && c.Version == s.Version && c.Digest == s.Digest {
+		if err == nil && aor == e.aor.String() && c.Version == s.Version && c.Digest == s.Digest {
 			return finding{agrees: true, x: c.X}
 		}
 	}
-	s, err := keyshare.Verify(rec, f.trust, f.d.cfg.Now())
+	s, err := keyshare.Verify(rec, e.trust, e.now())
 	if err != nil {
 		out := finding{reason: ReasonBadRecord, err: err}
 		var bad *keyshare.BadShare
@@ -118,13 +96,13 @@ func (f *flight) readShare(rec record.Record) finding {
 // readRegistration checks the record and that it is a registration of this
 // name. That device and node are those to which the account has delegated,
 // record.Verify has checked.
-func (f *flight) readRegistration(rec record.Record) finding {
-	now := f.d.cfg.Now()
-	v, err := record.Verify(rec, f.trust, now)
+func (e *examiner) readRegistration(rec record.Record) finding {
+	now := e.now()
+	v, err := record.Verify(rec, e.trust, now)
 	if err != nil {
 		return finding{reason: reasonOf(err), err: err}
 	}
-	if v.Body.Kind != record.KindRegistration || v.AOR != f.aor {
+	if v.Body.Kind != record.KindRegistration || v.AOR != e.aor {
 		return finding{reason: ReasonOtherName}
 	}
 	reg := &registration{
@@ -142,12 +120,12 @@ func (f *flight) readRegistration(rec record.Record) finding {
 
 // readAccount checks an account record; record.Verify has checked the
 // certificate in it.
-func (f *flight) readAccount(rec record.Record) finding {
-	v, err := record.Verify(rec, f.trust, f.d.cfg.Now())
+func (e *examiner) readAccount(rec record.Record) finding {
+	v, err := record.Verify(rec, e.trust, e.now())
 	switch {
 	case err != nil:
 		return finding{reason: reasonOf(err), err: err}
-	case v.Body.Kind != record.KindAccount || v.AOR != f.aor:
+	case v.Body.Kind != record.KindAccount || v.AOR != e.aor:
 		return finding{reason: ReasonOtherName}
 	}
 	return finding{acct: v.Account} // nil: the account was closed

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"math/rand/v2"
+
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
 )
@@ -8,9 +10,10 @@ import (
 // queue is the positions of one kind of record of a name, in the random order
 // in which they are asked.
 type queue struct {
-	kind  record.Kind
-	order []int
-	next  int // order[next:] has not been asked
+	kind     record.Kind
+	resource identity.NodeID
+	order    []int
+	next     int // order[next:] has not been asked
 
 	open   int                      // asked, no answer yet
 	found  int                      // answered with something that counts
@@ -20,8 +23,8 @@ type queue struct {
 	none   map[identity.NodeID]bool // who said absent
 }
 
-func newQueue(kind record.Kind, n int) *queue {
-	return &queue{kind: kind, order: shuffled(n), none: make(map[identity.NodeID]bool)}
+func newQueue(kind record.Kind, aor identity.AOR, n int, rng *rand.Rand) *queue {
+	return &queue{kind: kind, resource: record.Resource(aor, kind), order: rng.Perm(n), none: make(map[identity.NodeID]bool)}
 }
 
 func (q *queue) size() int { return len(q.order) }

@@ -86,7 +86,7 @@ func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, 
 		d.cfg.Refused(ReasonBusy)
 		return nil, nil, ErrBusy
 	}
-	f := d.newFlight(aor, opt.NoPin)
+	f := &flight{d: d, aor: aor, noPin: opt.NoPin, done: make(chan struct{})}
 	d.active[aor] = f
 	d.running++
 	d.work.Go(f.run)
@@ -98,7 +98,7 @@ func (d *Directory) landed(f *flight) {
 	d.mu.Lock()
 	delete(d.active, f.aor)
 	d.keepLocked(f)
-	if f.evidence.Pin == pinFirst && (f.err == nil || errors.Is(f.err, ErrNotRegistered)) {
+	if f.res.Evidence.Pin == pinFirst && (f.err == nil || errors.Is(f.err, ErrNotRegistered)) {
 		now := d.cfg.Now()
 		d.pending[f.aor] = identity.Pin{Key: f.res.Key, Version: f.res.Version, First: now, Last: now}
 	}
@@ -120,7 +120,7 @@ func (d *Directory) landed(f *flight) {
 // remembers the sequences that it has shown.
 func (d *Directory) keepLocked(f *flight) {
 	now := d.cfg.Now()
-	e := &entry{seen: f.sequences(now)}
+	e := &entry{seen: f.r.sequences(now)}
 	if f.err == nil {
 		left := d.cfg.CacheFor
 		for _, dev := range f.res.Devices {
@@ -165,7 +165,7 @@ func (d *Directory) toPin(f *flight) (identity.Pin, bool) {
 		return pin, true
 	}
 	pin, known := d.cfg.Pins.Get(f.aor)
-	if f.evidence.Pin != pinMatches || !known || pin.Key != f.res.Key || d.cfg.Now().Sub(pin.Last) < touchAfter {
+	if f.res.Evidence.Pin != pinMatches || !known || pin.Key != f.res.Key || d.cfg.Now().Sub(pin.Last) < touchAfter {
 		return pin, false
 	}
 	pin.Last, pin.Version = d.cfg.Now(), f.res.Version
@@ -217,7 +217,7 @@ func (d *Directory) Invalidate(aor identity.AOR) {
 func (d *Directory) alarm(f *flight) {
 	d.mu.Lock()
 	known, again := d.conflicts.get(f.aor)
-	blocked := f.pin == nil
+	blocked := f.r.known.Pin == nil
 	d.conflicts.put(f.aor, &dispute{conflict: f.conflict, blocked: blocked || again && known.blocked})
 	if blocked {
 		delete(d.pending, f.aor)

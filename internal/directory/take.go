@@ -17,25 +17,35 @@ const rotationSlack = time.Hour
 // maxBad bounds the refused answers that are named.
 const maxBad = 64
 
-// take counts one reply.
-func (f *flight) take(r reply) {
-	q := f.queue(r.kind)
-	a := &f.evidence.Asked[r.asked]
-	a.RTTMS = millis(r.took)
-	if r.err != nil {
-		a.Outcome, a.Error = OutcomeFailed, r.err.Error()
+// answer is a Read with what was asked.
+type answer struct {
+	Read
+	asked *Call
+}
+
+// take counts one answer, unless nobody asked for it.
+func (f *Resolving) take(r Read) {
+	if r.Call < 0 || r.Call >= len(f.asked) || f.evidence.Asked[r.Call].Outcome != OutcomePending {
+		return
+	}
+	in := answer{r, &f.asked[r.Call]}
+	q := f.queue(in.asked.Kind)
+	a := &f.evidence.Asked[r.Call]
+	a.RTTMS = millis(in.Took)
+	if in.Err != nil {
+		a.Outcome, a.Error = OutcomeFailed, in.Err.Error()
 		q.count(OutcomeFailed, identity.NodeID{})
 		return
 	}
-	f.d.pace.observe(r.took)
-	a.Holder = &r.holder
-	f.owners[r.holder.Node] = r.holder.Owner
-	a.Outcome = f.weigh(r)
-	q.count(a.Outcome, r.holder.Node)
+	f.set.Pace.observe(in.Took)
+	a.Holder = &in.Holder
+	f.owners[in.Holder.Node] = in.Holder.Owner
+	a.Outcome = f.weigh(&in)
+	q.count(a.Outcome, in.Holder.Node)
 	f.choose()
 }
 
-func (f *flight) queue(k record.Kind) *queue {
+func (f *Resolving) queue(k record.Kind) *queue {
 	switch k {
 	case record.KindShare:
 		return f.shares
@@ -46,16 +56,16 @@ func (f *flight) queue(k record.Kind) *queue {
 }
 
 // weigh counts what was found and returns the outcome of the position.
-func (f *flight) weigh(r reply) string {
-	if len(r.findings) == 0 {
-		if r.responsible {
+func (f *Resolving) weigh(in *answer) string {
+	if len(in.Found.list) == 0 {
+		if in.Responsible {
 			return OutcomeAbsent
 		}
 		return OutcomeNotResponsible
 	}
 	best := OutcomeRefused
-	for i := range r.findings {
-		switch outcome := f.weighOne(r, &r.findings[i]); {
+	for i := range in.Found.list {
+		switch outcome := f.weighOne(in, &in.Found.list[i]); {
 		case outcome == OutcomeFound:
 			best = OutcomeFound
 		case outcome == OutcomeGone && best != OutcomeFound:
@@ -65,38 +75,38 @@ func (f *flight) weigh(r reply) string {
 	return best
 }
 
-func (f *flight) weighOne(r reply, x *finding) string {
+func (f *Resolving) weighOne(in *answer, x *finding) string {
 	switch {
-	case x.reason != "" && r.kind == record.KindShare:
-		f.d.cfg.Refused(x.reason)
-		_ = f.col.Refuse(r.holder.Node, x.x, x.reason, x.err) // says what it was told
+	case x.reason != "" && in.asked.Kind == record.KindShare:
+		f.set.Refused(x.reason)
+		_ = f.col.Refuse(in.Holder.Node, x.x, x.reason, x.err) // says what it was told
 		return OutcomeRefused
 	case x.reason != "":
-		f.bad(r, x.reason)
-		if r.kind == record.KindRegistration && x.reason == keyshare.ReasonExpired && r.responsible {
+		f.bad(in, x.reason)
+		if in.asked.Kind == record.KindRegistration && x.reason == keyshare.ReasonExpired && in.Responsible {
 			return OutcomeGone
 		}
 		return OutcomeRefused
 	case x.agrees:
 		return OutcomeFound
 	case x.share != nil:
-		return f.weighShare(r, x.share)
+		return f.weighShare(in, x.share)
 	case x.reg != nil:
-		return f.weighRegistration(r, x.reg)
+		return f.weighRegistration(in, x.reg)
 	case x.acct == nil:
 		return OutcomeGone
 	}
 	f.existing = true
-	f.addCert(r, x.acct)
+	f.addCert(in, x.acct)
 	return OutcomeFound
 }
 
-func (f *flight) weighShare(r reply, s *keyshare.Share) string {
+func (f *Resolving) weighShare(in *answer, s *keyshare.Share) string {
 	var err error
-	if int(s.X) != r.replica+1 {
-		err = f.col.Refuse(r.holder.Node, s.X, keyshare.ReasonMisplaced, nil)
+	if int(s.X) != in.asked.replica+1 {
+		err = f.col.Refuse(in.Holder.Node, s.X, keyshare.ReasonMisplaced, nil)
 	} else {
-		err = f.col.Add(r.holder.Node, s)
+		err = f.col.Add(in.Holder.Node, s)
 	}
 	f.existing = f.existing || f.col.Seen()
 	var bad *keyshare.BadShare
@@ -104,19 +114,19 @@ func (f *flight) weighShare(r reply, s *keyshare.Share) string {
 	case err == nil:
 		return OutcomeFound
 	case errors.As(err, &bad):
-		f.d.cfg.Refused(bad.Reason)
+		f.set.Refused(bad.Reason)
 	default: // a conflict: choose takes it up
-		f.d.cfg.Refused(keyshare.ReasonOtherKey)
+		f.set.Refused(keyshare.ReasonOtherKey)
 	}
 	return OutcomeRefused
 }
 
-func (f *flight) weighRegistration(r reply, reg *registration) string {
+func (f *Resolving) weighRegistration(in *answer, reg *registration) string {
 	f.existing = true
-	f.addCert(r, reg.account)
+	f.addCert(in, reg.account)
 	at := slot{reg.device.Part, reg.account.Key}
-	if low, ok := f.floor[at]; ok && reg.device.Seq < low.seq && f.d.cfg.Now().Before(low.expires) {
-		f.bad(r, ReasonOldSequence)
+	if low, ok := f.known.floor[at]; ok && reg.device.Seq < low.seq && f.set.Now().Before(low.expires) {
+		f.bad(in, ReasonOldSequence)
 		return OutcomeRefused
 	}
 	old := f.devices[at]
@@ -129,9 +139,9 @@ func (f *flight) weighRegistration(r reply, reg *registration) string {
 	return OutcomeFound
 }
 
-func (f *flight) addCert(r reply, a *identity.AccountCertificate) {
+func (f *Resolving) addCert(in *answer, a *identity.AccountCertificate) {
 	if len(f.heard) < maxBad {
-		f.heard = append(f.heard, heard{r.kind, r.holder, a})
+		f.heard = append(f.heard, heard{in.asked.Kind, in.Holder, a})
 	}
 	for _, c := range f.certs {
 		if c.Key == a.Key && c.Version == a.Version {
@@ -144,16 +154,16 @@ func (f *flight) addCert(r reply, a *identity.AccountCertificate) {
 }
 
 // bad names a refused answer. Those of shares the collector names.
-func (f *flight) bad(r reply, reason string) {
-	f.d.cfg.Refused(reason)
+func (f *Resolving) bad(in *answer, reason string) {
+	f.set.Refused(reason)
 	if len(f.evidence.Bad) < maxBad {
-		f.evidence.Bad = append(f.evidence.Bad, Bad{Kind: kindName(r.kind), Holder: r.holder, Reason: reason})
+		f.evidence.Bad = append(f.evidence.Bad, Bad{Kind: kindName(in.asked.Kind), Holder: in.Holder, Reason: reason})
 	}
 }
 
 // choose decides which certificate counts: the pinned key's if there is a
 // conflict and a pin, else that of the latest key.
-func (f *flight) choose() {
+func (f *Resolving) choose() {
 	f.cert = f.latest()
 	if f.cert != nil {
 		f.col.Expect(keyshare.ClaimOf(f.cert))
@@ -163,24 +173,24 @@ func (f *flight) choose() {
 			f.conflict = f.col.Conflict()
 		}
 	}
-	if f.conflict == nil || f.pin == nil {
+	if f.conflict == nil || f.known.Pin == nil {
 		return
 	}
-	f.locked = f.conflict.First.Digest == f.pin.Key.Digest() || f.conflict.Second.Digest == f.pin.Key.Digest()
+	f.locked = f.conflict.First.Digest == f.known.Pin.Key.Digest() || f.conflict.Second.Digest == f.known.Pin.Key.Digest()
 	if !f.locked {
 		return
 	}
 	f.cert = nil
-	claim := keyshare.Claim{Version: f.pin.Version, Digest: f.pin.Key.Digest()}
+	claim := keyshare.Claim{Version: f.known.Pin.Version, Digest: f.known.Pin.Key.Digest()}
 	for _, c := range f.certs {
-		if c.Key == f.pin.Key && (f.cert == nil || c.Version > f.cert.Version) {
+		if c.Key == f.known.Pin.Key && (f.cert == nil || c.Version > f.cert.Version) {
 			f.cert, claim = c, keyshare.ClaimOf(c)
 		}
 	}
 	f.col.Expect(claim)
 }
 
-func (f *flight) latest() (best *identity.AccountCertificate) {
+func (f *Resolving) latest() (best *identity.AccountCertificate) {
 	for _, c := range f.certs {
 		if best == nil || c.Version > best.Version {
 			best = c
@@ -192,7 +202,7 @@ func (f *flight) latest() (best *identity.AccountCertificate) {
 // certConflict finds two certificates that cannot both be honest: two keys
 // under one version, or an older key that is still in use long after a newer
 // one was certified.
-func (f *flight) certConflict() *keyshare.Conflict {
+func (f *Resolving) certConflict() *keyshare.Conflict {
 	for i, a := range f.certs {
 		for _, b := range f.certs[i+1:] {
 			old, later := a, b
@@ -207,7 +217,7 @@ func (f *flight) certConflict() *keyshare.Conflict {
 	return nil
 }
 
-func (f *flight) usedAfter(c *identity.AccountCertificate, then time.Time) bool {
+func (f *Resolving) usedAfter(c *identity.AccountCertificate, then time.Time) bool {
 	for _, reg := range f.devices {
 		if reg.account.Key == c.Key && !reg.gone && reg.time.After(then.Add(rotationSlack)) {
 			return true
@@ -218,7 +228,7 @@ func (f *flight) usedAfter(c *identity.AccountCertificate, then time.Time) bool 
 
 // live counts the devices that are registered under the certificate that
 // counts.
-func (f *flight) live() int {
+func (f *Resolving) live() int {
 	n := 0
 	for _, reg := range f.devices {
 		if !reg.gone && f.cert != nil && reg.account.Key == f.cert.Key {
@@ -230,7 +240,7 @@ func (f *flight) live() int {
 
 // unsure tells whether shares speak of a later key than any certificate seen
 // so far: then all who might have that certificate are asked.
-func (f *flight) unsure() bool {
+func (f *Resolving) unsure() bool {
 	_, newer := f.col.Newer()
 	return newer && !f.locked
 }

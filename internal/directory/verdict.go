@@ -10,7 +10,7 @@ import (
 // verdict tells whether the resolution can end, and how. Once an answer has
 // taken longer than answers do, what was only being waited for to be surer is
 // not waited for any more.
-func (f *flight) verdict() (done bool, err error) {
+func (f *Resolving) verdict() (done bool, err error) {
 	if f.conflict != nil && !f.locked {
 		return true, f.conflict
 	}
@@ -39,12 +39,12 @@ const (
 
 // sure tells whether enough has been heard that one holder which answers first
 // with an old record does not decide.
-func (f *flight) sure() bool {
+func (f *Resolving) sure() bool {
 	return (f.regs.answered() >= sureRegistrations || f.regs.spent()) && (f.accts.answered() >= sureAccounts || f.accts.spent())
 }
 
 // unregistered: by the word of as many replicas as absence needs.
-func (f *flight) unregistered() bool {
+func (f *Resolving) unregistered() bool {
 	return f.regs.absent+f.regs.gone >= enough(f.regs.size())
 }
 
@@ -52,7 +52,7 @@ func (f *flight) unregistered() bool {
 // four registration (or account) replicas and at more than n−k share
 // positions, by at least three nodes where the ring has them; or at every
 // position there is.
-func (f *flight) absent() bool {
+func (f *Resolving) absent() bool {
 	if f.existing {
 		return false
 	}
@@ -60,14 +60,14 @@ func (f *flight) absent() bool {
 	if !low || f.shares.absent <= f.shares.size()-int(f.charter.K) {
 		return false
 	}
-	if f.witnesses() >= min(3, f.d.cfg.Ring.Size()) {
+	if f.witnesses() >= min(3, f.set.Members()) {
 		return true
 	}
 	return f.shares.absent == f.shares.size() && f.regs.absent == f.regs.size() && f.accts.absent == f.accts.size()
 }
 
 // witnesses counts the nodes that said "none".
-func (f *flight) witnesses() int {
+func (f *Resolving) witnesses() int {
 	nodes := make(map[identity.NodeID]bool)
 	for _, q := range []*queue{f.shares, f.regs, f.accts} {
 		for node := range q.none {
@@ -78,7 +78,7 @@ func (f *flight) witnesses() int {
 }
 
 // giveUp names the error when nothing more can be asked, or waited for.
-func (f *flight) giveUp(timeout bool) error {
+func (f *Resolving) giveUp(timeout bool) error {
 	_, haveKey := f.col.Key()
 	switch {
 	case f.conflict != nil && !f.locked:
@@ -87,11 +87,11 @@ func (f *flight) giveUp(timeout bool) error {
 		return nil // only surer was being waited for
 	case f.conflict != nil:
 		return f.conflict // the pin decides, but its key is not to be had
-	case f.answered() == 0 && (!timeout || f.d.cfg.Ring.Size() == 0):
+	case f.answered() == 0 && (!timeout || f.set.Members() == 0):
 		return ErrRingDown
 	case f.unsure() && !timeout:
 		return f.laterKey()
-	case f.pin != nil && f.cert != nil && f.cert.Key != f.pin.Key && !timeout:
+	case f.known.Pin != nil && f.cert != nil && f.cert.Key != f.known.Pin.Key && !timeout:
 		return f.changed(f.cert.Key, f.cert.Version) // if not all shares follow
 	case haveKey && f.regs.spent() && f.unregistered():
 		return ErrNotRegistered
@@ -103,7 +103,7 @@ func (f *flight) giveUp(timeout bool) error {
 
 // laterKey is the conflict of a certificate with shares of a later key for
 // which nobody has a certificate: a change of key that was never announced.
-func (f *flight) laterKey() error {
+func (f *Resolving) laterKey() error {
 	later, _ := f.col.Newer()
 	c := &keyshare.Conflict{AOR: f.aor, First: keyshare.ClaimOf(f.cert), Second: later}
 	if c.First.Digest == c.Second.Digest {
@@ -113,6 +113,6 @@ func (f *flight) laterKey() error {
 	return c
 }
 
-func (f *flight) answered() int {
+func (f *Resolving) answered() int {
 	return f.shares.answered() + f.regs.answered() + f.accts.answered()
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"github.com/secp2psip/secp2psip/chord"
@@ -11,6 +10,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/ringdir"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -84,62 +84,18 @@ type ringView struct {
 // Store implements directory.Ring.
 func (v ringView) Store(ctx context.Context, pos identity.NodeID, r record.Record) ([]directory.Holder, error) {
 	said, err := v.ring.Store(ctx, pos, r)
-	if err != nil {
-		return nil, err
-	}
-	var holders []directory.Holder
-	var refused error // the reason that matters most
 	for _, h := range said {
 		if h.Err == nil && h.Outcome.Held() && h.Peer.ID == v.ring.Status().Self.ID {
 			_ = v.store.Sync() // the node's own copy; where the disk fails it is in memory only, as status says
 		}
-		switch {
-		case h.Err != nil:
-		case h.Outcome.Held():
-			holders = append(holders, directory.Holder{Node: h.Peer.ID, Owner: h.Peer.Owner})
-		default:
-			refused = worse(refused, refusal(h.Outcome))
-		}
 	}
-	if len(holders) > 0 && !errors.Is(refused, directory.ErrStale) && !errors.Is(refused, directory.ErrConflict) {
-		return holders, nil // one that is full or sees it otherwise does not matter
-	}
-	return holders, refused
-}
-
-// errRefused: a holder does not take the record.
-var errRefused = errors.New("a holder refuses the record")
-
-// refusal is a holder's outcome in the directory's words.
-func refusal(o record.Outcome) error {
-	switch o {
-	case record.OutcomeStale:
-		return directory.ErrStale
-	case record.OutcomeConflict:
-		return directory.ErrConflict
-	case record.OutcomeKeyConflict:
-		return record.ErrKeyConflict
-	case record.OutcomeQuota:
-		return record.ErrQuota
-	}
-	return fmt.Errorf("%w: %s", errRefused, o)
-}
-
-// worse prefers what the writer can mend: a higher sequence number.
-func worse(a, b error) error {
-	if a == nil || errors.Is(b, directory.ErrStale) || errors.Is(b, directory.ErrConflict) && !errors.Is(a, directory.ErrStale) {
-		return b
-	}
-	return a
+	return ringdir.Stored(said, err)
 }
 
 // Fetch implements directory.Ring.
 func (v ringView) Fetch(ctx context.Context, pos, resource identity.NodeID, part *uint64) (directory.Answer, error) {
 	a, err := v.ring.Fetch(ctx, pos, resource, part)
-	return directory.Answer{
-		Records: a.Records, Holder: directory.Holder{Node: a.Holder.ID, Owner: a.Holder.Owner},
-		Responsible: a.Responsible, RTT: a.RTT,
-	}, err
+	return ringdir.Fetched(a), err
 }
 
 // Size implements directory.Ring.
