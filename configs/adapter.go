@@ -41,6 +41,8 @@ type SIP struct {
 	// MD5, and SHA-256 after it. MD5 comes first because some phones read the
 	// first challenge only.
 	DigestAlgorithms []string `koanf:"digest_algorithms" toml:"digest_algorithms" help:"digest algorithms that phones are offered: MD5, or MD5,SHA-256"`
+	// Passwords says who is asked for a password.
+	Passwords string `koanf:"passwords" toml:"passwords" help:"who needs a password: phones of other hosts, or every phone" oneof:"outside always"`
 	// Accounts lists the phones' passwords. With any, every phone needs one.
 	Accounts []Account `koanf:"accounts" toml:"accounts"`
 }
@@ -63,6 +65,7 @@ func DefaultAdapter(state string) Adapter {
 			Redirect:         "auto",
 			Path:             "auto",
 			DigestAlgorithms: []string{"MD5"},
+			Passwords:        "outside",
 			Accounts:         []Account{},
 		},
 		Log: defaultLog(),
@@ -91,6 +94,7 @@ func (s SIP) validate(r *rules) {
 				"add [[sip.accounts]] with user and password, or listen on 127.0.0.1")
 		}
 	}
+	r.need(s.Passwords != "always" || len(s.Accounts) > 0, "sip.passwords", "no phone has a password, so none could register", "add [[sip.accounts]] with user and password")
 	if s.HostIP != "" {
 		ip, err := netip.ParseAddr(s.HostIP)
 		r.need(err == nil && !ip.IsUnspecified(), "sip.host_ip", fmt.Sprintf("%q is not an address of this host", s.HostIP), `give an IP address such as "192.168.1.20", or ""`)

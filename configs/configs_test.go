@@ -170,6 +170,7 @@ func TestFileMistakes(t *testing.T) {
 		{KindAdapter, "[[sip.accounts]]\nuser = \"alice\"\npassword = \"longenough\"\n[[sip.accounts]]\nuser = \"alice\"\npassword = \"short\"", "c.toml:5:1: sip.accounts[1].user: \"alice\" has a password already; remove one of the two\nc.toml:6:1: sip.accounts[1].password: a password has 8 to 128 bytes; make one with: openssl rand -hex 12"},
 		{KindAdapter, "[sip]\nhost_ip = \"here\"", `c.toml:2:1: sip.host_ip: "here" is not an address of this host; give an IP address such as "192.168.1.20", or ""`},
 		{KindAdapter, "[sip]\ndigest_algorithms = [\"SHA-256\"]", `c.toml:2:1: sip.digest_algorithms: MD5 must come first: some phones read the first challenge only; write ["MD5"] or ["MD5", "SHA-256"]`},
+		{KindAdapter, "[sip]\npasswords = \"always\"", `c.toml:2:1: sip.passwords: no phone has a password, so none could register; add [[sip.accounts]] with user and password`},
 		{KindAdapter, "listen = \":0\"\nadvertise = [\"192.0.2.1\", \"192.0.2.2:7\"]", `c.toml:2:14: advertise[0]: "192.0.2.1" has no port, and listen takes any free one; give a port here or there`},
 		{KindAdapter, "cache_for = \"2h\"", `c.toml:1:1: cache_for: 2h is not between 0s and 1h; choose a duration in that range`},
 	}

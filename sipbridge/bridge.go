@@ -42,6 +42,7 @@ type Bridge struct {
 
 	exchanges *exchanges
 	registrar *registrar
+	owners    *owners
 	targets   *targets
 	digest    *digest
 	engine    carrier
@@ -86,6 +87,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.conns.init()
 	b.exchanges = newExchanges(cfg.MaxPending, b.seed)
 	b.registrar = newRegistrar(&b.cfg)
+	b.owners = newOwners()
 	b.targets = newTargets()
 	b.digest = newDigest(&b.cfg)
 	b.client = newClient(b)
@@ -104,6 +106,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	defer cancel()
 	b.ctx = inner
 	b.hosts.bound(b.udp, b.tcp)
+	b.owners.bound(b.udp)
 	for _, l := range b.udp {
 		b.tasks.Go(l.serve)
 	}

@@ -41,6 +41,10 @@ type Config struct {
 	// one. Requests from other than loopback addresses need one always.
 	Accounts []string
 	Digest   map[string]string
+	// LocalDigest asks for the passwords on this host, too: on Linux, a name
+	// belongs to the user of the host who registers it; elsewhere nothing else
+	// keeps the host's users apart.
+	LocalDigest bool
 	// SHA256 offers SHA-256 beside MD5 (RFC 8760).
 	SHA256 bool
 	// Directory is the rest of the program. Required.
@@ -159,11 +163,11 @@ func (c *Config) check() error {
 	return nil
 }
 
-// checkExposure refuses an address that others reach unless every account has
-// a password.
+// checkExposure refuses an address at which passwords are asked for unless
+// every account has one.
 func (c *Config) checkExposure(addrs []netip.AddrPort) error {
 	for _, a := range addrs {
-		if a.Addr().IsLoopback() {
+		if a.Addr().IsLoopback() && !c.LocalDigest {
 			continue
 		}
 		if len(c.Digest) == 0 {

@@ -62,8 +62,8 @@ func newDigest(cfg *Config) *digest {
 	return d
 }
 
-// account finds out which account of this adapter a phone claims, and checks
-// its password if the request comes from outside. If it refuses, it has
+// account finds out which account of this adapter a phone claims, and whether
+// it may. If it refuses, it has
 // answered. From outside, a name without an account is challenged like any
 // other: nobody can find out which names are served.
 func (w *worker) account(from *origin, user string) (identity.AOR, bool) {
@@ -72,7 +72,8 @@ func (w *worker) account(from *origin, user string) (identity.AOR, bool) {
 	if err == nil {
 		password = orElse(w.b.cfg.password(user), w.b.cfg.password(aor.User())) // user may be its number
 	}
-	if !w.authorised(from, user, password) {
+	w.proved = false
+	if !w.authorised(from, user, password, aor) {
 		return identity.AOR{}, false
 	}
 	if err != nil {
@@ -83,12 +84,21 @@ func (w *worker) account(from *origin, user string) (identity.AOR, bool) {
 	return aor, true
 }
 
-// authorised checks who sends the request at hand, if it comes from outside.
-// If that is refused, it answers by itself and reports false.
-func (w *worker) authorised(from *origin, user, password string) bool {
+// authorised checks who sends the request at hand: from outside, or where it is
+// wanted on this host too, by password; on this host else by the user who
+// owns the phone's socket, or by password. If it refuses, it answers by itself
+// and reports false. w.proved tells whether a password was given.
+func (w *worker) authorised(from *origin, user, password string, aor identity.AOR) bool {
 	source := from.flow.Remote.Addr()
-	if w.b.hosts.isHere(from.flow) {
-		return true
+	if here := w.b.hosts.isHere(from.flow); here && !w.b.cfg.LocalDigest {
+		if w.b.owners.may(aor, from.flow) {
+			return true
+		}
+		w.b.refused(RefusedOwner)
+		if password == "" {
+			w.refuse(from, otherUser())
+			return false
+		}
 	}
 	d := w.b.digest
 	if d.guessing(source) {
@@ -98,6 +108,7 @@ func (w *worker) authorised(from *origin, user, password string) bool {
 	}
 	c, stale, ok := d.check(w, source, user, password)
 	if ok {
+		w.proved = true
 		if from.conn != nil {
 			from.conn.trusted.Store(true)
 		}

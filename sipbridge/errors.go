@@ -12,6 +12,8 @@ var (
 	ErrListen = errors.New("cannot listen for SIP")
 	// ErrNoWay: there is no way to the phone, or none any more.
 	ErrNoWay = errors.New("no way to the phone")
+	// errNoSocket: nobody on this host has the socket a message came from.
+	errNoSocket = errors.New("no such socket")
 	// ErrClosed: the front has ended.
 	ErrClosed = errors.New("SIP front has ended")
 )
@@ -27,6 +29,7 @@ const (
 	RefusedHops         = "hops"            // answered 482 or 483
 	RefusedForeignHost  = "foreign_host"    // a Request-URI for somebody else
 	RefusedAccount      = "account"         // the hub does not know the caller or registrant
+	RefusedOwner        = "other_user"      // on this host, and the name belongs to another user of it
 	RefusedCredentials  = "credentials"     // digest missing, wrong, stale or replayed
 	RefusedGuessing     = "guessing"        // too many wrong passwords from one address
 	RefusedOverload     = "overload"        // too many requests in progress

@@ -54,6 +54,9 @@ type Binding struct {
 	// Q is the preference in thousandths, 0 to 1000; 1000 if not given.
 	Q       int       `json:"q"`
 	Expires time.Time `json:"expires"`
+	// Owner is the id of the user of this host to whom the name belongs, "" if
+	// it belongs to nobody.
+	Owner string `json:"owner,omitempty"`
 	// Direct is a contact URI at which the phone answered an OPTIONS on an
 	// address that other hosts reach, "" if there is none; DirectWhy then says
 	// why, for people.

@@ -102,4 +102,5 @@ func (b *Bridge) Restore(aor identity.AOR, list []Binding) {
 		}
 	}
 	b.registrar.restore(aor, keep)
+	b.owners.restore(aor, keep)
 }

@@ -29,11 +29,16 @@ func (w *worker) register(from *origin) {
 		w.fault(message.Refuse(err), from)
 		return
 	}
+	if !w.own(u, from) {
+		return
+	}
 	p := w.enter(from, key)
 	if p == nil {
+		w.b.owners.settle(u.claim, 0)
 		return
 	}
 	if live, ok := w.b.registrar.refresh(u); ok {
+		w.b.owners.settle(u.claim, len(live))
 		w.b.finish(p, &Refusal{Code: 200, Reason: "OK"}, w.b.bindingFields(live))
 		if len(live) > 0 && len(u.contacts) > 0 {
 			w.b.cfg.Refreshed(Registration{aor, live})
@@ -42,9 +47,30 @@ func (w *worker) register(from *origin) {
 		return
 	}
 	if !w.b.background(func() { w.b.enrol(p, u) }) {
+		w.b.owners.settle(u.claim, 0)
 		w.b.refused(RefusedOverload)
 		w.b.finish(p, Overloaded("too many registrations are in progress", 2*time.Second), nil)
 	}
+}
+
+// own notes whose name it is, where the phone is on this host. If it is
+// somebody else's, it has answered.
+func (w *worker) own(u *update, from *origin) bool {
+	if !w.b.hosts.isHere(from.flow) || !u.star && len(u.contacts) == 0 {
+		return true
+	}
+	c, r := w.b.owners.claim(u.aor, from.flow, w.proved)
+	if r != nil {
+		w.b.refused(RefusedOwner)
+		w.refuse(from, r)
+		return false
+	}
+	u.claim = c
+	owner := w.b.owners.name(u.aor)
+	for i := range u.contacts {
+		u.contacts[i].Owner = owner
+	}
+	return true
 }
 
 // registrant finds out whose phone registers: the user part of To. From may
@@ -148,6 +174,8 @@ func keepParams(c *message.Address) string {
 // enrol changes an account's bindings and answers when that is published. If
 // it cannot be, nothing has changed.
 func (b *Bridge) enrol(p *pending, u *update) {
+	phones := 0
+	defer func() { b.owners.settle(u.claim, phones) }()
 	a, r := b.registrar.take(p.ctx, u.aor)
 	if r != nil {
 		b.refused(RefusedOverload)
@@ -176,6 +204,7 @@ func (b *Bridge) enrol(p *pending, u *update) {
 	} else if len(u.contacts) > 0 {
 		b.cfg.Refreshed(Registration{u.aor, slices.Clone(next)})
 	}
+	phones = len(next)
 	b.finish(p, &Refusal{Code: 200, Reason: "OK"}, b.bindingFields(next))
 	b.probeSoon(u.aor, next, true)
 }

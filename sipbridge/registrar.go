@@ -40,6 +40,7 @@ type update struct {
 	callID    string
 	cseq      uint32
 	canonical []string // of contacts
+	claim     claim
 }
 
 // take gets the turn to change an account's bindings. release must follow.

@@ -20,6 +20,7 @@ type worker struct {
 	out     []byte // the response being built
 	scratch []byte
 	tagText []byte
+	proved  bool // the request at hand had its account's password
 }
 
 func newWorker(b *Bridge) *worker {

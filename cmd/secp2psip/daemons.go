@@ -119,7 +119,7 @@ const noCache = -1
 func sipConfig(c configs.SIP) sipbridge.Config {
 	out := sipbridge.Config{
 		Listen: c.Listen, Redirect: c.Redirect, Path: c.Path,
-		SHA256: slices.Contains(c.DigestAlgorithms, "SHA-256"), Digest: map[string]string{},
+		SHA256: slices.Contains(c.DigestAlgorithms, "SHA-256"), LocalDigest: c.Passwords == "always", Digest: map[string]string{},
 	}
 	if slices.Equal(c.Listen, configs.DefaultAdapter("").SIP.Listen) {
 		out.Listen = nil // the bridge's own default, which does without [::1] where there is no IPv6
