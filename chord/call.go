@@ -164,6 +164,9 @@ func (m *Machine) route(c *call, msg wire.Message, how answer) {
 		m.joinAnswered(c, msg, how)
 		return
 	}
+	if m.phase == PhaseClient && c.kind == callFind {
+		m.attended(c, msg, how)
+	}
 	if m.phase != PhaseJoined {
 		return
 	}
@@ -217,6 +220,9 @@ func (m *Machine) alive(id ID, rtt time.Duration) {
 // suspected follows up a failed call: the node is left out of look-ups until it
 // answers, and asked at once whether it lives.
 func (m *Machine) suspected(id ID) {
+	if m.phase == PhaseClient {
+		m.clientFailed(id)
+	}
 	if m.phase != PhaseJoined {
 		return
 	}

@@ -40,6 +40,8 @@ type (
 	Create struct{ Known []wire.Peer }
 	// Join: become a member of the ring of one of the seeds.
 	Join struct{ Seeds []wire.Peer }
+	// Attend: be a client of these members, and of others that they name.
+	Attend struct{ Members []wire.Peer }
 	// Leave: say goodbye to the neighbours and be a member no more.
 	Leave struct{}
 	// Readdress: other nodes reach this one at other addresses from now on.
@@ -53,6 +55,7 @@ func (Heard) event()     {}
 func (Suspect) event()   {}
 func (Create) event()    {}
 func (Join) event()      {}
+func (Attend) event()    {}
 func (Leave) event()     {}
 func (Readdress) event() {}
 

@@ -44,11 +44,7 @@ func (m *Machine) startJoin(seeds []wire.Peer) {
 		m.emit(Effect{Kind: Joined})
 		return
 	}
-	for id, c := range m.calls { // of an attempt that was given up
-		if c.kind == callJoin {
-			delete(m.calls, id)
-		}
-	}
+	m.dropJoin()
 	m.join = joining{others: make(map[ID]bool)}
 	for _, p := range seeds {
 		if p.ID != m.cfg.Self.ID && len(m.join.seeds) < joinQueue {

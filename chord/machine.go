@@ -17,10 +17,13 @@ const (
 	PhaseJoining              // asking members to be let in
 	PhaseJoined               // a member
 	PhaseLeft                 // was a member and said goodbye
+	PhaseClient               // no member; uses the ring through members
 )
 
 // String returns the phase as a word.
-func (p Phase) String() string { return [...]string{"idle", "joining", "joined", "left"}[p&3] }
+func (p Phase) String() string {
+	return [...]string{"idle", "joining", "joined", "left", "client"}[min(p, PhaseClient)]
+}
 
 // Timing says how often a node looks after its place in the ring. The zero
 // value stands for the defaults.
@@ -90,6 +93,7 @@ type Machine struct {
 
 	shrink  shrink
 	join    joining
+	client  client
 	explore explore
 	moved   bool // neighbours changed in this step
 	news    bool // the list changed in this step
@@ -146,6 +150,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.create(ev.Known)
 	case Join:
 		m.startJoin(ev.Seeds)
+	case Attend:
+		m.attend(ev.Members)
 	case Leave:
 		m.leave()
 	case Readdress:
@@ -193,6 +199,8 @@ func (m *Machine) tick() {
 	switch m.phase {
 	case PhaseJoining:
 		m.tickJoin()
+	case PhaseClient:
+		m.tickClient()
 	case PhaseJoined:
 		if !m.unsettled.IsZero() && !m.unsettled.After(m.now) {
 			m.unsettled = time.Time{}
@@ -223,6 +231,8 @@ func (m *Machine) Deadline() time.Time {
 		if m.join.flying == 0 {
 			sooner(m.join.next)
 		}
+	case PhaseClient:
+		sooner(m.client.next)
 	case PhaseJoined:
 		sooner(m.nextStab)
 		if !m.dead.next.IsZero() {

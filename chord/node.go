@@ -301,6 +301,13 @@ func (n *Node) Leave(ctx context.Context) error {
 	return n.wait(ctx, Leave{})
 }
 
+// Attend makes the node a client of the given members, which it has met at
+// first hand: no member of the ring, it looks up, fetches and stores through
+// them and others that they name, until it joins. A member leaves first.
+func (n *Node) Attend(ctx context.Context, members []wire.Peer) error {
+	return n.wait(ctx, Attend{Members: members})
+}
+
 // Suspect tells the node that a connection to a member broke or a call to it
 // failed. The node finds out whether that member is dead.
 func (n *Node) Suspect(id ID) {

@@ -75,6 +75,7 @@ type Search struct {
 	cands  []candidate // closest to the target first
 	asked  int
 	flying int
+	client bool   // the asking node is no member
 	done   *Route // what the closest member that knows has said
 	doneBy ID
 	hops   []Hop
@@ -134,7 +135,7 @@ func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
 		case c.state == fresh && s.asking(c.from) < searchSource:
 			ask = &wire.Find{Target: s.target}
 		case c.state == heardFrom && !c.listed:
-			ask = &wire.GetState{}
+			ask = s.askList(c.peer.ID)
 			c.listed = true
 		default:
 			continue
@@ -145,6 +146,15 @@ func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
 		return c.peer, ask, true
 	}
 	return wire.Peer{}, nil, false
+}
+
+// askList asks a member for its successor list. Only members ask for states:
+// who is none asks who is responsible for the place just past the member.
+func (s *Search) askList(id ID) wire.Message {
+	if s.client {
+		return &wire.Find{Target: succOf(id)}
+	}
+	return &wire.GetState{}
 }
 
 // asking counts the queries under way to members that from has named. One
@@ -176,6 +186,10 @@ func (s *Search) Answer(id ID, msg wire.Message, rtt time.Duration) {
 	switch msg := msg.(type) {
 	case *wire.Found:
 		s.cands[i].state = heardFrom
+		if c.listed && s.client {
+			hop.Outcome = s.listed(id, &wire.State{Succ: msg.Peers})
+			break
+		}
 		hop.Outcome = s.found(id, msg)
 	case *wire.State:
 		s.cands[i].state = heardFrom

@@ -66,7 +66,7 @@ func (s *Seeking) Step(now time.Time, ev Event) []Effect {
 // start ends the look-up at once where the node itself has the answer.
 func (s *Seeking) start(now time.Time) bool {
 	v := s.at.View
-	if !v.joined() {
+	if !v.joined() && !v.Attending() {
 		s.finish(Route{}, ErrNotJoined)
 		return false
 	}
@@ -76,6 +76,7 @@ func (s *Seeking) start(now time.Time) bool {
 	}
 	first := v.start(s.target)
 	s.search = NewSearch(v.Self.ID, s.target, first, v.Succ, s.at.Refused)
+	s.search.client = v.Attending()
 	s.parallel = searchParallel
 	if v.Complete {
 		s.parallel = 1 // whoever precedes the target is known; the others are a reserve
@@ -172,6 +173,7 @@ func (v *View) joined() bool { return v.Phase == PhaseJoined && v.Settled }
 // the answer.
 func (v *View) route(target ID) (Route, bool) {
 	switch {
+	case v.Attending():
 	case len(v.Succ) == 0 || v.Responsible(target):
 		return Route{Responsible: v.Self, Successors: v.Succ}, true
 	case zave.Owns(v.Self.ID, target, v.Succ[0].ID):
@@ -185,7 +187,11 @@ func (v *View) route(target ID) (Route, bool) {
 func (v *View) start(target ID) []wire.Peer {
 	var buf [2 * searchParallel]*contact
 	var out []wire.Peer
-	for _, c := range v.members.before(v.Self.ID, target, len(buf), buf[:0]) {
+	from := v.Self.ID
+	if v.Attending() {
+		from = target // the whole circle
+	}
+	for _, c := range v.members.before(from, target, len(buf), buf[:0]) {
 		out = append(out, c.peer())
 	}
 	for _, p := range v.Succ {
@@ -193,7 +199,11 @@ func (v *View) start(target ID) []wire.Peer {
 			out = append(out, p)
 		}
 	}
-	if len(out) == 0 {
+	switch {
+	case len(out) > 0:
+	case v.Attending(): // the only member that it knows lies at the target
+		out = append(out, v.Peers()[0])
+	default:
 		out = append(out, v.Succ[0])
 	}
 	return out

@@ -27,7 +27,9 @@ func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
 		m.refuse(RefusedNotJoined)
 		return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
 	}
-	m.alive(from.ID, 0)
+	if msg.Type() != wire.TypeFind { // which clients ask, too
+		m.alive(from.ID, 0)
+	}
 	switch msg := msg.(type) {
 	case *wire.GetState:
 		m.caller(from)
@@ -117,7 +119,11 @@ func (m *Machine) find(target ID) wire.Message {
 	case zave.Owns(m.ring.Pred, target, self):
 		return &wire.Found{Done: true, Peers: append([]wire.Peer{m.cfg.Self}, m.reachable()...)}
 	case zave.Owns(self, target, head):
-		return &wire.Found{Done: true, Peers: m.reachable()}
+		peers := m.reachable()
+		if m.ring.Small() { // the list comes round to this node
+			peers = append(peers, m.cfg.Self)
+		}
+		return &wire.Found{Done: true, Peers: peers}
 	}
 	return &wire.Found{Peers: m.hops(target)}
 }

@@ -23,6 +23,10 @@ func (n *Node) Serve(ctx context.Context, from wire.Peer, req wire.Message) wire
 	case *wire.StoreMany:
 		return n.serveStoreMany(from, req)
 	case *wire.Fetch:
+		if n.view.Load().Phase == PhaseClient {
+			n.cfg.Refused(RefusedNotJoined)
+			return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
+		}
 		return n.serveFetch(req)
 	}
 	reply := make(chan wire.Message, 1)

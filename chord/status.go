@@ -11,7 +11,7 @@ type Status struct {
 	Self    wire.Peer
 	Pred    wire.Peer
 	Succ    []wire.Peer
-	Members int   // known live members, the node itself included
+	Members int   // known live members, the node itself included if it is one
 	Small   bool  // small-ring mode: Members is the whole ring
 	Whole   bool  // Members is the whole ring, as far as the node can tell
 	Ideal   bool  // nothing has changed for some rounds
@@ -22,8 +22,12 @@ type Status struct {
 // Status returns the node's place in the ring.
 func (n *Node) Status() Status {
 	v := n.view.Load()
+	self := 1
+	if v.Phase == PhaseClient {
+		self = 0
+	}
 	return Status{
-		Self: v.Self, Pred: v.Pred, Succ: slices.Clone(v.Succ), Members: 1 + v.members.len(),
+		Self: v.Self, Pred: v.Pred, Succ: slices.Clone(v.Succ), Members: self + v.members.len(),
 		Small: v.Small, Whole: v.Complete, Ideal: v.Ideal, Phase: v.Phase, Dead: v.Dead,
 	}
 }
