@@ -26,6 +26,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/joinlink"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/media"
+	"github.com/secp2psip/secp2psip/internal/media/relay"
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
@@ -38,6 +39,8 @@ type Config struct {
 	Advertise []netip.AddrPort // where others reach us; guessed when empty
 
 	SIP sipbridge.Config // Listen, Redirect, Path, digest accounts; the adapter fills in the rest
+
+	MediaPorts [2]uint16 // UDP ports towards phones on protected calls, first and last; 0 = 40100 and 1,000 of them
 
 	CacheFor time.Duration             // how long a resolution may be reused; 0 = 60 s
 	Limits   link.Limits               // zero value = the documented defaults
@@ -56,6 +59,7 @@ type Adapter struct {
 	state    *state
 	time     *node.Timekeeper
 	pins     *identity.Pins
+	relay    *relay.Relay
 	bridge   *sipbridge.Bridge
 	nodeKey  identity.PrivateKey
 	refusals *node.Counter
@@ -118,6 +122,11 @@ func (a *Adapter) open() (err error) {
 	if a.accounts, err = a.state.accounts(); err != nil {
 		return err
 	}
+	ports := relay.Config{MinPort: a.cfg.MediaPorts[0], MaxPort: a.cfg.MediaPorts[1]}
+	ports.Refused = func(reason string) { a.refusals.Count("media", reason) }
+	if a.relay, err = relay.New(ports); err != nil {
+		return err
+	}
 	if err := a.loadMember(); err != nil {
 		return err
 	}
@@ -132,6 +141,7 @@ func (a *Adapter) open() (err error) {
 		}
 	}
 	sip.Carry.OnEvent = a.calls.carried
+	sip.Carry.Relay = a.relay
 	if sip.Carry.Echo == nil {
 		refused := func(reason string) { a.refusals.Count("media", reason) }
 		if sip.Carry.Echo, err = media.NewEcho(media.EchoConfig{Refused: refused}); err != nil {
@@ -194,6 +204,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.Link().HandleDatagrams(link.DatagramMedia, func(from *link.Conn, b []byte) { a.relay.Receive(from, b) })
 	n.Seed(m.Servers)
 	return n, nil
 }

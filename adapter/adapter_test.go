@@ -46,7 +46,7 @@ func answered(t *testing.T, p *demo.Phone) *demo.Heard {
 
 func TestCallIsRedirectedAndTalks(t *testing.T) {
 	t.Parallel()
-	l := testnet.New(t, nil)
+	l := testnet.New(t, charterPaths("direct", "carried"))
 	alice, bob := l.Add("alice", nil).Phone(toneA), l.Add("bob", nil).Phone(toneB)
 	out := dial(t, alice, "bob")
 	if out.Status != 200 || !out.Redirected || !strings.HasPrefix(out.Contact, "sip:bob@127.0.0.1:") {
@@ -63,7 +63,7 @@ func TestCallIsRedirectedAndTalks(t *testing.T) {
 
 func TestCallIsCarried(t *testing.T) {
 	t.Parallel()
-	l := testnet.New(t, nil)
+	l := testnet.New(t, charterPaths("direct", "carried"))
 	alice := l.Add("alice", func(c *adapter.Config) { c.SIP.Redirect = sipbridge.RedirectNever }).Phone(toneA)
 	bob := l.Add("bob", nil).Phone(toneB)
 	out := dial(t, alice, "bob")

@@ -12,6 +12,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/sipbridge"
+	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
 
 // Reasons for refusals in the room "adapter".
@@ -26,6 +27,8 @@ const (
 	reasonForged        = "caller_forged"
 	reasonBadToken      = "bad_token"
 	reasonBadStream     = "bad_stream"
+	reasonOtherPath     = "path_not_offered"
+	reasonBadProof      = "bad_proof"
 	reasonNotOurs       = "callee_not_ours"
 	reasonBadDelegate   = "delegation_refused"
 )
@@ -95,6 +98,9 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 	if err != nil {
 		a.log.Error().Err(err).Msg("a REDIRECT cannot be signed")
 		return wire.Errorf(wire.CodeInternal, "the answer cannot be signed")
+	}
+	if redirect.Token != [16]byte{} {
+		a.gate.bindToken(redirect.Token, bind(body.Exporter, redirect.InviteHash, signed.Hash()))
 	}
 	return signed
 }
@@ -222,11 +228,16 @@ func (a *Adapter) answerInvite(ctx context.Context, q request, b wire.InviteBody
 		return fillRefusal(r, err)
 	}
 	r.Status, r.Reason = 302, "Moved Temporarily"
-	if offer.Direct != "" && len(offer.Direct) <= wire.MaxContact && slices.Contains(in.Paths, sipbridge.PathDirect) {
-		r.Contact, r.Paths = offer.Direct, append(r.Paths, sipbridge.PathDirect)
+	for _, p := range in.Paths {
+		switch {
+		case p == sipbridge.PathDirect && offer.Direct != "" && len(offer.Direct) <= wire.MaxContact:
+			r.Contact, r.Paths = offer.Direct, append(r.Paths, p)
+		case p == sipbridge.PathCarried && offer.Carried, p == sipbridge.PathProtected && offer.Protected:
+			r.Paths = append(r.Paths, p)
+		}
 	}
-	if offer.Carried && slices.Contains(in.Paths, sipbridge.PathCarried) {
-		r.Token, r.Paths = a.gate.issueToken(in, q.from.ID()), append(r.Paths, sipbridge.PathCarried)
+	if slices.ContainsFunc(r.Paths, func(p string) bool { return p != sipbridge.PathDirect }) {
+		r.Token = a.gate.issueToken(in, q.from.ID(), r.Paths)
 	}
 	if len(r.Paths) == 0 {
 		return fillRefusal(r, sipbridge.NoCommonMedia(offer.Why))
@@ -253,21 +264,32 @@ func statusError(r *wire.RedirectBody) error {
 	return &sipbridge.Refusal{Code: int(r.Status), Reason: r.Reason, Warning: r.Warning}
 }
 
-// ServeStream takes a carried call in, if it brings the token of a REDIRECT
-// that we gave to this very node.
+// ServeStream takes a carried or protected call in, if it brings the token of a
+// REDIRECT that we gave to this very node and that offers that path.
 func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Message, s *link.Stream) {
 	defer s.Close()
-	m, ok := open.(*wire.Carry)
-	if !ok {
+	var path string
+	var token [16]byte
+	var proof [32]byte
+	switch m := open.(type) {
+	case *wire.Carry:
+		path, token = sipbridge.PathCarried, m.Token
+	case *wire.Protect:
+		path, token, proof = sipbridge.PathProtected, m.Token, m.Proof
+	default:
 		a.refusals.Count("adapter", reasonBadStream)
 		return
 	}
-	in, ok := a.gate.redeemToken(m.Token, from.ID())
-	if !ok {
-		a.refusals.Count("adapter", reasonBadToken)
+	in, to, refused := a.gate.redeemToken(token, from.ID(), path, proof)
+	if refused != "" {
+		a.refusals.Count("adapter", refused)
 		return
 	}
-	if err := a.bridge.Ring(ctx, in, newTunnel(s, from)); err != nil {
+	var t carry.Tunnel = newTunnel(s, from)
+	if path == sipbridge.PathProtected {
+		t = &mediaTunnel{newTunnel(s, from), from, to.flows}
+	}
+	if err := a.bridge.Ring(ctx, in, t); err != nil {
 		a.log.Debug().Err(err).Msg("a carried call ended")
 	}
 }

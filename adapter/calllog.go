@@ -72,14 +72,14 @@ func (l *callLog) carried(ev carry.Event) {
 	if ev.Incoming {
 		direction = callIn
 	}
-	if ev.Path != carry.PathCarried || ev.Status == 0 {
+	if ev.Path == carry.PathEcho || ev.Status == 0 {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range slices.Backward(l.calls) {
 		if e.callID == ev.CallID && e.Direction == direction {
-			e.Path, e.Status, e.Reason = sipbridge.PathCarried, ev.Status, ev.Reason
+			e.Path, e.Status, e.Reason = ev.Path, ev.Status, ev.Reason
 			return
 		}
 	}

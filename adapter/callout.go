@@ -107,10 +107,14 @@ func gone(err error) bool {
 
 // redirected is one device's verified answer.
 type redirected struct {
-	body  wire.RedirectBody
-	conn  *link.Conn                                  // the link that the exchange crossed
-	local func(context.Context) (carry.Tunnel, error) // instead, where the callee is on this adapter
+	body    wire.RedirectBody
+	conn    *link.Conn                   // the link that the exchange crossed
+	binding binding                      // of a protected call to it
+	local   func(path string) (o opener) // instead, where the callee is on this adapter
 }
+
+// opener opens the tunnel of a call.
+type opener = func(context.Context) (carry.Tunnel, error)
 
 // inviteAll asks all live devices of the callee at once and returns the best
 // answer: the first 302, else the refusal that says most. It returns when all
@@ -187,7 +191,7 @@ func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Res
 		}
 		return nil, sipbridge.KeyUnverified("the answer of the called name's adapter does not verify: " + err.Error())
 	}
-	return &redirected{body: got, conn: conn}, nil
+	return &redirected{body: got, conn: conn, binding: bind(exporter, sent.hash, answer.Hash())}, nil
 }
 
 func newInviteBody(me party, callee identity.AOR, to identity.NodeID, exporter [32]byte, c sipbridge.Call, now time.Time) wire.InviteBody {
@@ -275,26 +279,38 @@ func checkRedirect(m *wire.Redirect, sent sentInvite, device identity.PublicKey,
 // callee offers.
 func (a *Adapter) choosePath(r *redirected, callee identity.AOR, c sipbridge.Call) (*sipbridge.Answer, error) {
 	answer := &sipbridge.Answer{Callee: callee, Expires: a.time.Steady().Add(answerLife)}
-	switch {
-	case r.local != nil:
-		answer.Open = r.local
-	case r.body.Token != [16]byte{}:
-		answer.Open = tunnelTo(r)
-	}
 	for _, p := range c.Paths {
 		if !slices.Contains(r.body.Paths, p) {
 			continue
 		}
-		switch {
-		case p == sipbridge.PathDirect && r.body.Contact != "":
-			answer.Path, answer.Contact = p, r.body.Contact
-			return answer, nil
-		case p == sipbridge.PathCarried && answer.Open != nil:
-			answer.Path = p
+		answer.Path = p
+		if p != sipbridge.PathDirect {
+			if answer.Open = r.opens(p); answer.Open != nil {
+				return answer, nil
+			}
+		} else if answer.Contact = r.body.Contact; answer.Contact != "" {
+			// For a phone that brings the redirected INVITE back to us.
+			if slices.Contains(c.Paths, sipbridge.PathCarried) && slices.Contains(r.body.Paths, sipbridge.PathCarried) {
+				answer.Open = r.opens(sipbridge.PathCarried)
+			}
 			return answer, nil
 		}
 	}
 	return nil, sipbridge.NoCommonMedia("no call path suits both sides: this side allows " + fmt.Sprint(c.Paths) + ", the other " + fmt.Sprint(r.body.Paths))
+}
+
+// opens returns what opens the tunnel of a call on that path, nil where nothing
+// does.
+func (r *redirected) opens(path string) opener {
+	switch {
+	case r.local != nil:
+		return r.local(path)
+	case r.body.Token == [16]byte{}:
+		return nil
+	case path == sipbridge.PathProtected:
+		return protectedTo(r)
+	}
+	return tunnelTo(r)
 }
 
 // tunnelTo opens the stream of a carried call with the token of its REDIRECT.

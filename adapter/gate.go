@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,9 +63,11 @@ type pair struct {
 type nodeLimits struct{ all, forged *rate.Limiter }
 
 type token struct {
-	in   sipbridge.Inbound
-	node identity.NodeID
-	left int
+	in      sipbridge.Inbound
+	node    identity.NodeID
+	paths   []string // that the REDIRECT offers
+	binding binding  // to the exchange, once the REDIRECT is signed
+	left    int
 }
 
 func (g *gate) init(overlay func() time.Time, burst int) {
@@ -166,25 +169,43 @@ func (g *gate) challenged(c [16]byte, from identity.NodeID, now time.Time) bool 
 	return false
 }
 
-// issueToken makes the token of one call attempt from the given node.
-func (g *gate) issueToken(in sipbridge.Inbound, node identity.NodeID) (t [16]byte) {
+// issueToken makes the token of one call attempt from the given node, good for
+// the paths that are offered.
+func (g *gate) issueToken(in sipbridge.Inbound, node identity.NodeID, paths []string) (t [16]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	rand.Read(t[:])
-	g.tokens.put(t, &token{in: in, node: node, left: tokenUses}, g.mono())
+	g.tokens.put(t, &token{in: in, node: node, paths: paths, left: tokenUses}, g.mono())
 	return t
 }
 
-// redeemToken returns the call that a token stands for, if that node may still use it.
-func (g *gate) redeemToken(t [16]byte, node identity.NodeID) (sipbridge.Inbound, bool) {
+// bindToken ties a token to the exchange that it was given in.
+func (g *gate) bindToken(t [16]byte, to binding) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if got, ok := g.tokens.get(t, g.mono()); ok {
+		got.binding = to
+	}
+}
+
+// redeemToken returns the call that a token stands for, if that node may still
+// use it for a call on that path. A protected call needs the exchange's proof.
+func (g *gate) redeemToken(t [16]byte, node identity.NodeID, path string, proof [32]byte) (in sipbridge.Inbound, to binding, refused string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	got, ok := g.tokens.get(t, g.mono())
-	if !ok || got.node != node || got.left == 0 {
-		return sipbridge.Inbound{}, false
+	switch {
+	case !ok || got.node != node || got.left == 0:
+		return in, to, reasonBadToken
+	case !slices.Contains(got.paths, path):
+		return in, to, reasonOtherPath
+	case path == sipbridge.PathProtected && (got.binding == binding{} || !hmac.Equal(proof[:], got.binding.proof[:])):
+		return in, to, reasonBadProof
 	}
 	got.left--
-	return got.in, true
+	in = got.in
+	in.Path = path
+	return in, got.binding, ""
 }
 
 // aging is a map whose entries end after a time and whose oldest goes when it

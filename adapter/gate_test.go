@@ -49,7 +49,7 @@ func TestGateForgetsNoNonceTooEarly(t *testing.T) {
 // forgets no nonce.
 func TestGateWhenTheClockIsCorrected(t *testing.T) {
 	g, c := newGate(0)
-	token := g.issueToken(sipbridge.Inbound{CallID: "x"}, nodeA)
+	token := g.issueToken(sipbridge.Inbound{CallID: "x"}, nodeA, []string{sipbridge.PathCarried})
 	g.check(nonceOf(1), [16]byte{}, nodeA, c.overlay.UnixMilli())
 	for _, jump := range []time.Duration{50 * 365 * 24 * time.Hour, -100 * 365 * 24 * time.Hour} {
 		c.overlay = c.overlay.Add(jump)
@@ -57,12 +57,48 @@ func TestGateWhenTheClockIsCorrected(t *testing.T) {
 			t.Errorf("after a jump by %v a replay is %v", jump, v)
 		}
 	}
-	if in, ok := g.redeemToken(token, nodeA); !ok || in.CallID != "x" {
+	if in, _, refused := g.redeemToken(token, nodeA, sipbridge.PathCarried, [32]byte{}); refused != "" || in.CallID != "x" {
 		t.Error("a token has ended with a jump of the clock")
 	}
 	c.pass(tokenLife + time.Second)
-	if _, ok := g.redeemToken(token, nodeA); ok {
+	if _, _, refused := g.redeemToken(token, nodeA, sipbridge.PathCarried, [32]byte{}); refused == "" {
 		t.Error("a token outlives its time")
+	}
+}
+
+// TestTokensServeOnlyWhatWasOffered: one path is no key to another, and a
+// protected call needs the proof of the very exchange.
+func TestTokensServeOnlyWhatWasOffered(t *testing.T) {
+	g, _ := newGate(0)
+	const carried, protected = sipbridge.PathCarried, sipbridge.PathProtected
+	to := bind([32]byte{1}, [32]byte{2}, [32]byte{3})
+	only := g.issueToken(sipbridge.Inbound{}, nodeA, []string{protected})
+	unbound := g.issueToken(sipbridge.Inbound{}, nodeA, []string{protected, carried})
+	g.bindToken(only, to)
+	for _, tc := range []struct {
+		what, path string
+		token      [16]byte
+		node       identity.NodeID
+		proof      [32]byte
+		want       string
+	}{
+		{"a downgrade", carried, only, nodeA, to.proof, reasonOtherPath},
+		{"no proof", protected, only, nodeA, [32]byte{}, reasonBadProof},
+		{"another link's proof", protected, only, nodeA, bind([32]byte{9}, [32]byte{2}, [32]byte{3}).proof, reasonBadProof},
+		{"another INVITE's", protected, only, nodeA, bind([32]byte{1}, [32]byte{9}, [32]byte{3}).proof, reasonBadProof},
+		{"another REDIRECT's", protected, only, nodeA, bind([32]byte{1}, [32]byte{2}, [32]byte{9}).proof, reasonBadProof},
+		{"the flows' key", protected, only, nodeA, to.flows, reasonBadProof},
+		{"another node", protected, only, nodeB, to.proof, reasonBadToken},
+		{"a guess", protected, [16]byte{7}, nodeA, to.proof, reasonBadToken},
+		{"before the REDIRECT is signed", protected, unbound, nodeA, [32]byte{}, reasonBadProof},
+		{"what was offered", protected, only, nodeA, to.proof, ""},
+		{"again, after a 401", protected, only, nodeA, to.proof, ""},
+		{"a third time", protected, only, nodeA, to.proof, reasonBadToken},
+		{"the other path of two", carried, unbound, nodeA, [32]byte{}, ""},
+	} {
+		if _, _, refused := g.redeemToken(tc.token, tc.node, tc.path, tc.proof); refused != tc.want {
+			t.Errorf("%s: %q, want %q", tc.what, refused, tc.want)
+		}
 	}
 }
 
@@ -96,7 +132,7 @@ func TestGateIsBounded(t *testing.T) {
 		g.check(nonceOf(i), [16]byte{}, nodeA, c.overlay.UnixMilli())
 	}
 	for i := range 2 * maxTokens {
-		g.issueToken(sipbridge.Inbound{}, identity.HashID(string(rune(i))))
+		g.issueToken(sipbridge.Inbound{}, identity.HashID(string(rune(i))), nil)
 	}
 	for i := range 2 * maxPairs {
 		g.allow(identity.HashID(string(rune(i))), string(rune(i)), "bob")

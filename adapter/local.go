@@ -37,13 +37,28 @@ func (a *Adapter) inviteSelf(ctx context.Context, me party, res *directory.Resol
 	}
 	if offer.Carried {
 		r.body.Paths = append(r.body.Paths, sipbridge.PathCarried)
-		r.local = func(context.Context) (carry.Tunnel, error) {
-			near, far := newPipe()
+	}
+	if offer.Protected {
+		r.body.Paths = append(r.body.Paths, sipbridge.PathProtected)
+	}
+	r.local = func(path string) opener {
+		return func(context.Context) (carry.Tunnel, error) {
+			in := in
+			in.Path = path
+			near, far := a.newLocal(path)
 			a.spawn(func(ctx context.Context) { _ = a.bridge.Ring(ctx, in, far) })
 			return near, nil
 		}
 	}
 	return r, nil
+}
+
+// newLocal returns the two ends of a tunnel within this program.
+func (a *Adapter) newLocal(path string) (near, far carry.Tunnel) {
+	if path == sipbridge.PathProtected {
+		return newMediaPipe(a.relay)
+	}
+	return newPipe()
 }
 
 // pipe is one end of a tunnel within this process.

@@ -11,6 +11,9 @@ import (
 // allows. Where this adapter leaves the choice to the overlay, the charter's
 // order counts, else the order wanted.
 func (a *Adapter) allowedPaths(charter, wanted []string) []string {
+	if slices.Contains(charter, sipbridge.PathRequireProtected) {
+		charter = []string{sipbridge.PathProtected}
+	}
 	if p := a.cfg.SIP.Path; p == "" || p == sipbridge.PathAuto {
 		charter, wanted = wanted, charter
 	}

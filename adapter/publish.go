@@ -32,7 +32,7 @@ type publication struct {
 }
 
 // features returns what this adapter's registrations say that it can do.
-func features() []string { return []string{"carried", "text"} }
+func features() []string { return []string{"carried", "protected", "text"} }
 
 // publish puts the registration on the ring: on a phone's REGISTER and, as
 // refresh, before it ends. Nothing happens while one that names our addresses

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -33,7 +34,10 @@ type SIP struct {
 	// Redirect says which phones get a 302 and which are carried.
 	Redirect string `koanf:"redirect" toml:"redirect" help:"302 to phones that are known to follow it, to all, or to none" oneof:"auto always never"`
 	// Path says how calls go on.
-	Path string `koanf:"path" toml:"path" help:"how calls go on: phone to phone, through the adapters, or as the overlay prefers" oneof:"auto direct carried"`
+	Path string `koanf:"path" toml:"path" help:"how calls go on: phone to phone, through the adapters without or with the media, or as the overlay prefers" oneof:"auto direct carried protected require-protected"`
+	// MediaPorts are the UDP ports towards phones on protected calls,
+	// "FIRST-LAST"; a stream takes two.
+	MediaPorts string `koanf:"media_ports" toml:"media_ports" help:"UDP ports towards phones on protected calls, as FIRST-LAST"`
 	// HostIP is the address that replaces a phone's loopback address; empty:
 	// the one towards the other adapter.
 	HostIP string `koanf:"host_ip" toml:"host_ip" help:"this host's address for media; empty: the one towards the other adapter"`
@@ -64,6 +68,7 @@ func DefaultAdapter(state string) Adapter {
 			Listen:           []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"},
 			Redirect:         "auto",
 			Path:             "auto",
+			MediaPorts:       "40100-41099",
 			DigestAlgorithms: []string{"MD5"},
 			Passwords:        "outside",
 			Accounts:         []Account{},
@@ -102,6 +107,9 @@ func (s SIP) validate(r *rules) {
 	r.subset("sip.digest_algorithms", s.DigestAlgorithms, "MD5", "SHA-256")
 	r.need(len(s.DigestAlgorithms) == 0 || s.DigestAlgorithms[0] == "MD5", "sip.digest_algorithms", "MD5 must come first: some phones read the first challenge only",
 		`write ["MD5"] or ["MD5", "SHA-256"]`)
+	if _, err := ParsePorts(s.MediaPorts); err != nil {
+		r.add("sip.media_ports", err.Error(), `write the first and the last one, at least two, like "40100-41099"`)
+	}
 	seen := map[string]bool{}
 	for i, a := range s.Accounts {
 		key := fmt.Sprintf("sip.accounts[%d]", i)
@@ -122,6 +130,22 @@ func ParseSIPListen(text string) (transport string, addr netip.AddrPort, err err
 		return "", netip.AddrPort{}, fmt.Errorf("%q is not udp:IP:PORT or tcp:IP:PORT", text)
 	}
 	return transport, addr, nil
+}
+
+// ParsePorts splits "FIRST-LAST".
+func ParsePorts(text string) (ports [2]uint16, err error) {
+	first, last, _ := strings.Cut(text, "-")
+	for i, one := range []string{first, last} {
+		n, err := strconv.ParseUint(one, 10, 16)
+		if err != nil || n == 0 {
+			return ports, fmt.Errorf("%q is no range of ports", text)
+		}
+		ports[i] = uint16(n)
+	}
+	if int(ports[1]) < int(ports[0])+2 {
+		return ports, fmt.Errorf("%q has no place for a stream, which takes two ports, the first of them even", text)
+	}
+	return ports, nil
 }
 
 func sipListen(text string) (what, mend string) {

@@ -31,7 +31,7 @@ type Bootstrap struct {
 	// Reserved lists user parts and numbers that nobody may enrol.
 	Reserved []string `koanf:"reserved" toml:"reserved" help:"names and numbers that nobody may enrol"`
 	// Paths lists how calls may go on, in order of preference.
-	Paths   []string `koanf:"paths" toml:"paths" help:"how calls may go on, in order of preference: direct, carried"`
+	Paths   []string `koanf:"paths" toml:"paths" help:"how calls may go on, in order of preference: protected, direct, carried; or require-protected"`
 	Metrics Metrics  `koanf:"metrics" toml:"metrics"`
 	Log     Log      `koanf:"log" toml:"log"`
 }
@@ -70,7 +70,7 @@ func DefaultBootstrap(state string) Bootstrap {
 		MaxNames:             10000,
 		Lifetimes:            Lifetimes{Certificate: 90 * Day, Renew: 30 * Day, Grace: 180 * Day},
 		Reserved:             []string{"echo", "anonymous", "admin", "root", "operator", "bootstrap", "112", "911"},
-		Paths:                []string{"direct", "carried"},
+		Paths:                []string{"protected", "direct", "carried"},
 		Log:                  defaultLog(),
 	}
 }
@@ -96,7 +96,7 @@ func (c Bootstrap) Validate() []Problem {
 	r.lasts("lifetimes.grace", l.Grace, 0, 3650*Day)
 	r.need(l.Renew < l.Certificate, "lifetimes.renew", "certificates would end before they are renewed", "choose an age below lifetimes.certificate; a third of it is usual")
 	r.each("reserved", c.Reserved, userPart)
-	r.subset("paths", c.Paths, "direct", "carried")
+	r.subset("paths", c.Paths, "protected", "direct", "carried", "require-protected")
 	r.common(c, c.Metrics)
 	return r.problems
 }

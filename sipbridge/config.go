@@ -21,8 +21,13 @@ const (
 	RedirectNever  = "never"  // carry every call
 )
 
-// PathAuto lets the charter and the two sides choose (Config.Path).
-const PathAuto = "auto"
+// Choices of call path (Config.Path) beside the paths themselves: PathDirect
+// and PathCarried allow nothing else, PathProtected prefers itself and falls
+// back to PathCarried.
+const (
+	PathAuto             = "auto"              // the charter and the two sides choose
+	PathRequireProtected = "require-protected" // PathProtected or no call
+)
 
 // Config configures a Bridge. Zero values mean the documented defaults.
 type Config struct {
@@ -34,7 +39,7 @@ type Config struct {
 	Overlay string
 	// Redirect is auto (default), always or never.
 	Redirect string
-	// Path is auto (default), direct or carried.
+	// Path is auto (default), direct, carried, protected or require-protected.
 	Path string
 	// Accounts are the user parts served, and Digest their passwords. An
 	// address other than loopback is listened on only if every account has
@@ -150,9 +155,12 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: redirect is %q; it can be auto, always or never", ErrConfig, c.Redirect)
 	}
 	switch c.Path {
-	case PathAuto, PathDirect, PathCarried:
+	case PathAuto, PathDirect, PathCarried, PathProtected, PathRequireProtected:
 	default:
-		return fmt.Errorf("%w: path is %q; it can be auto, direct or carried", ErrConfig, c.Path)
+		return fmt.Errorf("%w: path is %q; it can be auto, direct, carried, protected or require-protected", ErrConfig, c.Path)
+	}
+	if c.Path == PathRequireProtected && c.Carry.Relay == nil {
+		return fmt.Errorf("%w: path = require-protected needs a relay for media", ErrConfig)
 	}
 	if c.Path == PathDirect && c.Redirect == RedirectNever {
 		return fmt.Errorf("%w: path = direct needs a 302, which redirect = never forbids; change one of them", ErrConfig)

@@ -66,8 +66,9 @@ type Binding struct {
 
 // Call paths (Call.Paths, Answer.Path, Inbound.Paths, Config.Path).
 const (
-	PathDirect  = "direct"  // the phones talk to each other, after a 302
-	PathCarried = "carried" // the adapters carry the signalling over their link
+	PathDirect    = "direct"    // the phones talk to each other, after a 302
+	PathCarried   = "carried"   // the adapters carry the signalling over their link
+	PathProtected = "protected" // they carry the media too
 )
 
 // Call is a phone's wish to call somebody.
@@ -86,17 +87,26 @@ type Call struct {
 // Answer says how a call goes on.
 type Answer struct {
 	Callee identity.AOR
-	Path   string // PathDirect or PathCarried
+	Path   string // the one chosen
 	// Contact is the callee phone's URI, for PathDirect.
 	Contact string
-	// Open opens the tunnel to the callee's adapter. PathCarried needs it;
-	// with PathDirect it serves a phone that brings the redirected INVITE back
-	// to us, and nil refuses that. It may be called again when the phone
-	// repeats its attempt with credentials, for as long as Expires allows.
+	// Open opens the tunnel to the callee's adapter, for PathCarried and
+	// PathProtected. With PathDirect it serves a phone that brings the
+	// redirected INVITE back to us, which is then carried; nil refuses that. It
+	// may be called again when the phone repeats its attempt with credentials,
+	// for as long as Expires allows.
 	Open func(ctx context.Context) (carry.Tunnel, error)
 	// Expires ends the answer's validity; zero means a minute from now. The
 	// front never keeps it longer than a minute.
 	Expires time.Time
+}
+
+// carriedPath is the path of a call that goes through Open.
+func (a *Answer) carriedPath() string {
+	if a.Path == PathProtected {
+		return PathProtected
+	}
+	return PathCarried
 }
 
 // Message is a page-mode text (RFC 3428), in either direction.
@@ -119,6 +129,8 @@ type Inbound struct {
 	LocalIP, RemoteIP netip.Addr
 	// Paths are those that the caller accepts, in its order; empty means all.
 	Paths []string
+	// Path is the one chosen, for Ring: PathCarried, if empty, or PathProtected.
+	Path string
 }
 
 // Offer says which paths the callee's phone allows.
@@ -127,8 +139,9 @@ type Offer struct {
 	// reached directly; Why then says so for people.
 	Direct string
 	Why    string
-	// Carried tells whether this adapter would carry the call.
-	Carried bool
+	// Carried and Protected tell whether this adapter would carry the call, and
+	// its media.
+	Carried, Protected bool
 }
 
 // Refusal is a final answer to a phone instead of a call. It is an error.

@@ -148,7 +148,7 @@ func (w *worker) claim(p *pending, key string, caller identity.AOR) {
 	}
 	w.b.give(p, carry.Call{
 		From: p.from.flow, Invite: bytes.Clone(w.msg.Raw),
-		Caller: caller, Callee: tg.callee, CallID: tg.callID, Open: tg.open,
+		Caller: caller, Callee: tg.callee, CallID: tg.callID, Path: tg.path, Open: tg.open,
 	})
 }
 
@@ -189,7 +189,7 @@ func (b *Bridge) place(p *pending, o outgoing) {
 		b.fail(p, Unreachable("the other side does not carry calls"))
 	default:
 		b.give(p, carry.Call{
-			From: p.from.flow, Invite: o.invite, Caller: o.call.Caller, Callee: a.Callee, CallID: o.call.CallID, Open: a.Open,
+			From: p.from.flow, Invite: o.invite, Caller: o.call.Caller, Callee: a.Callee, CallID: o.call.CallID, Path: a.carriedPath(), Open: a.Open,
 		})
 	}
 }
@@ -229,7 +229,7 @@ func (b *Bridge) giveTo(p *pending, take func() error) {
 // redirect answers 302 with the one live contact, or with a token at our own
 // address for a call that will be carried.
 func (b *Bridge) redirect(p *pending, c Call, a *Answer) {
-	tg := &target{caller: c.Caller, callee: a.Callee, callID: c.CallID, open: a.Open}
+	tg := &target{caller: c.Caller, callee: a.Callee, callID: c.CallID, path: a.carriedPath(), open: a.Open}
 	now := b.now()
 	tg.expires = now + targetFor
 	if !a.Expires.IsZero() {

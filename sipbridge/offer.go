@@ -19,13 +19,15 @@ func (b *Bridge) Offer(ctx context.Context, in Inbound) (Offer, error) {
 		return Offer{}, r
 	}
 	allows := func(path string) bool {
-		return (b.cfg.Path == PathAuto || b.cfg.Path == path) && (len(in.Paths) == 0 || slices.Contains(in.Paths, path))
+		return slices.Contains(b.cfg.choice(), path) && (len(in.Paths) == 0 || slices.Contains(in.Paths, path))
 	}
-	o := Offer{Carried: allows(PathCarried)}
+	o := Offer{Carried: allows(PathCarried), Protected: allows(PathProtected)}
 	switch {
 	case !allows(PathDirect):
 		o.Why = "the direct path is not allowed"
-	case len(phones) > 1 && o.Carried:
+	case o.Protected && len(in.Paths) > 0 && in.Paths[0] == PathProtected:
+		o.Why = "the protected path is preferred" // and nobody need wait for an OPTIONS
+	case len(phones) > 1 && (o.Carried || o.Protected):
 		o.Why = "several phones are registered; all of them ring only if the call is carried"
 	default:
 		c := b.direct(&phones[0], in.LocalIP, in.RemoteIP)
@@ -36,7 +38,7 @@ func (b *Bridge) Offer(ctx context.Context, in Inbound) (Offer, error) {
 			o.Direct = c.uri
 		}
 	}
-	if o.Direct == "" && !o.Carried {
+	if o.Direct == "" && !o.Carried && !o.Protected {
 		return o, Unreachable(o.Why)
 	}
 	return o, nil
@@ -69,7 +71,7 @@ func (b *Bridge) phones(ctx context.Context, callee identity.AOR) ([]Binding, *R
 // Ring rings the callee's phones for a call that came in over t. It returns
 // when the call is over and t is closed, or with a *Refusal if nothing rang.
 func (b *Bridge) Ring(ctx context.Context, in Inbound, t carry.Tunnel) error {
-	ring := carry.Ring{Caller: in.Caller, Callee: in.Callee, CallID: in.CallID}
+	ring := carry.Ring{Caller: in.Caller, Callee: in.Callee, CallID: in.CallID, Path: in.Path}
 	for _, v := range b.registrar.live(in.Callee) {
 		if f, ok := b.flowTo(&v); ok && len(ring.Targets) < carry.MaxTargets {
 			ring.Targets = append(ring.Targets, carry.Target{URI: v.target(), Flow: f})

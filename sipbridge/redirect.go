@@ -1,6 +1,7 @@
 package sipbridge
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -69,11 +70,23 @@ func (c *Config) redirects(userAgent []byte) bool {
 
 // paths lists what a phone can use, in the order configured.
 func (c *Config) paths(redirect bool) []string {
-	switch {
-	case c.Path == PathDirect:
-		return []string{PathDirect}
-	case c.Path == PathCarried || !redirect:
-		return []string{PathCarried}
+	return slices.DeleteFunc(c.choice(), func(p string) bool { return p == PathDirect && !redirect })
+}
+
+// choice lists the paths that this adapter may use at all, best first. Without
+// a relay for media there is no protected one.
+func (c *Config) choice() []string {
+	return slices.DeleteFunc(c.chosen(), func(p string) bool { return p == PathProtected && c.Carry.Relay == nil })
+}
+
+func (c *Config) chosen() []string {
+	switch c.Path {
+	case PathDirect, PathCarried:
+		return []string{c.Path}
+	case PathRequireProtected:
+		return []string{PathProtected}
+	case PathProtected:
+		return []string{PathProtected, PathCarried}
 	}
-	return []string{PathDirect, PathCarried}
+	return []string{PathProtected, PathDirect, PathCarried}
 }

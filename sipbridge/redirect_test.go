@@ -3,6 +3,8 @@ package sipbridge
 import (
 	"slices"
 	"testing"
+
+	"github.com/secp2psip/secp2psip/internal/media/relay"
 )
 
 func TestFollows(t *testing.T) {
@@ -39,21 +41,28 @@ func TestPaths(t *testing.T) {
 	for _, c := range []struct {
 		redirect, path, ua string
 		redirects          bool
-		paths              []string
+		paths              []string // "protected" only where there is a relay
 	}{
-		{"auto", "auto", known, true, []string{"direct", "carried"}},
-		{"auto", "auto", unknown, false, []string{"carried"}},
-		{"always", "auto", unknown, true, []string{"direct", "carried"}},
-		{"never", "auto", known, false, []string{"carried"}},
+		{"auto", "auto", known, true, []string{"protected", "direct", "carried"}},
+		{"auto", "auto", unknown, false, []string{"protected", "carried"}},
+		{"always", "auto", unknown, true, []string{"protected", "direct", "carried"}},
+		{"never", "auto", known, false, []string{"protected", "carried"}},
+		{"auto", "protected", known, true, []string{"protected", "carried"}},
+		{"auto", "require-protected", unknown, false, []string{"protected"}},
 		{"auto", "carried", known, true, []string{"carried"}},
 		{"auto", "direct", unknown, true, []string{"direct"}},
 		{"always", "carried", unknown, true, []string{"carried"}},
 		{"never", "carried", known, false, []string{"carried"}},
 	} {
 		cfg := Config{Redirect: c.redirect, Path: c.path}
+		cfg.Carry.Relay = new(relay.Relay)
 		got := cfg.redirects([]byte(c.ua))
 		if paths := cfg.paths(got); got != c.redirects || !slices.Equal(paths, c.paths) {
 			t.Errorf("%+v: %v %v", c, got, paths)
+		}
+		cfg.Carry.Relay = nil
+		if paths := cfg.paths(got); slices.Contains(paths, PathProtected) {
+			t.Errorf("%+v without a relay: %v", c, paths)
 		}
 	}
 }

@@ -47,6 +47,7 @@ type target struct {
 	caller  identity.AOR
 	callee  identity.AOR
 	callID  string // of the INVITE that was redirected
+	path    string // of a call that is carried
 	open    func(ctx context.Context) (carry.Tunnel, error)
 	expires time.Duration
 

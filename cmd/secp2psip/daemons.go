@@ -99,8 +99,13 @@ const shareRoom = 3 << 10
 func wholeSeconds(d configs.Duration) uint32 { return uint32(time.Duration(d) / time.Second) }
 
 func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, error) {
+	ports, err := configs.ParsePorts(cfg.SIP.MediaPorts)
+	if err != nil {
+		return nil, err
+	}
 	a, err := adapter.New(adapter.Config{
-		State: cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP),
+		MediaPorts: ports,
+		State:      cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP),
 		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
 		Called: func(c admin.Call) {
 			t.metrics.Call(c.Direction, c.Path, c.Status, time.Duration(c.SetupMS*float64(time.Millisecond)))

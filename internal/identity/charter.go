@@ -16,7 +16,7 @@ const (
 	MaxShares       = 64 // n
 	MaxReplicas     = 16
 	maxPaths        = 8
-	maxPathName     = 16       // bytes
+	maxPathName     = 32       // bytes
 	maxCharter      = 4 << 10  // bytes, signed
 	maxLifetime     = 10 * 365 // days
 	contextCharter  = "secp2psip/1 charter"
@@ -57,7 +57,7 @@ func DefaultCharter(overlay string, root PublicKey, now time.Time) Charter {
 		RegistrationLifetime: 900, RegistrationRefresh: 300,
 		CertificateLifetime: 90 * secondsOfOneDay, RenewAfter: 30 * secondsOfOneDay,
 		Grace: 180 * secondsOfOneDay, ShareLifetime: 90 * secondsOfOneDay,
-		MaxDevices: 8, Paths: []string{"direct", "carried"},
+		MaxDevices: 8, Paths: []string{"protected", "direct", "carried"},
 	}
 }
 

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/secp2psip/secp2psip/internal/identity"
+import (
+	"crypto/sha256"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
 
 // Redirect answers Invite, and it alone ends a call that fails. The callee's
 // device signs the RedirectBody under the context "secp2psip/1 redirect".
@@ -32,6 +36,9 @@ func SignRedirect(b RedirectBody, device identity.PrivateKey, d identity.SignedD
 	}
 	return &Redirect{Signed: signed, Delegation: d, Chain: chain}, nil
 }
+
+// Hash returns SHA-256 over the signed body, to which a protected call is bound.
+func (m *Redirect) Hash() [32]byte { return sha256.Sum256(m.Signed) }
 
 // Body returns the body, its signature unseen: to find out whom to ask about.
 func (m *Redirect) Body() (RedirectBody, error) { return peek[RedirectBody](contextRedirect, m.Signed) }

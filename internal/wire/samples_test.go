@@ -170,5 +170,6 @@ func samples(t testing.TB) []wire.Message {
 		&wire.Carry{Token: nonce16}, &wire.CarryFrame{Data: []byte("INVITE")},
 		must[*wire.Text](t)(wire.SignText(textBody(t), aliceDev, delegation, chain)),
 		must[*wire.TextAck](t)(wire.SignTextAck(textAckBody(t), bobDev, delegation, chain)),
+		&wire.Protect{Token: nonce16, Proof: nonce32},
 	}
 }

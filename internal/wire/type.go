@@ -61,6 +61,7 @@ const (
 	TypeCarryFrame Type = 67
 	TypeText       Type = 68
 	TypeTextAck    Type = 69
+	TypeProtect    Type = 70
 )
 
 // newMessage returns an empty message of type t, or nil.
@@ -212,6 +213,8 @@ func newCall(t Type) Message {
 		return new(Text)
 	case TypeTextAck:
 		return new(TextAck)
+	case TypeProtect:
+		return new(Protect)
 	}
 	return nil
 }

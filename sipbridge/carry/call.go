@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/media/relay"
 )
 
 // Timers of RFC 3261 §17, Table 4.
@@ -27,8 +28,8 @@ const (
 )
 
 // call is one side of a carried call: the adapter of the caller's phone or
-// that of the callee's. One goroutine owns everything but keys and info, which
-// belong to Engine.mu; others send it inputs.
+// that of the callee's. One goroutine owns everything but keys, info, media and
+// heard, which belong to Engine.mu; others send it inputs.
 type call struct {
 	e  *Engine
 	id string
@@ -69,8 +70,12 @@ type call struct {
 	settled bool // the INVITE has its final answer
 	ringEnd time.Time
 
-	keys []dialogKey
-	info Info
+	reportAt, heardAt time.Time // when to report, and when the other side was last heard
+
+	keys  []dialogKey
+	info  Info
+	media *relay.Session // of a protected call; this goroutine sets it
+	heard report         // the other side's last; this goroutine sets it
 }
 
 // input is something that happens to a call: phoneInput, frameInput, upInput,
@@ -159,6 +164,12 @@ func (c *call) begin() {
 		c.e.wg.Go(c.dial)
 		return
 	}
+	if err := c.openMedia(c.arrived); err != nil {
+		t := c.arrived
+		c.e.wg.Go(func() { _ = t.Close() })
+		c.end(503, "the media of this call cannot be carried: "+err.Error())
+		return
+	}
 	c.ringEnd = c.now.Add(openTimeout) // for the INVITE to come
 	c.attach(c.arrived)
 }
@@ -219,6 +230,7 @@ func (c *call) deadline() time.Time {
 		earlier(t.endAt)
 	}
 	earlier(c.ringEnd)
+	earlier(c.reportAt)
 	earlier(c.hardEnd)
 	return at
 }
@@ -231,6 +243,7 @@ func (c *call) expire() {
 	for _, t := range c.clients {
 		c.expireClient(t)
 	}
+	c.keepReporting()
 	if !c.ringEnd.IsZero() && !c.now.Before(c.ringEnd) {
 		c.ringEnd = time.Time{}
 		c.ringTimeout()

@@ -52,7 +52,7 @@ func TestCall(t *testing.T) {
 		req := bob.rung()
 		text := string(req.Raw)
 		for _, want := range []string{
-			"INVITE " + bob.contact + " SIP/2.0\r\n", `From: "alice" <sip:alice@127.0.0.1`, "P-Asserted-Identity: <sip:alice@lan.example>",
+			"INVITE " + bob.contact + " SIP/2.0\r\n", `From: "alice" <sip:alice@127.0.0.1`, "P-Asserted-Identity: \"alice\" <sip:alice@lan.example>",
 			"c=IN IP4 192.0.2.1", "o=- 1 1 IN IP4 192.0.2.1", "Max-Forwards: 68", "Supported: replaces, 100rel\r\n", "Record-Route: <sip:127.0.0.1;lr",
 		} {
 			if !strings.Contains(text, want) {

@@ -188,7 +188,7 @@ func (c *call) plainAnswered(t *clientTx, from Flow, p *parsed) {
 	if t.method == "UPDATE" && t.dialog != nil && p.Status < 300 {
 		t.dialog.refresh(from, p)
 	}
-	c.passResponse(t.asked, p)
+	c.passResponse(t.asked, p, t.phone())
 	if t.ends() {
 		c.end(0, "hung up by the other side")
 	}
@@ -217,7 +217,7 @@ func (c *call) provisional(t *clientTx, from Flow, p *parsed) {
 			c.rings()
 		}
 	}
-	c.passResponse(t.asked, p)
+	c.passResponse(t.asked, p, t.phone())
 }
 
 func (c *call) rings() {
@@ -232,7 +232,7 @@ func (c *call) rejected(t *clientTx, p *parsed) {
 		c.forkDone(t.fork, result{status: p.Status, reason: p.reason(), p: p})
 		return
 	}
-	c.passResponse(t.asked, p)
+	c.passResponse(t.asked, p, t.phone())
 }
 
 // accepted: a 2xx to an INVITE, perhaps repeated.
@@ -244,7 +244,7 @@ func (c *call) accepted(t *clientTx, from Flow, p *parsed, first bool) {
 	if t.dialog != nil && first {
 		t.dialog.refresh(from, p)
 	}
-	c.passResponse(t.asked, p)
+	c.passResponse(t.asked, p, t.phone())
 }
 
 // cancelClient withdraws an INVITE from our phone, as soon as it has shown

@@ -9,6 +9,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/media"
+	"github.com/secp2psip/secp2psip/internal/media/relay"
 )
 
 // Config is what an Engine needs. Only Sender must be set.
@@ -23,6 +24,8 @@ type Config struct {
 	// Agent names the program in Warning headers; "" means "secp2psip". It
 	// must be a token.
 	Agent string
+	// Relay takes the media of protected calls; nil refuses those.
+	Relay *relay.Relay
 	// Echo answers the media of echo calls; nil refuses them.
 	Echo *media.Echo
 	// EchoTime ends an echo call; 0 means 10 minutes.
@@ -83,8 +86,9 @@ const (
 
 // Paths that Info names.
 const (
-	PathCarried = "carried"
-	PathEcho    = "echo"
+	PathCarried   = "carried"
+	PathProtected = "protected" // media too
+	PathEcho      = "echo"
 )
 
 // Info describes one call.
@@ -96,7 +100,7 @@ type Info struct {
 	Incoming bool         `json:"incoming"`
 	Caller   identity.AOR `json:"caller"`
 	Callee   identity.AOR `json:"callee"`
-	// Path is PathCarried or PathEcho.
+	// Path is one of the Path constants.
 	Path string `json:"path"`
 	// Peer is the other adapter's address, invalid until the tunnel is open.
 	Peer  netip.Addr `json:"peer"`
@@ -110,6 +114,8 @@ type Info struct {
 	Status int `json:"status"`
 	// Reason says for people why the call ended.
 	Reason string `json:"reason,omitempty"`
+	// Media are the figures of a protected call, nil until its tunnel is open.
+	Media *MediaInfo `json:"media,omitempty"`
 }
 
 // Event is a call entering a new State, Info.State.

@@ -40,6 +40,7 @@ func (c *call) end(status int, why string) {
 	if c.tunnel != nil {
 		c.tunnel.close()
 	}
+	c.closeMedia()
 	c.report(Ended, func(i *Info) {
 		i.Ended, i.Reason = c.e.cfg.Now(), why
 		if status != 0 {

@@ -172,7 +172,9 @@ func (e *Engine) Calls() []Info {
 	infos := make([]Info, 0, len(e.byID))
 	for _, c := range e.byID {
 		if c.info.State != Ended {
-			infos = append(infos, c.info)
+			info := c.info
+			info.Media = c.mediaInfoLocked()
+			infos = append(infos, info)
 		}
 	}
 	return infos

@@ -26,6 +26,7 @@ const (
 	RefusedTooMany     = "carry_too_many"      // transactions or dialogs beyond the call's bound
 	RefusedSDP         = "carry_sdp"           // a malformed session description
 	RefusedLoopback    = "carry_sdp_loopback"  // a session description that aims a phone at its own host
+	RefusedMedia       = "carry_media"         // a description or a kind of body that the call's path cannot carry
 	RefusedTarget      = "carry_target"        // a redirection or transfer out of the overlay
 	RefusedOverrun     = "carry_overrun"       // messages of one phone beyond what the call takes in
 	RefusedSecondCall  = "carry_second_answer" // an answer by a second phone after one was accepted

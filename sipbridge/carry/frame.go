@@ -12,6 +12,7 @@ const (
 	kindRequest  kind = 1 // a SIP request; its number is new, or 0 for an ACK
 	kindResponse kind = 2 // a SIP response to the request of that number
 	kindCancel   kind = 3 // withdraw the INVITE of that number; payload: a Reason value or nothing
+	kindReport   kind = 4 // what media have arrived, and a sign of life; its number is 0
 )
 
 const (
@@ -40,6 +41,10 @@ func decodeFrame(data []byte) (frame, error) {
 	case kindCancel:
 		if len(f.payload) > maxCancelReason || !plain(string(f.payload)) {
 			return frame{}, fmt.Errorf("%w: bad reason to cancel", ErrMalformed)
+		}
+	case kindReport:
+		if _, err := readReport(f.payload); err != nil {
+			return frame{}, err
 		}
 	default:
 		return frame{}, fmt.Errorf("%w: unknown kind of frame %d", ErrMalformed, f.kind)

@@ -60,9 +60,9 @@ func (c *call) cross(s *serverTx, d *dialog) {
 		c.respond(s, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
 		return
 	}
-	body, ok := c.sdpOut(p)
-	if !ok {
-		c.respond(s, answer{status: 400, reason: "Bad Request", warning: "malformed session description"})
+	body, wrong := c.sdpOut(p, d.phone())
+	if wrong != nil {
+		c.respond(s, wrong.answer())
 		return
 	}
 	switch p.method {
@@ -98,10 +98,7 @@ func (c *call) ackFromPhone(from Flow, p *parsed, d *dialog) {
 	if from.Transport == "tcp" {
 		d.flow = from
 	}
-	body, ok := c.sdpOut(p)
-	if !ok {
-		body = nil
-	}
+	body, _ := c.sdpOut(p, d.phone()) // nil if there is something wrong with it
 	c.send(frame{kindRequest, 0, c.wireRequest(p, appendCrossing(nil, p, len(body) > 0), body)})
 }
 
@@ -116,10 +113,27 @@ func (c *call) tunnelUp(t Tunnel, err error) {
 		c.respond(c.initial, r.answer())
 		c.end(r.Code, r.Error())
 	default:
-		c.attach(t)
-		body, _ := c.sdpOut(c.initial.p) // Carry has checked it
-		c.sendRequest(c.initial, nil, body)
+		c.begun(t)
 	}
+}
+
+// begun sends the INVITE through the tunnel, which is open now.
+func (c *call) begun(t Tunnel) {
+	if err := c.openMedia(t); err != nil {
+		c.e.wg.Go(func() { _ = t.Close() })
+		why := "the media of this call cannot be carried: " + err.Error()
+		c.respond(c.initial, answer{status: 503, reason: "Service Unavailable", warning: why})
+		c.end(503, why)
+		return
+	}
+	c.attach(t)
+	body, wrong := c.sdpOut(c.initial.p, nil)
+	if wrong != nil {
+		c.respond(c.initial, wrong.answer())
+		c.end(wrong.status, wrong.warning)
+		return
+	}
+	c.sendRequest(c.initial, nil, body)
 }
 
 func (r *Refusal) answer() answer {

@@ -9,13 +9,19 @@ func (c *call) fromTunnel(data []byte) {
 	if c.over {
 		return
 	}
+	c.heardAt = c.now
 	f, err := decodeFrame(data)
 	if err != nil {
 		c.refused(RefusedFrame)
 		return
 	}
-	if f.kind == kindCancel {
+	switch f.kind {
+	case kindCancel:
 		c.cancelFromTunnel(f)
+		return
+	case kindReport:
+		heard, _ := readReport(f.payload) // decodeFrame has read it
+		c.e.update(c, func(*Info) { c.heard = heard })
 		return
 	}
 	p, err := readWire(f.payload)
@@ -76,9 +82,9 @@ func (c *call) toDialog(w wireTx, p *parsed, d *dialog) {
 		c.refuse(w, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
 		return
 	}
-	body, ok := c.sdpIn(p)
-	if !ok {
-		c.refuse(w, answer{status: 400, reason: "Bad Request", warning: "malformed session description"})
+	body, wrong := c.sdpIn(p, d.phone())
+	if wrong != nil {
+		c.refuse(w, wrong.answer())
 		return
 	}
 	if p.method == "BYE" {
@@ -108,10 +114,7 @@ func (c *call) ackToPhone(p *parsed, d *dialog) {
 		return
 	}
 	d.acked = true
-	body, ok := c.sdpIn(p)
-	if !ok {
-		body = nil
-	}
+	body, _ := c.sdpIn(p, d.phone()) // nil if there is something wrong with it
 	t := &clientTx{head: c.head(d, p.cseq), flow: d.flow}
 	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranch(), appendCrossing(nil, p, len(body) > 0), body, p.hops()-1))
 }
@@ -139,9 +142,7 @@ func (c *call) responseFromTunnel(number uint64, p *parsed) {
 	}
 	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
 	c.adjust(&a, p, s)
-	if body, ok := c.sdpIn(p); ok {
-		a.body = body
-	}
+	a.body, _ = c.sdpIn(p, c.dialogOf(s.p, true).phone()) // nil if there is something wrong with it
 	a.fields = append(a.fields, appendCrossing(nil, p, len(a.body) > 0)...)
 	c.respond(s, a)
 	c.afterResponse(s, d, a)

@@ -203,16 +203,33 @@ func TestHostileFlood(t *testing.T) {
 	})
 }
 
-// A tunnel without a call is closed, as is one whose other end does not read.
+// A tunnel without a sign of life is closed, and so is one without a call.
 func TestHostileSilence(t *testing.T) {
-	scene(t, "udp", nil, func(l *lab, _, bob *phone) {
-		r := rogueCaller(l)
-		begin := time.Now()
-		<-r.t.other.done
-		if d := time.Since(begin); d != openTimeout {
-			t.Errorf("after %v", d)
-		}
-	})
+	for _, tc := range []struct {
+		alive bool
+		after time.Duration
+	}{{false, silentFor}, {true, openTimeout}} {
+		scene(t, "udp", nil, func(l *lab, _, bob *phone) {
+			r := rogueCaller(l)
+			begin := time.Now()
+			for end := time.After(openTimeout); ; {
+				select {
+				case <-r.t.other.done:
+				case <-end:
+				case <-time.After(reportEvery):
+					if tc.alive {
+						_ = r.t.Send(context.Background(), frame{kindReport, 0, report{}.bytes()}.bytes())
+					}
+					continue
+				}
+				break
+			}
+			<-r.t.other.done
+			if d := time.Since(begin); d != tc.after {
+				t.Errorf("alive %v: after %v", tc.alive, d)
+			}
+		})
+	}
 }
 
 // stuck is a tunnel whose other end takes nothing.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,6 +187,7 @@ type memTunnel struct {
 	other         *memTunnel
 	once          sync.Once
 	local, remote netip.Addr
+	dead          atomic.Bool
 }
 
 func tunnelPair(a, b netip.Addr) (*memTunnel, *memTunnel) {
@@ -197,6 +199,9 @@ func tunnelPair(a, b netip.Addr) (*memTunnel, *memTunnel) {
 }
 
 func (m *memTunnel) Send(_ context.Context, f []byte) error {
+	if m.dead.Load() {
+		return nil
+	}
 	select {
 	case <-m.done:
 		return errTunnelLost
@@ -214,6 +219,14 @@ func (m *memTunnel) Recv(ctx context.Context) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-m.other.done:
+		if m.dead.Load() { // nor does the end arrive
+			select {
+			case <-m.done:
+				return nil, errTunnelLost
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
 		select { // what was sent before the close still comes
 		case f := <-m.in:
 			return f, nil

@@ -78,6 +78,13 @@ func partyHere(a identity.AOR, f Flow) string {
 	return `"` + name + `" <` + partyURI(a, f) + ">"
 }
 
+// assertedIdentity is the verified person as P-Asserted-Identity names them
+// (RFC 3325 §9.1): phones show the display name rather than the URI.
+func assertedIdentity(a identity.AOR) string {
+	name := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.User())
+	return `"` + name + `" <` + overlayURI(a) + ">"
+}
+
 // inOverlay returns whom a URI of a phone names: the overlay's own name, this
 // host, and the adapter's address are all the overlay. Anything else is
 // elsewhere, and ok is false.

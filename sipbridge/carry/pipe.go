@@ -31,6 +31,7 @@ func (c *call) attach(t Tunnel) {
 	p := &pipe{t: t, out: make(chan []byte, frameQueue), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	c.tunnel = p
+	c.startReports()
 	c.e.update(c, func(i *Info) { i.Peer = t.RemoteIP() })
 	c.e.wg.Go(func() { c.writeFrames(p) })
 	c.e.wg.Go(func() { c.readFrames(p) })

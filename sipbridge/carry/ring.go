@@ -23,47 +23,59 @@ type result struct {
 	reason  string
 	warning string
 	p       *parsed // nil if ours
+	of      *fork   // whose it is
 }
 
 // ring sends the INVITE of the tunnel to the callee's phones.
 func (c *call) ring(w wireTx, p *parsed) {
-	body, ok := c.sdpIn(p)
-	switch {
-	case p.method != "INVITE" || p.toTag != "" || p.fromTag == "":
+	if p.method != "INVITE" || p.toTag != "" || p.fromTag == "" {
 		c.refused(RefusedOtherCall)
 		c.refuse(w, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
-		return
-	case !ok:
-		c.refuse(w, answer{status: 400, reason: "Bad Request", warning: "malformed session description"})
-		c.end(400, "malformed session description")
 		return
 	}
 	c.invite, c.callerTag = w, p.fromTag
 	c.ringEnd = c.now.Add(c.e.cfg.RingTimeout)
-	fields := appendField(nil, "P-Asserted-Identity", "<"+overlayURI(c.peer)+">")
-	fields = append(fields, appendCrossing(nil, p, len(body) > 0)...)
+	var wrong *problem
 	for _, target := range c.targets {
-		c.ringOne(target, w, fields, body, p.hops()-1)
+		if wrong = c.ringOne(target, w, p); wrong != nil {
+			break
+		}
+	}
+	if wrong != nil {
+		for _, f := range c.forks {
+			c.cancelClient(f.t, "")
+		}
+		c.settled = true
+		c.refuse(w, wrong.answer())
+		c.end(wrong.status, wrong.warning)
+		return
 	}
 	if len(c.forks) == 0 {
 		c.settle(result{status: 480, reason: "Temporarily Unavailable", warning: "no phone of this name is registered now"})
 	}
 }
 
-func (c *call) ringOne(target Target, w wireTx, fields, body []byte, hops int) {
+// ringOne sends it to one of them, or says why none can have it.
+func (c *call) ringOne(target Target, w wireTx, p *parsed) *problem {
 	if u, err := message.ParseURI([]byte(target.URI)); err != nil || !u.IsSIP() || len(target.URI) > maxTarget {
-		return
+		return nil
 	}
 	f := &fork{target: target}
+	body, wrong := c.sdpIn(p, f)
+	if wrong != nil {
+		return wrong
+	}
 	c.forks = append(c.forks, f)
 	self, peer := "<"+partyURI(c.own, target.Flow)+">", partyHere(c.peer, target.Flow)
 	f.t = &clientTx{method: "INVITE", flow: target.Flow, alt: target.Flow, asked: w, fork: f,
 		head: head{uri: target.URI, from: withTag(peer, c.callerTag), to: self, cseq: w.cseq}}
-	all := appendField(nil, "Record-Route", "<"+routeURI(target.Flow)+">")
-	c.start(f.t, append(all, fields...), body, hops)
+	fields := appendField(nil, "Record-Route", "<"+routeURI(target.Flow)+">")
+	fields = appendField(fields, "P-Asserted-Identity", assertedIdentity(c.peer))
+	c.start(f.t, append(fields, appendCrossing(nil, p, len(body) > 0)...), body, p.hops()-1)
 	if f.t.endAt.After(c.now) {
 		f.t.endAt = c.now.Add(c.e.cfg.SilentTimeout)
 	}
+	return nil
 }
 
 // forkDialog is the dialog that a phone's answer belongs to.
@@ -89,7 +101,7 @@ func (c *call) forkDialog(t *clientTx, from Flow, p *parsed) *dialog {
 // other, and one that comes after the caller has gone, is hung up.
 func (c *call) forkAccepted(t *clientTx, from Flow, p *parsed, first bool) {
 	if d := c.dialogs[p.toTag]; d != nil && d.confirmed && d.fork == t.fork && !c.over {
-		c.passResponse(t.asked, p) // repeated: the ACK has not come through
+		c.passResponse(t.asked, p, t.phone()) // repeated: the ACK has not come through
 		return
 	}
 	if c.settled || c.over || p.toTag == "" {
@@ -106,7 +118,7 @@ func (c *call) forkAccepted(t *clientTx, from Flow, p *parsed, first bool) {
 	}
 	d.confirmed, c.settled, t.fork.done = true, true, true
 	c.ringEnd = time.Time{}
-	c.passResponse(t.asked, p)
+	c.passResponse(t.asked, p, t.phone())
 	c.report(Answered, func(i *Info) { i.Answered, i.Status = c.e.cfg.Now(), p.Status })
 	for _, f := range c.forks {
 		c.cancelClient(f.t, `SIP;cause=200;text="Call completed elsewhere"`)
@@ -118,6 +130,7 @@ func (c *call) forkDone(f *fork, r result) {
 	if f.done {
 		return
 	}
+	r.of = f
 	f.done, f.result = true, r
 	if c.settled {
 		return
@@ -164,7 +177,7 @@ func (c *call) settle(r result) {
 		r = result{status: 487, reason: "Request Terminated"}
 	}
 	if r.p != nil {
-		c.passResponse(c.invite, r.p)
+		c.passResponse(c.invite, r.p, r.of)
 	} else {
 		c.refuse(c.invite, answer{status: r.status, reason: r.reason, warning: r.warning})
 	}

@@ -61,6 +61,9 @@ type Call struct {
 	// named. Empty means that of Invite; it differs where a phone chose a new
 	// one to follow a redirection.
 	CallID string
+	// Path is PathCarried or PathProtected; empty means the former. A protected
+	// call's tunnel must be a MediaTunnel.
+	Path string
 	// Open opens the tunnel; the engine calls it once, from its own
 	// goroutine. A *Refusal in the error's chain becomes the phone's answer;
 	// any other error is answered 480 with a Warning.
@@ -83,6 +86,8 @@ type Ring struct {
 	// CallID is the Call-ID of the signed exchange; an INVITE with another one
 	// is refused.
 	CallID string
+	// Path is as in Call.
+	Path string
 	// Targets are the callee's live phones, at most MaxTargets are rung.
 	Targets []Target
 }

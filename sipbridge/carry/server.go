@@ -128,7 +128,7 @@ func (c *call) response(s *serverTx, a answer) []byte {
 					b = appendField(b, "Record-Route", string(s.p.Fields[i].Value))
 				}
 			}
-			b = appendField(b, "P-Asserted-Identity", "<"+overlayURI(c.peer)+">")
+			b = appendField(b, "P-Asserted-Identity", assertedIdentity(c.peer))
 			fallthrough
 		case "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY":
 			b = appendField(b, "Contact", "<"+hereURI(c.peer, s.flow)+">")

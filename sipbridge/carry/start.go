@@ -17,7 +17,7 @@ func (e *Engine) Busy() bool {
 }
 
 // Carry takes a phone's INVITE over; see the seam. Every error is a *Refusal.
-func (e *Engine) Carry(call Call) error { return e.carry(call, PathCarried) }
+func (e *Engine) Carry(call Call) error { return e.carry(call, orDefault(call.Path, PathCarried)) }
 
 func (e *Engine) carry(call Call, path string) error {
 	p, err := read(call.Invite, true)
@@ -30,7 +30,7 @@ func (e *Engine) carry(call Call, path string) error {
 		return &Refusal{Code: 400, Reason: "Bad Request", Warning: "not an INVITE that begins a call"}
 	case fault != nil:
 		return &Refusal{Code: fault.Code, Reason: fault.Reason, Warning: fault.Detail}
-	case p.isSDP() && media.Check(p.Body) != nil:
+	case p.isSDP() && media.Check(p.Body) != nil: // before anybody is troubled with it
 		e.cfg.Refused(RefusedSDP)
 		return &Refusal{Code: 400, Reason: "Bad Request", Warning: "malformed session description"}
 	}
@@ -62,7 +62,7 @@ func (e *Engine) Ring(ctx context.Context, r Ring, t Tunnel) error {
 	c.incoming, c.arrived = true, t
 	c.callID, c.wireID = r.CallID, r.CallID
 	c.targets = r.Targets[:min(len(r.Targets), MaxTargets)]
-	c.info = Info{ID: c.id, CallID: r.CallID, Incoming: true, Caller: r.Caller, Callee: r.Callee, Path: PathCarried}
+	c.info = Info{ID: c.id, CallID: r.CallID, Incoming: true, Caller: r.Caller, Callee: r.Callee, Path: orDefault(r.Path, PathCarried)}
 	if err := e.admit(c); err != nil {
 		c.cancel()
 		_ = t.Close()
@@ -74,6 +74,8 @@ func (e *Engine) Ring(ctx context.Context, r Ring, t Tunnel) error {
 		c.post(lostInput{"the call was ended by this adapter"})
 		<-c.ended
 	}
-	<-c.tunnel.done
+	if c.tunnel != nil {
+		<-c.tunnel.done
+	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/sipbridge/message"
 )
 
@@ -70,8 +69,9 @@ func (c *call) refuse(w wireTx, a answer) {
 	c.reply(w, a)
 }
 
-// passResponse sends our phone's answer on.
-func (c *call) passResponse(w wireTx, p *parsed) {
+// passResponse sends our phone's answer on; from is that phone, at the callee's
+// side.
+func (c *call) passResponse(w wireTx, p *parsed, from *fork) {
 	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
 	if w.toTag != "" {
 		a.toTag = w.toTag
@@ -87,10 +87,7 @@ func (c *call) passResponse(w wireTx, p *parsed) {
 		// The other phone could only fail to answer the challenge.
 		a.status, a.reason, a.warning = 403, "Forbidden", "the phone demands a password of its own"
 	}
-	body, ok := c.sdpOut(p)
-	if !ok {
-		body = nil
-	}
+	body, _ := c.sdpOut(p, from) // nil if there is something wrong with it
 	a.body, a.fields = body, append(fields, appendCrossing(nil, p, len(body) > 0)...)
 	c.reply(w, a)
 }
@@ -160,40 +157,6 @@ func (c *call) referTo(p *parsed, flow Flow, out bool) (fields []byte, ok bool) 
 	}
 	fields = appendField(nil, "Refer-To", "<"+to+replacesOf(u.Headers)+">")
 	return appendField(fields, "Referred-By", "<"+by+">"), true
-}
-
-// sdpOut is the body for the tunnel: an address that only this host can reach
-// becomes this host's.
-func (c *call) sdpOut(p *parsed) ([]byte, bool) {
-	if !p.isSDP() {
-		return p.Body, true
-	}
-	var to netip.Addr
-	if c.tunnel != nil {
-		to = notLoopback(c.tunnel.t.LocalIP())
-	}
-	body, _, err := media.ReplaceLoopback(p.Body, to)
-	if err != nil {
-		c.refused(RefusedSDP)
-	}
-	return body, err == nil
-}
-
-// sdpIn is the body for the phone. Another host's adapter never sends a
-// loopback address; one that does would aim the phone's media at whatever
-// listens on the phone's own host.
-func (c *call) sdpIn(p *parsed) ([]byte, bool) {
-	if !p.isSDP() {
-		return p.Body, true
-	}
-	body, n, err := media.ReplaceLoopback(p.Body, notLoopback(c.tunnel.t.RemoteIP()))
-	switch {
-	case err != nil:
-		c.refused(RefusedSDP)
-	case n > 0:
-		c.refused(RefusedLoopback)
-	}
-	return body, err == nil
 }
 
 func notLoopback(a netip.Addr) netip.Addr {
