@@ -160,7 +160,7 @@ func watchRing(m *metrics.Set, get func() *node.Node) {
 	m.Ring(metrics.Ring{
 		Members:    func() int { return status().Ring.Members },
 		Successors: func() int { return len(status().Ring.Succ) },
-		Joined:     func() bool { return status().Phase == "joined" },
+		Joined:     func() bool { return slices.Contains([]string{"joined", "client"}, status().Phase) },
 		Links:      func() int { return len(status().Links) },
 		Records:    func() int { return status().Store.Records },
 	})

@@ -19,7 +19,6 @@ const LeastProbe = 1200
 
 // The bounds of one probe.
 const (
-	probeTime = 1200 * time.Millisecond // for one address
 	// probeUnheard is how many datagrams go to an address that has not
 	// answered: the first one and one more in case it was lost.
 	probeUnheard = 2
@@ -53,9 +52,10 @@ func (l *Link) Probe(ctx context.Context, to *identity.NodeCertificate, at netip
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	limit := l.cfg.Limits.Handshake * 2 / 3
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	qc, err := tr.Dial(ctx, net.UDPAddrFromAddrPort(at), l.probeTLS(accept), probeConfig())
+	qc, err := tr.Dial(ctx, net.UDPAddrFromAddrPort(at), l.probeTLS(accept), probeConfig(limit))
 	if err != nil {
 		return 0, dialError(err)
 	}
@@ -68,9 +68,9 @@ func (l *Link) Probe(ctx context.Context, to *identity.NodeCertificate, at netip
 	return 0, nil
 }
 
-func probeConfig() *quic.Config {
+func probeConfig(limit time.Duration) *quic.Config {
 	return &quic.Config{
-		HandshakeIdleTimeout: probeTime, MaxIdleTimeout: probeTime, InitialPacketSize: LeastProbe, DisablePathMTUDiscovery: true,
+		HandshakeIdleTimeout: limit, MaxIdleTimeout: limit, InitialPacketSize: LeastProbe, DisablePathMTUDiscovery: true,
 		MaxIncomingStreams: -1, MaxIncomingUniStreams: -1,
 	}
 }

@@ -72,7 +72,8 @@ func TestProbe(t *testing.T) {
 // budget, whatever QUIC would like to send again.
 func TestProbeSendsLittle(t *testing.T) {
 	o := newOverlay(t, "lan.example")
-	a, b := o.start("a"), o.start("b")
+	a := o.start("a", func(c *link.Config) { c.Limits.Handshake = 900 * time.Millisecond })
+	b := o.start("b")
 	v := newVictim(t)
 	cert := certificateOf(t, a, b)
 	for _, budget := range []int{probeBudget, 1300, 100} {

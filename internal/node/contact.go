@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -24,8 +25,9 @@ const (
 type dialer func(ctx context.Context) (*link.Conn, error)
 
 // contact connects to those we may join through, learns the time from those
-// that answer and returns them.
-func (n *Node) contact(ctx context.Context) []wire.Peer {
+// that answer and, beside that, has them dial this node back. It returns them.
+func (n *Node) contact(ctx context.Context) ([]wire.Peer, verdict) {
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, contactTimeout)
 	defer cancel()
 	var dials []dialer
@@ -38,13 +40,22 @@ func (n *Node) contact(ctx context.Context) []wire.Peer {
 		dials = append(dials, func(ctx context.Context) (*link.Conn, error) { return n.link.Connect(ctx, p) })
 	}
 	conns, all := n.dialAll(ctx, dials)
-	n.learnFrom(ctx, conns, owners, all)
 	peers := make([]wire.Peer, 0, len(conns))
 	for _, c := range conns {
 		peers = append(peers, wire.Peer{ID: c.ID(), Owner: c.Owner(), Addrs: []netip.AddrPort{c.RemoteAddr()}})
 	}
-	return peers
+	var v verdict
+	var beside sync.WaitGroup
+	if n.cfg.Role == RoleAuto {
+		beside.Go(func() { v = n.prove(outer, peers) })
+	}
+	n.learnFrom(ctx, conns, owners, all)
+	beside.Wait()
+	return peers, v
 }
+
+// jitter returns d, give or take a quarter.
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
 
 // candidates are the members that somebody has named or that were live when
 // this node last looked, each once.

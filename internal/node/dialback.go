@@ -23,7 +23,6 @@ const (
 	dialBacksAtOnce = 32
 	dialBackBurst   = 6                // of one node at once
 	dialBackEvery   = 5 * time.Second  // and one more in this time
-	silentFirst     = 10 * time.Second // before an address that did not answer is dialled again
 	silentMost      = 10 * time.Minute // after many times
 	silentHostBurst = 8                // ports of one host that do not answer
 	silentHostEvery = 10 * time.Second
@@ -42,7 +41,8 @@ const (
 
 // dialBacks is the memory behind the bounds.
 type dialBacks struct {
-	now func() time.Time
+	now   func() time.Time
+	first time.Duration // before an address that did not answer is dialled again
 
 	mu     sync.Mutex
 	flying int
@@ -56,9 +56,9 @@ type silence struct {
 	wait  time.Duration
 }
 
-func newDialBacks(now func() time.Time) *dialBacks {
+func newDialBacks(now func() time.Time, first time.Duration) *dialBacks {
 	return &dialBacks{
-		now: now, askers: map[identity.NodeID]*rate.Limiter{},
+		now: now, first: first, askers: map[identity.NodeID]*rate.Limiter{},
 		silent: map[netip.AddrPort]silence{}, hosts: map[netip.Addr]*rate.Limiter{},
 	}
 }
@@ -104,7 +104,7 @@ func (d *dialBacks) mayDial(a netip.AddrPort) bool {
 	if s.until.After(now) || len(d.silent) >= maxSilent || host != nil && host.TokensAt(now) < 1 {
 		return false
 	}
-	wait := min(max(2*s.wait, silentFirst), silentMost)
+	wait := min(max(2*s.wait, d.first), silentMost)
 	d.silent[a] = silence{now.Add(wait), wait}
 	return true
 }
@@ -163,7 +163,7 @@ func (n *Node) serveDialBack(ctx context.Context, from *link.Conn, m *wire.DialB
 	refuse := func(reason string) wire.Message {
 		n.cfg.Refused("node", reason)
 		e := wire.Errorf(wire.CodeTooMany, "not dialled back now")
-		e.Retry = uint32(silentFirst / time.Millisecond)
+		e.Retry = uint32(n.dialBacks.first / time.Millisecond)
 		return e
 	}
 	if !n.dialBacks.begin(from.ID()) {

@@ -80,7 +80,9 @@ func (o *overlay) start(name string, change func(*node.Config), seeds ...*peer) 
 	cfg := node.Config{
 		Trust: o.trust, Time: node.NewTimekeeper(clock, zerolog.Nop()), Pins: must(identity.LoadPins(""))(o.t),
 		Listen: loopback, Refused: p.refused.count, Alone: len(seeds) == 0,
-		Log: zerolog.New(zerolog.NewTestWriter(o.t)).Level(zerolog.WarnLevel).With().Str("node", name).Logger(),
+		Reach:  node.ReachTiming{Retry: 200 * time.Millisecond, Check: 600 * time.Millisecond, Silent: 100 * time.Millisecond, Lease: 250 * time.Millisecond},
+		Limits: link.Limits{Handshake: time.Second},
+		Log:    zerolog.New(zerolog.NewTestWriter(o.t)).Level(zerolog.WarnLevel).With().Str("node", name).Logger(),
 	}
 	cfg.Key, cfg.Chain = o.member(name)
 	if change != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -54,7 +55,10 @@ func (n *Node) stayJoined(ctx context.Context) error {
 	n.settleTime(ctx)
 	n.saveKnown()
 	close(n.joined)
-	n.cfg.Log.Info().Stringer("node", n.id).Int("members", n.Ring().Status().Members).Msg("joined the ring")
+	n.cfg.Log.Info().Stringer("node", n.id).Int("members", n.Ring().Status().Members).Bool("client", n.isClient()).Msg("joined the ring")
+	var role sync.WaitGroup
+	defer role.Wait()
+	role.Go(func() { n.keepRole(ctx) })
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	near, saved, learnt := n.neighbours(), time.Now(), time.Now()
@@ -112,7 +116,7 @@ func (n *Node) settle(ctx context.Context) {
 	defer cancel()
 	for {
 		changed := n.Ring().Changed()
-		if n.Ring().View().Settled {
+		if v := n.Ring().View(); v.Settled || v.Attending() {
 			return
 		}
 		select {
@@ -125,7 +129,7 @@ func (n *Node) settle(ctx context.Context) {
 
 // settleTime asks the ring for the time where nobody has told it yet.
 func (n *Node) settleTime(ctx context.Context) {
-	if !n.time.Synced() && n.Ring().Status().Members > 1 {
+	if !n.time.Synced() && n.others() > 0 {
 		n.askMembers(ctx)
 	}
 	n.trustOwnClock(true)
@@ -136,11 +140,9 @@ func (n *Node) join(ctx context.Context) bool {
 	ring := n.Ring()
 	began := time.Now()
 	for {
-		seeds := n.contact(ctx)
+		seeds, reach := n.contact(ctx)
 		if len(seeds) > 0 {
-			attempt, cancel := context.WithTimeout(ctx, joinTimeout)
-			err := ring.Join(attempt, seeds)
-			cancel()
+			err := n.enter(ctx, seeds, reach)
 			if err == nil {
 				return true
 			}
@@ -150,8 +152,9 @@ func (n *Node) join(ctx context.Context) bool {
 			return false
 		}
 		known := n.candidates()
-		if n.cfg.Alone && len(known) == 0 || time.Since(began) > aloneAfter {
+		if n.cfg.Role != RoleClient && (n.cfg.Alone && len(known) == 0 || time.Since(began) > aloneAfter) {
 			ring.Create(known...)
+			n.stand(standing{unproven: true})
 			return true
 		}
 		select {
@@ -165,10 +168,10 @@ func (n *Node) join(ctx context.Context) bool {
 // reunite looks after a node that is alone although it has known others: it
 // lets the ring hear of them again, whose probing then merges the rings.
 func (n *Node) reunite(ctx context.Context) {
-	if n.Ring().Status().Members > 1 {
+	if n.isClient() || n.others() > 0 {
 		return
 	}
-	if peers := n.contact(ctx); len(peers) > 0 {
+	if peers, _ := n.contact(ctx); len(peers) > 0 {
 		n.Ring().Create(peers...)
 	}
 }
@@ -187,7 +190,7 @@ func (n *Node) neighbours() []identity.NodeID {
 // it does not find may exist all the same.
 func (n *Node) CutOff() bool {
 	ring := n.Ring()
-	if ring == nil || ring.Status().Members > 1 {
+	if ring == nil || n.others() > 0 {
 		return false
 	}
 	n.mu.Lock()
@@ -207,5 +210,6 @@ func (n *Node) refreshAddrs() {
 	moved.self.Addrs = now
 	n.rooms.Store(&moved)
 	r.ring.SetAddrs(moved.self)
+	n.moved()
 	n.cfg.Log.Info().Msg("this host's addresses have changed; the ring is told")
 }

@@ -15,7 +15,7 @@ import (
 // is never dialled.
 func TestMatrixD9DialBackIsNoReflector(t *testing.T) {
 	o := newOverlay(t)
-	m := o.start("member", nil)
+	m := o.start("member", func(c *node.Config) { c.Reach = node.ReachTiming{} })
 	v, beside := newVictim(t), newVictim(t)
 	foreign := netip.MustParseAddrPort("192.0.2.9:5060")
 	attacks := 0

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -44,14 +45,17 @@ type Config struct {
 	Time      *Timekeeper
 	Pins      *identity.Pins
 	Listen    netip.AddrPort
-	Advertise []netip.AddrPort          // optional: addresses others reach us at; guessed when empty
-	Enrol     link.EnrolHandler         // optional: only a bootstrap server enrols
-	Extra     Extra                     // optional
-	CacheFor  time.Duration             // how long a resolution may be reused; 0 = the directory's default
-	Limits    link.Limits               // zero value = the documented defaults
-	Alone     bool                      // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
-	Log       zerolog.Logger            // zero value logs nothing
-	Refused   func(room, reason string) // optional: counts what was refused
+	Advertise []netip.AddrPort                                // optional: addresses others reach us at; guessed when empty
+	Enrol     link.EnrolHandler                               // optional: only a bootstrap server enrols
+	Extra     Extra                                           // optional
+	CacheFor  time.Duration                                   // how long a resolution may be reused; 0 = the directory's default
+	Limits    link.Limits                                     // zero value = the documented defaults
+	Socket    func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
+	Role      Role                                            // "" = RoleAuto
+	Reach     ReachTiming                                     // zero value = the documented defaults
+	Alone     bool                                            // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
+	Log       zerolog.Logger                                  // zero value logs nothing
+	Refused   func(room, reason string)                       // optional: counts what was refused
 }
 
 // Node is one running node. Its methods are safe for concurrent use.
@@ -68,10 +72,11 @@ type Node struct {
 	alarms    alarms
 	dialBacks *dialBacks
 
-	mu      sync.Mutex
-	servers []string    // host:port of bootstrap servers
-	peers   []wire.Peer // where else to join
-	kept    []byte      // the known members as last written
+	mu       sync.Mutex
+	servers  []string    // host:port of bootstrap servers
+	peers    []wire.Peer // where else to join
+	kept     []byte      // the known members as last written
+	standing standing
 }
 
 // rooms are what can be built only when the address is known.
@@ -87,6 +92,10 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Refused == nil {
 		cfg.Refused = func(string, string) {}
 	}
+	if cfg.Role == "" {
+		cfg.Role = RoleAuto
+	}
+	cfg.Reach = cfg.Reach.withDefaults()
 	cert, err := cfg.Trust.VerifyNode(cfg.Chain, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("node certificate: %w", err)
@@ -94,12 +103,12 @@ func New(cfg Config) (*Node, error) {
 	if !cert.Key.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
 	}
-	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now)}
+	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent)}
 	n.chain.Store(&cfg.Chain)
 	n.link, err = link.New(link.Config{
 		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,
 		Now: n.time.Now, ClockSynced: n.time.Synced,
-		Handler: handler{n}, Enrol: cfg.Enrol, Limits: cfg.Limits,
+		Handler: handler{n}, Enrol: cfg.Enrol, Limits: cfg.Limits, Socket: cfg.Socket,
 		Log: room(cfg.Log, "link"), Refused: n.count("link"),
 	})
 	if err != nil {

@@ -34,20 +34,20 @@ type Voucher struct {
 
 // verdict is what a round of dial-backs came to.
 type verdict struct {
-	by     []Voucher
-	silent int  // owners that did not get through
-	others bool // there are nodes of other owners
-	mute   int  // owners that gave no verdict: they did not answer, or not now
+	by      []Voucher
+	silent  int  // owners that did not get through
+	refused int  // owners that will not try now
+	others  bool // there are nodes of other owners
 }
 
 // reachable: enough have got through, or all there are. Those that do not
-// answer at all do not count; where nobody gave a verdict there is none.
+// answer at all do not count.
 func (v *verdict) reachable() bool {
 	switch {
 	case len(v.by) >= vouchersWanted:
 		return true
 	case len(v.by) > 0:
-		return v.silent == 0
+		return v.silent+v.refused == 0
 	}
 	return !v.others
 }
@@ -117,7 +117,9 @@ func (p *proving) take(a dialBackAnswer) {
 	p.flying--
 	if a.err != nil {
 		p.n.cfg.Log.Debug().Err(a.err).Stringer("node", a.peer.ID).Msg("not dialled back")
-		p.verdict.mute++
+		if _, ok := errors.AsType[*link.RemoteError](a.err); ok {
+			p.verdict.refused++
+		}
 		return
 	}
 	p.enqueue(a.msg.Others)
