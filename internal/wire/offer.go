@@ -3,7 +3,8 @@ package wire
 import "github.com/secp2psip/secp2psip/internal/identity"
 
 // Offer asks a node which of some records it lacks, without sending them; the
-// answer is Wanted.
+// answer is Wanted. One without items asks the node to push what belongs at the
+// asking node.
 //
 //	[ items: [ position: id, resource: id, part: uint, sequence: uint, digest: bytes ]*256 ]
 type Offer struct {
