@@ -25,6 +25,10 @@ const (
 	callWalk                      // the state of one member after the other
 	callFind                      // a step of a finger's or the self-check's look-up
 	callLeave                     // goodbye
+	callGossip                    // news
+	callDoubt                     // a notice, or what is said of a neighbour to itself
+	callMembers                   // a part of the table
+	callCertificates
 )
 
 type call struct {
@@ -59,6 +63,7 @@ func (m *Machine) send(c *call) {
 	m.lastID++
 	c.deadline = m.now.Add(timeout + callGrace)
 	m.calls[m.lastID] = c
+	m.spent(c.msg)
 	m.emit(Effect{Kind: Send, ID: m.lastID, To: c.peer, Msg: c.msg, Timeout: timeout})
 }
 
@@ -99,6 +104,7 @@ func (m *Machine) finish(r Result) {
 		return
 	}
 	delete(m.calls, r.Call)
+	r.Msg = m.unchanged(c, r.Msg)
 	how := m.classify(c, r)
 	if known := m.table.get(c.peer.ID); how == silent && known != nil && c.retries() {
 		m.table.mark(c.peer.ID, suspect, true)
@@ -152,7 +158,11 @@ func (m *Machine) expected(c *call, msg wire.Message) bool {
 		return c.msg.Type() == wire.TypeJoin
 	case *wire.Ack:
 		t := c.msg.Type()
-		return t == wire.TypeNotify || t == wire.TypeLeave
+		return t == wire.TypeNotify || t == wire.TypeLeave || t == wire.TypeGossip || t == wire.TypeDoubt
+	case *wire.Members:
+		return c.msg.Type() == wire.TypeGetMembers
+	case *wire.Certificates:
+		return c.msg.Type() == wire.TypeGetCertificates
 	}
 	return false
 }
@@ -171,6 +181,7 @@ func (m *Machine) route(c *call, msg wire.Message, how answer) {
 		return
 	}
 	if how == answered && state != nil {
+		m.keepSeen(c, state)
 		m.table.firsthand(m.self(c.peer, state.Self), m.now)
 		m.learn(state)
 	}
@@ -191,7 +202,54 @@ func (m *Machine) route(c *call, msg wire.Message, how answer) {
 		if how == silent {
 			m.suspected(c.peer.ID)
 		}
+	default:
+		m.routeNews(c, msg, how)
 	}
+}
+
+func (m *Machine) routeNews(c *call, msg wire.Message, how answer) {
+	switch c.kind {
+	case callGossip:
+		m.gossiped(c, how)
+	case callDoubt:
+		if how != answered {
+			m.suspected(c.peer.ID)
+		}
+	case callMembers:
+		members, _ := msg.(*wire.Members)
+		m.gotMembers(c, members, how)
+	case callCertificates:
+		certs, _ := msg.(*wire.Certificates)
+		m.certified(c, certs, how)
+	}
+}
+
+// ask returns the question for a member's state that names what it said last, if
+// that is still known.
+func (m *Machine) ask(id ID) *wire.GetState {
+	if s := m.seen[id]; s != nil {
+		return &wire.GetState{Seen: s.Digest()}
+	}
+	return &wire.GetState{}
+}
+
+// keepSeen remembers a neighbour's answer.
+func (m *Machine) keepSeen(c *call, s *wire.State) {
+	if id := c.peer.ID; id == m.ring.Pred || m.ring.Succ.Contains(id) {
+		m.seen[id] = s
+	}
+}
+
+// unchanged returns the state that an answer stands for.
+func (m *Machine) unchanged(c *call, msg wire.Message) wire.Message {
+	if _, ok := msg.(*wire.Unchanged); !ok {
+		return msg
+	}
+	ask, ok := c.msg.(*wire.GetState)
+	if s := m.seen[c.peer.ID]; ok && s != nil && ask.Seen == s.Digest() {
+		return s
+	}
+	return msg
 }
 
 // self returns what a node says about itself, with the owner that is known for

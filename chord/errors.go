@@ -36,6 +36,14 @@ const (
 	RefusedBadRecord      = "bad_record"      // a record that does not verify or breaks its rules
 	RefusedBusy           = "busy"            // too many requests at once
 	RefusedNoProgress     = "no_progress"     // a next hop that is no closer to the target
+	RefusedForged         = "forged"          // a descriptor or notice that its node has not signed
+	RefusedStale          = "stale"           // the same, older than what is known, or too old
+	RefusedFuture         = "future"          // the same, of a time too far ahead
+	RefusedOutOfRange     = "out_of_range"    // a descriptor that was not asked for
+	RefusedWitness        = "bad_witness"     // a death by a witness that is unknown, not near the dead, or of the same owner as the other
+	RefusedNoCertificate  = "no_certificate"  // a descriptor whose certificate nobody gave
+	RefusedTooMuch        = "too_much_news"   // more news than one member may send, or than wait already
+	RefusedUnsigned       = "unsigned"        // this node cannot sign for itself now
 )
 
 func configError(format string, args ...any) error {

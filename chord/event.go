@@ -44,6 +44,8 @@ type (
 	Attend struct{ Members []wire.Peer }
 	// Leave: say goodbye to the neighbours and be a member no more.
 	Leave struct{}
+	// Renew: this node has another certificate; its descriptor has to name it.
+	Renew struct{}
 	// Readdress: other nodes reach this one at other addresses from now on.
 	Readdress struct{ Self wire.Peer }
 )
@@ -58,6 +60,7 @@ func (Join) event()      {}
 func (Attend) event()    {}
 func (Leave) event()     {}
 func (Readdress) event() {}
+func (Renew) event()     {}
 
 // EffectKind tells the effects apart.
 type EffectKind uint8

@@ -41,6 +41,8 @@ const (
 	exploreFirst = 300 * time.Millisecond
 	exploreMost  = time.Minute
 	walkSteps    = 128 // a walk passes up to 64·r members
+	exploreLarge = 5 * time.Minute
+	walkCrowd    = 64 // members beyond which descriptors fill the table and nobody walks
 	findHops     = 24
 	idBits       = 128
 )
@@ -58,13 +60,26 @@ func (m *Machine) tickExplore() {
 	if e.next.After(m.now) {
 		return
 	}
-	e.every = min(2*max(e.every, exploreFirst), exploreMost)
+	most := exploreMost
+	if m.large() {
+		most = exploreLarge
+	}
+	e.every = min(2*max(e.every, exploreFirst), most)
 	e.next = m.now.Add(m.jitter(e.every))
 	if m.ring.Succ.Len() == 0 {
 		m.walkDone(true)
 		return
 	}
 	e.turn++
+	if m.large() {
+		e.walking = false
+		if m.news.thin && e.turn%2 == 0 {
+			m.findFinger()
+		} else {
+			m.selfCheck()
+		}
+		return
+	}
 	if !e.walking || e.turn%4 == 0 {
 		m.startWalk()
 	}
@@ -78,6 +93,12 @@ func (m *Machine) tickExplore() {
 	} else {
 		m.refresh()
 	}
+}
+
+// large reports whether the table is filled by what descriptors say rather than
+// by walks.
+func (m *Machine) large() bool {
+	return m.gossips() && (m.table.order.len() > walkCrowd || m.news.snap.known > walkCrowd || m.crowd() > 4*walkCrowd)
 }
 
 // refresh asks the member of which nothing was heard for longest, among a few.

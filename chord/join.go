@@ -213,6 +213,7 @@ func (m *Machine) leave() {
 			tell(c.id())
 		}
 	}
+	m.sayGoodbye()
 	m.phase = PhaseLeft
 	m.version++
 	m.emit(Effect{Kind: Left})

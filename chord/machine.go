@@ -58,6 +58,14 @@ type MachineConfig struct {
 	Timing     Timing
 	Seed       uint64 // of the jitter: the same seed and events give the same run
 	Refused    func(reason string)
+
+	// Verifier and Signer let the node take part in the spreading of signed
+	// descriptors, which fills its table. Without them it learns of members by
+	// walks round the ring.
+	Verifier Verifier
+	Signer   Signer
+	Budget   int                  // bytes a second for membership; 0 = DefaultBudget
+	Offset   func() time.Duration // overlay time less the time that Step is given; nil = none
 }
 
 // Machine is one node's part in the ring, without sockets, clock or
@@ -91,13 +99,18 @@ type Machine struct {
 	unsettled  time.Time // until then a node that lost everybody gives no answers; zero = settled
 	nextDead   time.Time // no dead member is asked before
 
-	shrink  shrink
-	join    joining
-	client  client
-	explore explore
-	moved   bool // neighbours changed in this step
-	news    bool // the list changed in this step
-	version uint64
+	shrink   shrink
+	news     news
+	seen     map[ID]*wire.State // the neighbours' last answers
+	told     wire.Peer          // as this node has told its head last, whose ID is head
+	head     ID
+	join     joining
+	client   client
+	explore  explore
+	moved    bool // neighbours changed in this step
+	relisted int  // the first place of the list that changed in this step, from 1; 0 = none
+	haste    bucket
+	version  uint64
 }
 
 // NewMachine returns a machine that is not a member of any ring.
@@ -117,6 +130,9 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 	if cfg.Refused == nil {
 		cfg.Refused = func(string) {}
 	}
+	if cfg.Budget <= 0 {
+		cfg.Budget = DefaultBudget
+	}
 	cfg.Timing = cfg.Timing.withDefaults()
 	m := &Machine{
 		cfg:     cfg,
@@ -125,6 +141,8 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 		dead:    newGraves(),
 		calls:   make(map[uint64]*call),
 		probing: make(map[ID]bool),
+		seen:    make(map[ID]*wire.State),
+		news:    newNews(),
 	}
 	m.table = newTable(cfg.Members, m.rng, m.pinned)
 	return m, nil
@@ -158,6 +176,9 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		ev.Self.ID = m.cfg.Self.ID
 		m.cfg.Self = clonePeer(ev.Self)
 		m.version++
+		m.reannounce()
+	case Renew:
+		m.reannounce()
 	}
 	m.tick()
 	m.tellNews()
@@ -186,11 +207,34 @@ func (m *Machine) Lag() time.Duration { return m.lag }
 // asked for its state, and a member that is asked by its own head looks at that
 // head soon. So a change runs back through all the lists that it concerns
 // without waiting for a round in each.
+//
+// In a large ring under churn lists change all the time. There only the changes
+// at the front are hurried on; the others travel with the rounds, of which a
+// list of eight survives many.
 func (m *Machine) tellNews() {
-	if m.news && m.phase == PhaseJoined && !m.ring.Small() {
+	if m.relisted > 0 && m.phase == PhaseJoined && !m.ring.Small() && m.hasty(m.relisted <= 2) {
 		m.probe(m.ring.Pred)
 	}
-	m.news = false
+	m.relisted = 0
+}
+
+// The haste of a large ring: changes that it may hurry on, and how many more
+// each second.
+const (
+	hasteMost   = 24
+	hastePerSec = 0.2
+	smallCrowd  = 128 // members known up to which everything is hurried on
+)
+
+// hasty reports whether a change is to be followed up at once.
+func (m *Machine) hasty(front bool) bool {
+	return front || m.table.order.len() <= smallCrowd && m.crowd() <= 2*smallCrowd || m.haste.take(m.now, 1, hastePerSec, hasteMost)
+}
+
+func (m *Machine) reannounce() {
+	if m.phase == PhaseJoined {
+		m.announce()
+	}
 }
 
 // tick does whatever is due.
@@ -210,6 +254,7 @@ func (m *Machine) tick() {
 			m.stabilize()
 		}
 		m.tickShrink()
+		m.tickNews()
 		m.tickGraves()
 		m.tickExplore()
 	}
@@ -239,6 +284,7 @@ func (m *Machine) Deadline() time.Time {
 			sooner(later(m.dead.next, m.nextDead))
 		}
 		sooner(m.explore.next)
+		m.newsDeadline(sooner)
 		sooner(m.unsettled)
 		if m.shrink.active {
 			sooner(m.shrink.until)
@@ -275,17 +321,30 @@ func (m *Machine) setRing(next zave.State) {
 	if next.Pred != m.ring.Pred {
 		m.predDead = false
 	}
+	front := next.Pred != m.ring.Pred || next.Head() != m.ring.Head()
 	if next.Succ != m.ring.Succ {
-		m.news = true
+		m.relisted = firstChange(&m.ring.Succ, &next.Succ)
 	}
 	before := m.ring
 	m.ring = next
 	m.relist(&before)
 	m.version++
 	m.quiet = 0
-	m.changed = m.now
 	m.moved = true
-	m.hurry()
+	if m.hasty(front) {
+		m.changed = m.now
+		m.hurry()
+	}
+}
+
+// firstChange returns the first place in which two lists differ, from 1.
+func firstChange(a, b *zave.List) int {
+	for i := range min(a.Len(), b.Len()) {
+		if a.At(i) != b.At(i) {
+			return i + 1
+		}
+	}
+	return min(a.Len(), b.Len()) + 1
 }
 
 // relist tells the table who the neighbours are now.
@@ -298,12 +357,23 @@ func (m *Machine) relist(before *zave.State) {
 		m.table.list(id, true)
 	}
 	m.table.list(m.ring.Pred, true)
+	if len(m.seen) > 2*zave.MaxSuccessors {
+		for id := range m.seen {
+			if id != m.ring.Pred && !m.ring.Succ.Contains(id) {
+				delete(m.seen, id)
+			}
+		}
+	}
 }
 
 // hurry makes the node look after its place soon and often for a while.
 func (m *Machine) hurry() {
 	m.fastUntil = m.now.Add(m.cfg.Timing.FastFor)
-	m.explore.hurry(m.now, m.cfg.Timing)
+	if !m.large() {
+		m.explore.hurry(m.now, m.cfg.Timing)
+	} else if m.explore.next.IsZero() {
+		m.explore.next = m.now.Add(m.jitter(exploreMost))
+	}
 	if soon := m.now.Add(m.jitter(m.cfg.Timing.Fast) / 2); m.nextStab.After(soon) {
 		m.nextStab = soon
 	}
@@ -377,6 +447,7 @@ func (m *Machine) become() {
 	m.nextStab = m.now
 	m.hurry()
 	m.emit(Effect{Kind: Joined})
+	m.startNews()
 }
 
 // remember puts peers of an earlier run among those that are asked now and

@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
@@ -24,7 +25,7 @@ func (m *Machine) probe(id ID) bool {
 	} else {
 		return false
 	}
-	if !m.call(callProbe, p, &wire.GetState{}) {
+	if !m.call(callProbe, p, m.ask(id)) {
 		return false
 	}
 	m.probing[id] = true
@@ -49,6 +50,8 @@ func (m *Machine) probed(c *call, s *wire.State, how answer) {
 	}
 	back := m.dead.raise(c.peer.ID)
 	if back {
+		delete(m.news.told, c.peer.ID) // its descriptor is worth something again
+		m.news.toldIDs = slices.DeleteFunc(m.news.toldIDs, func(id ID) bool { return id == c.peer.ID })
 		m.dead.rouse(m.now)
 		m.hurry()
 	}
@@ -141,8 +144,12 @@ func (m *Machine) gone(id ID, how answer) {
 		again = 2 * m.cfg.Timing.Fast
 	}
 	if c := m.table.get(id); c != nil {
-		met, p := c.is(verified), c.peer()
+		met, p, who := c.is(verified), c.peer(), c.who
+		m.departedAt(c)
 		m.table.remove(id)
+		if how == silent {
+			m.witness(who)
+		}
 		delete(m.explore.fingers, id)
 		if met {
 			m.dead.bury(p, m.now, again)
@@ -168,6 +175,13 @@ func (m *Machine) gone(id ID, how answer) {
 	}
 	if wasHead && !m.op.active {
 		m.dropHead()
+	}
+}
+
+// departedAt counts a death for the estimate of how long members stay.
+func (m *Machine) departedAt(c *contact) {
+	if c.is(listed) || !m.news.thin && c.is(verified|described) {
+		m.news.stay.departed()
 	}
 }
 

@@ -12,7 +12,9 @@ const nextHops = 4
 
 // serve answers a request. Every request gets exactly one reply.
 func (m *Machine) serve(r Request) {
-	m.emit(Effect{Kind: Reply, ID: r.Token, Msg: m.answer(r.From, r.Msg)})
+	msg := m.answer(r.From, r.Msg)
+	m.spent(msg)
+	m.emit(Effect{Kind: Reply, ID: r.Token, Msg: msg})
 }
 
 func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
@@ -36,7 +38,11 @@ func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
 		if from.ID == m.ring.Head() && !m.ring.Small() {
 			m.soon()
 		}
-		return m.state()
+		s := m.state()
+		if msg.Seen != 0 && msg.Seen == s.Digest() {
+			return &wire.Unchanged{}
+		}
+		return s
 	case *wire.Find:
 		return m.find(msg.Target)
 	case *wire.Join:
@@ -45,6 +51,22 @@ func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
 		return m.notified(m.self(from, msg.Self))
 	case *wire.Leave:
 		return m.left(from, msg)
+	}
+	return m.answerNews(from.ID, msg)
+}
+
+func (m *Machine) answerNews(from ID, msg wire.Message) wire.Message {
+	switch msg := msg.(type) {
+	case *wire.Gossip:
+		return m.heardGossip(from, msg)
+	case *wire.Doubt:
+		return m.heardDoubt(from, msg)
+	case *wire.GetMembers:
+		return m.serveMembers(msg)
+	case *wire.GetCertificates:
+		if m.gossips() {
+			return m.cfg.Verifier.Certificates(msg.Hashes)
+		}
 	}
 	m.refuse(RefusedUnsupported)
 	return wire.Errorf(wire.CodeUnsupported, "not a message of the ring")

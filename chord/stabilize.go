@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
@@ -67,7 +68,7 @@ func (m *Machine) askHead(kind callKind) {
 			break
 		}
 		if c := m.table.get(m.ring.Head()); c != nil {
-			m.call(kind, c.peer(), &wire.GetState{})
+			m.call(kind, c.peer(), m.ask(m.ring.Head()))
 			return
 		}
 		m.op.drops++
@@ -97,7 +98,7 @@ func (m *Machine) stabilized(c *call, s *wire.State, how answer) {
 		m.nextStab = m.now // adopt its list
 	case how == answered:
 		m.quietly(s)
-		m.apply(zave.SuccessorLive(m.ring, m.view(s)))
+		m.apply(m.needed(s, zave.SuccessorLive(m.ring, m.view(s))))
 	default:
 		m.dropHead()
 	}
@@ -123,7 +124,7 @@ func (m *Machine) apply(step zave.Step) {
 	}
 	if step.HasCandidate {
 		c := m.table.get(step.Candidate)
-		if c != nil && m.dead.byID[step.Candidate] == nil && m.call(callCandidate, c.peer(), &wire.GetState{}) {
+		if c != nil && m.dead.byID[step.Candidate] == nil && m.call(callCandidate, c.peer(), m.ask(step.Candidate)) {
 			return
 		}
 		step = zave.CandidateDead(m.ring)
@@ -134,9 +135,26 @@ func (m *Machine) apply(step zave.Step) {
 	m.settle()
 }
 
+// needed drops the Notify that would change nothing. The operation ends with
+// Rectify at the head, which with its predecessor for the new one leaves its
+// state as it is, whether that predecessor lives or not. The head's answer said
+// that this node is its predecessor; so the operation is what it would have been
+// had Rectify run at the moment of that answer. Should the head's predecessor
+// change after it, the next round's answer says so.
+//
+// A head that has not been told of this node's addresses is told once.
+func (m *Machine) needed(s *wire.State, step zave.Step) zave.Step {
+	agreed := step.HasNotify && step.Notify == s.Self.ID && s.Pred != nil && s.Pred.ID == m.ring.Self
+	if agreed && m.head == s.Self.ID && slices.Equal(m.told.Addrs, m.cfg.Self.Addrs) {
+		step.HasNotify = false
+	}
+	return step
+}
+
 // notify tells a member about this node.
 func (m *Machine) notify(id ID) {
 	if c := m.table.get(id); c != nil {
+		m.head, m.told = id, m.cfg.Self
 		m.call(callNotify, c.peer(), &wire.Notify{Self: m.cfg.Self})
 	}
 }

@@ -3,10 +3,11 @@ package wire
 import "github.com/secp2psip/secp2psip/internal/identity"
 
 // Gossip brings news of members and asks to pass them on; the answer is Ack.
-// A group's news are for the members clockwise of the receiver and before
-// Until, all others if that is the receiver's own ID.
+// A group's news are for the members from From on, clockwise, and before Until.
+// Where From is the receiver's own ID, it is one of them; else it only passes
+// them on. Where Until is the receiver's own ID, they are for all others.
 //
-//	[ groups: [ until: id, descriptors: descriptor*64, notices: notice*64 ]*64 ]
+//	[ groups: [ from: id, until: id, descriptors: descriptor*64, notices: notice*64 ]*64 ]
 //
 // At most 4·MaxNews descriptors and notices stand in one Gossip.
 type Gossip struct {
@@ -17,9 +18,10 @@ type Gossip struct {
 // News is a group of news for the same members.
 type News struct {
 	_       struct{} `cbor:",toarray"`
+	From    identity.NodeID
 	Until   identity.NodeID
 	Descs   []Descriptor
-	Notices []Notice
+	Notices []Notice // in pairs, each of one death
 }
 
 // Type implements Message.

@@ -34,11 +34,13 @@ func (m *GetMembers) check() error {
 
 // Members answers GetMembers.
 //
-//	[ known: uint, descriptors: descriptor*384 ]
+//	[ known: uint32, share: uint16, session: uint32, descriptors: descriptor*384 ]
 type Members struct {
-	_     struct{} `cbor:",toarray"`
-	Known uint32   // members of the range that the answering node knows
-	Descs []Descriptor
+	_       struct{} `cbor:",toarray"`
+	Known   uint32   // members of the range that the answering node knows
+	Share   uint16   // in 1024ths: of how much of the circle it tells when it has news of itself
+	Session uint32   // s: how long members stay, as far as it can tell
+	Descs   []Descriptor
 }
 
 // Type implements Message.

@@ -131,11 +131,11 @@ func samples(t testing.TB) []wire.Message {
 		&wire.Challenge{Nonce: nonce16, Now: 1},
 		&wire.GetState{}, &wire.GetState{Seen: 1 << 63}, &wire.Unchanged{},
 		&wire.Gossip{Groups: []wire.News{
-			{Until: peerA.ID, Descs: []wire.Descriptor{descriptor(t)}, Notices: []wire.Notice{notice(t)}}, {Until: peerB.ID},
+			{From: peerB.ID, Until: peerA.ID, Descs: []wire.Descriptor{descriptor(t)}, Notices: []wire.Notice{notice(t)}}, {Until: peerB.ID},
 		}},
 		&wire.Doubt{Notice: notice(t)},
 		&wire.GetMembers{From: peerA.ID, To: peerB.ID, Digests: []byte{1, 2, 3, 4, 5, 6, 7, 8}, Most: 384},
-		&wire.Members{Known: 1000, Descs: []wire.Descriptor{descriptor(t)}},
+		&wire.Members{Known: 1000, Share: 1024, Session: 10_440, Descs: []wire.Descriptor{descriptor(t)}},
 		&wire.GetCertificates{Hashes: []wire.CertHash{fill[wire.CertHash](0xc1), fill[wire.CertHash](0xc2)}},
 		&wire.Certificates{Issuers: [][]byte{{0x30, 2}}, Nodes: [][]byte{{0x30, 1}, {0x30, 3}}},
 		&wire.State{Self: peerA, Pred: &peerB, Succ: []wire.Peer{peerB, peerA}}, &wire.State{},
