@@ -278,14 +278,11 @@ func (m *Machine) heardDeath(n item) {
 	}
 }
 
-// contradict shows a live neighbour what is said of it, and asks one that may be
-// dead.
+// contradict asks a member that this node has heard of lately whether it lives,
+// and shows a neighbour what is said of it.
 func (m *Machine) contradict(n item, c *contact) {
-	if !m.lives(c) {
-		m.probe(n.id)
-		return
-	}
-	if m.table.pinned(n.id) {
+	m.probe(n.id)
+	if m.lives(c) && m.table.pinned(n.id) {
 		m.callPeer(callDoubt, n.id, &wire.Gossip{Groups: []wire.News{{From: n.id, Until: succOf(n.id), Notices: n.death[:]}}})
 	}
 }

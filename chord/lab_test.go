@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -27,6 +28,12 @@ type lab struct {
 	replies map[uint64]wire.Message
 	trace   uint64
 	steps   int
+
+	ledger  *ledger // nil = nobody has a descriptor
+	change  func(*MachineConfig)
+	bytes   map[wire.Type]float64
+	count   map[wire.Type]int
+	refused map[string]int
 }
 
 // delivery is an event on its way to a node.
@@ -75,7 +82,18 @@ func (l *lab) latency() time.Duration {
 }
 
 func (l *lab) add(id ID) *Machine {
-	m, err := NewMachine(MachineConfig{Self: vpeer(id, id[0]), Seed: binary.BigEndian.Uint64(id[:])})
+	cfg := MachineConfig{Self: vpeer(id, id[0]), Seed: binary.BigEndian.Uint64(id[:])}
+	if l.ledger != nil {
+		cfg.Self.Owner = identity.OwnerTag(id[:8])
+		l.ledger.owners[id] = cfg.Self.Owner
+		n := &notary{self: id, overlay: "lan.example", shared: l.ledger}
+		cfg.Verifier, cfg.Signer = n, n
+		cfg.Refused = func(reason string) { l.refused[reason]++ }
+	}
+	if l.change != nil {
+		l.change(&cfg)
+	}
+	m, err := NewMachine(cfg)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -131,6 +149,7 @@ func (l *lab) step(id ID, m *Machine, ev Event) {
 // there never answers.
 func (l *lab) send(from ID, m *Machine, e Effect) {
 	start, done := l.now, false
+	l.sent(e.Msg)
 	finish := func(r Result) {
 		if !done && l.nodes[from] == m {
 			done = true
@@ -145,12 +164,26 @@ func (l *lab) send(from ID, m *Machine, e Effect) {
 		}
 		l.token++
 		token := l.token
-		l.step(e.To.ID, target, Request{Token: token, From: vpeer(from, from[0]), Msg: e.Msg})
+		l.step(e.To.ID, target, Request{Token: token, From: m.cfg.Self, Msg: e.Msg})
 		answer := l.replies[token]
 		delete(l.replies, token)
+		l.sent(answer)
 		l.after(l.latency(), func() { finish(Result{Msg: answer}) })
 	})
 	l.after(e.Timeout, func() { finish(Result{Err: errLost}) })
+}
+
+// sent counts a message and what it costs on the wire.
+func (l *lab) sent(m wire.Message) {
+	if l.bytes == nil {
+		return
+	}
+	b, err := wire.Encode(m)
+	if err != nil {
+		l.t.Fatalf("%s does not travel: %v", m.Type(), err)
+	}
+	l.bytes[m.Type()] += cost(len(b))
+	l.count[m.Type()]++
 }
 
 // run lets virtual time pass.

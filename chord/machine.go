@@ -218,19 +218,6 @@ func (m *Machine) tellNews() {
 	m.relisted = 0
 }
 
-// The haste of a large ring: changes that it may hurry on, and how many more
-// each second.
-const (
-	hasteMost   = 24
-	hastePerSec = 0.2
-	smallCrowd  = 128 // members known up to which everything is hurried on
-)
-
-// hasty reports whether a change is to be followed up at once.
-func (m *Machine) hasty(front bool) bool {
-	return front || m.table.order.len() <= smallCrowd && m.crowd() <= 2*smallCrowd || m.haste.take(m.now, 1, hastePerSec, hasteMost)
-}
-
 func (m *Machine) reannounce() {
 	if m.phase == PhaseJoined {
 		m.announce()
@@ -335,16 +322,6 @@ func (m *Machine) setRing(next zave.State) {
 		m.changed = m.now
 		m.hurry()
 	}
-}
-
-// firstChange returns the first place in which two lists differ, from 1.
-func firstChange(a, b *zave.List) int {
-	for i := range min(a.Len(), b.Len()) {
-		if a.At(i) != b.At(i) {
-			return i + 1
-		}
-	}
-	return min(a.Len(), b.Len()) + 1
 }
 
 // relist tells the table who the neighbours are now.

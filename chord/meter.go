@@ -30,33 +30,48 @@ const (
 	newsSize  = 38 // a group of news
 )
 
-// meter is a rate in bytes a second, of the last half minute or so.
+// meter is a rate in bytes a second: of the last two minutes or so, or of the
+// last twenty seconds where that is less. A burst that is over, as when a ring
+// forms, is no reason to save.
 type meter struct {
-	sum float64
-	at  time.Time
+	long, short float64
+	at          time.Time
+	since       time.Time
 }
 
-const meterSpan = 30 * time.Second
+const (
+	meterLong  = 2 * time.Minute
+	meterShort = 20 * time.Second // a younger meter counts as if nothing had been before
+)
 
 func (r *meter) add(now time.Time, bytes float64) {
 	r.decay(now)
-	r.sum += bytes
+	r.long += bytes
+	r.short += bytes
 }
 
-// decay lets old bytes be forgotten: a straight line for a small step is near
-// enough to the exponential, and gives the same on every machine.
+// decay lets old bytes be forgotten.
 func (r *meter) decay(now time.Time) {
-	if d := now.Sub(r.at); d >= meterSpan || r.at.IsZero() {
-		r.sum, r.at = 0, now
-	} else if d > meterSpan/100 {
-		r.sum -= r.sum * float64(d) / float64(meterSpan)
+	if r.since.IsZero() {
+		r.since, r.at = now, now
+	}
+	if d := now.Sub(r.at); d > meterShort/100 {
+		r.long -= fade(r.long, d, meterLong)
+		r.short -= fade(r.short, d, meterShort)
 		r.at = now
 	}
 }
 
+// fade is what a sum loses in a time: a straight line for a small one is near
+// enough to the exponential, and gives the same on every machine.
+func fade(sum float64, d, span time.Duration) float64 {
+	return sum * min(float64(d)/float64(span), 1)
+}
+
 func (r *meter) rate(now time.Time) float64 {
 	r.decay(now)
-	return r.sum / meterSpan.Seconds()
+	long := r.long / min(max(now.Sub(r.since), meterShort), meterLong).Seconds()
+	return min(long, r.short/meterShort.Seconds())
 }
 
 // sessions estimates how long members stay, from the departures seen among

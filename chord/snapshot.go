@@ -41,8 +41,9 @@ const (
 	servePerSec   = 400              // descriptors that a node gives in snapshots
 	serveMost     = 2 * MaxMembers
 	compareEvery  = 15 * time.Second
-	compareWidth  = 128 // members compared at a time
-	compareDigits = 32  // parts of them
+	compareSoon   = 2 * time.Second // after one that brought something
+	compareWidth  = 128             // members compared at a time
+	compareDigits = 32              // parts of them
 	inSyncEnough  = 2
 )
 
@@ -321,6 +322,7 @@ func (m *Machine) tickCompare() {
 func (m *Machine) compared(ask *wire.GetMembers, answer *wire.Members, learned int) {
 	if learned > 1 {
 		m.news.inSync = 0
+		m.news.compare = m.now.Add(m.jitter(compareSoon))
 	} else {
 		m.news.inSync++
 	}

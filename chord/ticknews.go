@@ -10,6 +10,7 @@ import (
 // The pace of what looks after news.
 const (
 	adaptEvery = 10 * time.Second
+	adaptFirst = time.Minute // what comes while a ring forms says little
 	sweepLeast = 5 * time.Second
 	sweepMost  = time.Hour
 	rumourFor  = 2 * time.Minute // members without a descriptor, unless they are heard of
@@ -33,7 +34,7 @@ func (m *Machine) startNews() {
 	if !m.gossips() {
 		return
 	}
-	m.news.adapt = m.now.Add(m.jitter(adaptEvery))
+	m.news.adapt = m.now.Add(m.jitter(adaptFirst))
 	m.news.compare = m.now.Add(m.jitter(compareEvery))
 	m.news.sweep = m.now.Add(m.jitter(sweepLeast))
 	m.announce()
@@ -118,7 +119,7 @@ func (m *Machine) adaptNews() {
 	case rate > budget:
 		n.share = int(float64(n.share) * max(0.75, budget/rate))
 	case rate < 0.7*budget && n.share < fullShare:
-		n.share += n.share/8 + 1
+		n.share += n.share/5 + 1
 	}
 	n.share = min(max(n.share, leastShare), fullShare)
 	thin := n.share < fullShare*3/4 || n.thin && n.share < fullShare
@@ -126,11 +127,14 @@ func (m *Machine) adaptNews() {
 		n.thin = thin
 		n.inSync = 0
 		m.setComplete(false)
-		if again := m.now.Add(m.jitter(m.lifetime() * 3 / 4)); thin && n.again.After(again) {
-			n.again = again
-		}
-		if !thin && !m.ring.Small() && m.ring.Succ.Len() > 0 {
+		again := m.now.Add(time.Duration(m.rng.Int64N(int64(time.Minute))))
+		if thin {
+			again = m.now.Add(m.jitter(m.lifetime() * 3 / 4))
+		} else if m.ring.Succ.Len() > 0 {
 			m.startSnapshot() // there is room for everybody again
+		}
+		if n.again.After(again) {
+			n.again = again
 		}
 	}
 }
