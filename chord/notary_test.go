@@ -164,7 +164,7 @@ func (l *lab) grow(n int, pace time.Duration) {
 func TestDissemination(t *testing.T) {
 	l := newLab(t, 31)
 	l.notaries()
-	const n = 200
+	const n = 100
 	l.grow(n, 50*time.Millisecond)
 	await := func(what string, want func() bool) {
 		t.Helper()
@@ -194,8 +194,8 @@ func TestDissemination(t *testing.T) {
 		t.Errorf("messages: %v", l.count)
 	}
 	before := l.total()
-	l.run(10 * time.Minute)
-	t.Logf("at rest: %.0f B/s a node; refused %v", (l.total()-before)/600/(n-1), l.refused)
+	l.run(3 * time.Minute)
+	t.Logf("at rest: %.0f B/s a node; refused %v", (l.total()-before)/180/(n-1), l.refused)
 }
 
 func (l *lab) total() (sum float64) {
