@@ -145,9 +145,12 @@ func (l *Link) quicConfig() *quic.Config {
 	const window = 64 << 10 // of one stream; a message fits
 	lim := l.cfg.Limits
 	return &quic.Config{
-		HandshakeIdleTimeout:           lim.Handshake / 2, // quic-go gives the whole handshake twice that
-		MaxIdleTimeout:                 lim.Idle,
-		KeepAlivePeriod:                lim.KeepAlive,
+		HandshakeIdleTimeout: lim.Handshake / 2, // quic-go gives the whole handshake twice that
+		MaxIdleTimeout:       lim.Idle,
+		KeepAlivePeriod:      lim.KeepAlive,
+		// Probing for the largest packet costs more than a handshake, 9 kB, and
+		// messages here are small.
+		DisablePathMTUDiscovery:        true,
 		InitialStreamReceiveWindow:     window,
 		MaxStreamReceiveWindow:         window,
 		InitialConnectionReceiveWindow: 2 * window,
