@@ -14,7 +14,10 @@ type Config struct {
 	Duration time.Duration // that is measured; 0 = 10 min or three median sessions, whichever is longer
 	Loss     float64       // chance that a packet is lost, below 1
 	Seed     uint64
-	Members  int // bound of the product's table of members; 0 = the product's
+	Attack   Attack
+	Bad      float64       // share of the devices that attack; 0 to 1
+	Cut      time.Duration // for so long, in the middle of what is measured, the ring is in two halves that do not reach each other
+	Members  int           // bound of the product's table of members; 0 = the product's
 
 	Progress func(Progress) // nil = nobody wants to know; called now and then
 }
@@ -45,6 +48,15 @@ func (c *Config) complete() error {
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}
 	}
+	if c.Bad > 0 && c.Attack == NoAttack {
+		c.Attack = Drop
+	}
+	if c.Attack != NoAttack && c.Bad == 0 {
+		c.Bad = 0.1
+	}
+	if err := c.Attack.check(); err != nil {
+		return err
+	}
 	switch {
 	case c.Nodes < 2 || c.Nodes > 1_000_000:
 		return fmt.Errorf("%w: %d nodes, not 2 to 1,000,000", ErrConfig, c.Nodes)
@@ -52,6 +64,10 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: %d look-ups", ErrConfig, c.Lookups)
 	case c.Loss < 0 || c.Loss >= 1:
 		return fmt.Errorf("%w: a loss of %g, not 0 to below 1", ErrConfig, c.Loss)
+	case c.Bad < 0 || c.Bad > 1:
+		return fmt.Errorf("%w: a share of %g bad nodes, not 0 to 1", ErrConfig, c.Bad)
+	case c.Cut < 0 || c.Cut > c.Duration:
+		return fmt.Errorf("%w: a cut of %s, not within the %s that are measured", ErrConfig, c.Cut, c.Duration)
 	case c.Session < 0 || c.Warmup < 0 || c.Duration < 0:
 		return fmt.Errorf("%w: a time below 0", ErrConfig)
 	case c.Session > 0 && c.Session < time.Second:

@@ -32,15 +32,19 @@ type reply struct {
 	msg   wire.Message
 }
 
-// link is one node's end of a connection.
+// link is a connection; both its ends have it.
 type link struct {
-	gen   uint32 // of the other node's run
-	ready int64  // when its handshake is through
+	ready int64 // when its handshake is through
 	used  int64
+	ended int64 // when one of its ends died; 0 = both live
 }
 
-// maxLinks is the bound of a node's connections, as internal/link has it.
-const maxLinks = 512
+// The product's bound of a node's connections and the silence after which one
+// counts as dead (internal/link, Limits).
+const (
+	maxLinks = 512
+	linkIdle = 45 * time.Second
+)
 
 // send makes a call. What comes of it is an evAnswer.
 func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duration, id uint64, by int32) {
@@ -83,39 +87,36 @@ func (s *Sim) fail(ref int32) {
 }
 
 // intoTheVoid counts what is sent to a node that is not there: the request and
-// its repetitions on a link that was warm, else the first packets of a
-// handshake.
+// its repetition on a link that was warm, else the first packets of a handshake.
 func (s *Sim) intoTheVoid(n, target *node, c *call) {
 	const packets = 2 // within the time that a call has
-	if l := n.links[target.num]; l != nil {
-		if l.gen == target.gen-1 || target.up() {
-			s.stats.sent(s.measuring(), c.msg, packets)
-			delete(n.links, target.num)
-			return
-		}
-		delete(n.links, target.num)
+	if l := n.links[target.num]; l != nil && (l.ended == 0 || s.now < l.ended+int64(linkIdle)) {
+		s.stats.sent(s.measuring(), c.msg, packets)
+		return
 	}
+	delete(n.links, target.num)
 	s.stats.handshake(s.measuring(), packets*initialBytes, false)
+	s.stats.dials++
 }
 
 // connect returns when a link between two live nodes can be used, and whether
 // it had to be made.
 func (s *Sim) connect(a, b *node) (ready int64, cold bool) {
-	if l := a.links[b.num]; l != nil && l.gen == b.gen {
-		l.used = s.now
+	if l := a.links[b.num]; l != nil && l.ended == 0 {
+		s.touch(l)
 		return l.ready, s.now < l.ready
 	}
 	out, sends, _ := s.travel(a, b)
 	back, sends2, _ := s.travel(b, a)
-	ready = s.now + int64(out+back)
 	s.stats.handshake(s.measuring(), clientBytes+serverBytes+(sends+sends2-2)*initialBytes, true)
-	s.place(a, b, ready)
-	s.place(b, a, ready)
-	return ready, true
+	l := &link{ready: s.now + int64(out+back), used: s.now}
+	s.place(a, b, l)
+	s.place(b, a, l)
+	return l.ready, true
 }
 
 // place notes a link at one of its ends. The one unused for longest gives way.
-func (s *Sim) place(a, b *node, ready int64) {
+func (s *Sim) place(a, b *node, l *link) {
 	if len(a.links) >= maxLinks {
 		oldest := nobody
 		for num, l := range a.links {
@@ -123,14 +124,43 @@ func (s *Sim) place(a, b *node, ready int64) {
 				oldest = num
 			}
 		}
+		s.touch(a.links[oldest])
 		delete(a.links, oldest)
 		delete(s.nodes[oldest].links, a.num)
 	}
-	a.links[b.num] = &link{gen: b.gen, ready: ready, used: s.now}
+	a.links[b.num] = l
 }
 
-// unlink forgets a dead node's links. The other ends find out by themselves.
-func (s *Sim) unlink(n *node) { n.links = nil }
+// touch notes that a link is in use, and counts the keep-alives since it last
+// was.
+func (s *Sim) touch(l *link) {
+	since, until := max(l.used, s.from), min(s.now, s.to)
+	if l.ended != 0 {
+		until = min(until, l.ended+int64(linkIdle))
+	}
+	if s.from > 0 && until > since {
+		s.stats.pingBytes += pingBytes * uint64((until-since)/int64(keepAlive))
+	}
+	l.used = s.now
+}
+
+// unlink ends a dead node's links. The other ends find out by themselves.
+func (s *Sim) unlink(n *node) {
+	for _, l := range n.links {
+		s.touch(l)
+		l.ended = s.now
+	}
+	n.links = nil
+}
+
+// settleLinks counts the keep-alives that are not counted yet.
+func (s *Sim) settleLinks() {
+	for _, n := range s.nodes {
+		for _, l := range n.links {
+			s.touch(l)
+		}
+	}
+}
 
 // arrive lets a node serve a request.
 func (s *Sim) arrive(e event) {
@@ -141,10 +171,23 @@ func (s *Sim) arrive(e event) {
 		return
 	}
 	from := s.nodes[c.from]
-	if l := n.links[c.from]; l != nil {
-		l.used = s.now
+	if l := n.links[c.from]; l != nil && l.ended == 0 {
+		s.touch(l)
 	}
-	answer := s.serve(n, from, c.msg)
+	answer, swapped := wire.Message(nil), false
+	if n.bad {
+		answer, swapped = s.swap(n, c.msg)
+	}
+	if !swapped {
+		answer = s.serve(n, from, c.msg)
+		if n.bad {
+			answer = s.twist(n, answer)
+		}
+	}
+	if answer == nil {
+		s.fail(e.ref)
+		return
+	}
 	d, sends, ok := s.travel(n, from)
 	s.stats.sent(s.measuring(), answer, sends)
 	at := s.now + int64(d)

@@ -19,6 +19,7 @@ type node struct {
 	access time.Duration
 	side   uint8 // of a partition
 	seed   uint64
+	bad    bool // it attacks
 
 	machine *chord.Machine // nil while it does not run
 	member  bool

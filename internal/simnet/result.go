@@ -27,8 +27,11 @@ type Result struct {
 	Seed            uint64      `json:"seed"`
 
 	RoutingExact float64                `json:"routing_exact"` // share in which the first node named was the one
+	KeepAlive    float64                `json:"keep_alive_bytes_per_s_node"`
 	Deaths       int                    `json:"deaths"`        // since the start
-	Handshakes   uint64                 `json:"handshakes"`
+	Handshakes   uint64                 `json:"handshakes"`    // complete ones
+	DialsToDead  uint64                 `json:"dials_to_dead"` // handshakes that nobody answered
+	Attacks      uint64                 `json:"attacks"`       // how often a bad node did what no other does
 	Messages     map[string]MessageRate `json:"messages"`
 	Refusals     map[string]uint64      `json:"refusals"`
 }
@@ -54,6 +57,7 @@ type MessageRate struct {
 }
 
 func (s *Sim) result(wall time.Duration) *Result {
+	s.settleLinks()
 	st := &s.stats
 	measured := 0.0
 	if s.from > 0 {
@@ -76,7 +80,7 @@ func (s *Sim) result(wall time.Duration) *Result {
 		},
 		ResolvedRight: st.right, ResolvedWrong: st.wrong, Refused: st.refused,
 		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed,
-		Deaths: st.deaths, Handshakes: st.shakes,
+		Deaths: st.deaths, Attacks: s.adversary.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes),
 		Messages: make(map[string]MessageRate), Refusals: st.refusals,
 	}
 	r.SuccessInterval = wilson(st.right, st.judged)

@@ -17,9 +17,13 @@ func (s *Sim) lookup() {
 		s.after(s.cfg.Duration/time.Duration(s.cfg.Lookups), event{kind: evLookup})
 	}
 	s.lookups++
-	for range 8 { // one that has just died or not yet joined looks nothing up
-		if n := s.nodes[s.live[s.rng.IntN(len(s.live))]]; n.member {
-			s.route(n, s.randomID())
+	for range 64 { // one that has just died or not yet joined looks nothing up
+		if n := s.nodes[s.live[s.rng.IntN(len(s.live))]]; n.member && !n.bad {
+			target := s.randomID()
+			if s.adversary.kind == Eclipse {
+				target = s.adversary.target
+			}
+			s.route(n, target)
 			return
 		}
 	}

@@ -29,6 +29,9 @@ type Sim struct {
 	idle  []int32 // those that do not
 	ring  oracle
 
+	adversary adversary
+
+	parted   bool
 	filled   int   // nodes started in the first fill
 	from, to int64 // what is measured, once it is known
 	lookups  int   // begun and judged
@@ -58,6 +61,7 @@ func New(cfg Config) (*Sim, error) {
 		s.addNode()
 	}
 	s.stats.init()
+	s.recruit()
 	return s, nil
 }
 
@@ -117,7 +121,11 @@ func (s *Sim) happen(e event) {
 	case evLookup:
 		s.lookup()
 	case evAct:
-		s.fill()
+		if s.to == 0 {
+			s.fill()
+		} else {
+			s.cut()
+		}
 	}
 }
 
@@ -135,8 +143,25 @@ func (s *Sim) fill() {
 	for _, i := range s.live {
 		s.schedule(s.nodes[i])
 	}
+	if s.cfg.Cut > 0 {
+		s.queue.push(event{at: s.from + int64(s.cfg.Duration-s.cfg.Cut)/2, kind: evAct})
+	}
 	if s.cfg.Lookups > 0 {
 		s.queue.push(event{at: s.from, kind: evLookup})
+	}
+}
+
+// cut parts the ring in two halves, or joins them again.
+func (s *Sim) cut() {
+	s.parted = !s.parted
+	for i, n := range s.nodes {
+		n.side = 0
+		if s.parted {
+			n.side = uint8(i % 2)
+		}
+	}
+	if s.parted {
+		s.after(s.cfg.Cut, event{kind: evAct})
 	}
 }
 

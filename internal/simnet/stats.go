@@ -49,6 +49,8 @@ type stats struct {
 	byType     [256]struct{ messages, bytes uint64 }
 	shakeBytes uint64
 	shakes     uint64
+	dials      uint64 // handshakes that nobody answered
+	pingBytes  uint64
 	refusals   map[string]uint64
 	buf        []byte
 

@@ -1,0 +1,160 @@
+package simnet
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// Attack is what the bad nodes do. Each runs the product's code with one
+// behaviour swapped, and all of them work together: each knows all of them.
+type Attack string
+
+// The attacks.
+const (
+	NoAttack Attack = ""
+	// Drop: keeps its place in the ring and answers no look-up, fetch or store.
+	Drop Attack = "drop"
+	// Lie: answers a look-up with the accomplice closest before the target, and
+	// where there is none says that it is responsible itself.
+	Lie Attack = "lie"
+	// Poison: names accomplices and nodes that do not exist in place of its
+	// neighbours, to everybody who asks for its state.
+	Poison Attack = "poison"
+	// Eclipse: the bad nodes are those that follow one position, which is what is
+	// looked up, and drop.
+	Eclipse Attack = "eclipse"
+	// Withhold: stores records and says that it has none.
+	Withhold Attack = "withhold"
+)
+
+// Attacks returns the names of all attacks.
+func Attacks() []string {
+	return []string{string(Drop), string(Lie), string(Poison), string(Eclipse), string(Withhold)}
+}
+
+// adversary is what the bad nodes share.
+type adversary struct {
+	kind   Attack
+	ids    []chord.ID // of the bad nodes, in order
+	peers  []wire.Peer
+	target chord.ID // of Eclipse
+	acts   uint64   // how often a behaviour was swapped
+}
+
+// recruit makes a share of all devices bad.
+func (s *Sim) recruit() {
+	a := &s.adversary
+	a.kind = s.cfg.Attack
+	if s.cfg.Bad == 0 {
+		return
+	}
+	a.target = s.randomID()
+	order := s.rng.Perm(len(s.nodes))
+	if a.kind == Eclipse {
+		slices.SortFunc(order, func(x, y int) int {
+			return a.target.Distance(s.nodes[x].peer.ID).Compare(a.target.Distance(s.nodes[y].peer.ID))
+		})
+	}
+	for _, i := range order[:int(s.cfg.Bad*float64(len(order)))] {
+		s.nodes[i].bad = true
+	}
+	for _, n := range s.nodes {
+		if n.bad {
+			a.peers = append(a.peers, n.peer)
+		}
+	}
+	slices.SortFunc(a.peers, func(x, y wire.Peer) int { return x.ID.Compare(y.ID) })
+	for _, p := range a.peers {
+		a.ids = append(a.ids, p.ID)
+	}
+}
+
+// before returns up to k accomplices that run and precede target, closest first
+// and all of them between self and target.
+func (s *Sim) before(self, target chord.ID, k int) []wire.Peer {
+	a := &s.adversary
+	i, _ := slices.BinarySearchFunc(a.ids, target, chord.ID.Compare)
+	var out []wire.Peer
+	for range a.ids {
+		if i--; i < 0 {
+			i = len(a.ids) - 1
+		}
+		id := a.ids[i]
+		if id == self || self.Distance(id).Compare(self.Distance(target)) >= 0 || len(out) == k {
+			break
+		}
+		if s.nodes[s.byID[id]].up() {
+			out = append(out, a.peers[i])
+		}
+	}
+	return out
+}
+
+// swap returns what a bad node does in place of serving msg honestly: an answer,
+// or none. ok is false where it serves as everybody does.
+func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
+	a := &s.adversary
+	switch a.kind {
+	case Drop, Eclipse:
+		switch msg.(type) {
+		case *wire.Find, *wire.Fetch, *wire.Store, *wire.StoreMany:
+			a.acts++
+			return nil, true
+		}
+	case Lie:
+		if find, is := msg.(*wire.Find); is {
+			a.acts++
+			if near := s.before(n.peer.ID, find.Target, 4); len(near) > 0 {
+				return &wire.Found{Peers: near}, true
+			}
+			return &wire.Found{Done: true, Peers: []wire.Peer{n.peer}}, true
+		}
+	case Withhold:
+		if _, is := msg.(*wire.Fetch); is {
+			a.acts++
+			return s.withheld(n), true
+		}
+	}
+	return nil, false
+}
+
+// withheld is the answer of a holder that says it has nothing.
+func (s *Sim) withheld(n *node) wire.Message {
+	v := n.viewOf()
+	answer := &wire.Fetched{Pred: &v.Pred}
+	if len(v.Succ) > 0 {
+		answer.Succ0 = &v.Succ[0]
+	}
+	return answer
+}
+
+// twist changes a bad node's honest answer.
+func (s *Sim) twist(n *node, answer wire.Message) wire.Message {
+	state, is := answer.(*wire.State)
+	if !is || s.adversary.kind != Poison {
+		return answer
+	}
+	s.adversary.acts++
+	lie := &wire.State{Self: state.Self, Pred: state.Pred}
+	gap := n.peer.ID
+	for range len(state.Succ) {
+		// A ghost just behind the last one named, then the next accomplice.
+		ghost := state.Self
+		ghost.ID = gap.Add(chord.ID{7: byte(1 + s.rng.IntN(255))})
+		ghost.Addrs = s.adversary.peers[s.rng.IntN(len(s.adversary.peers))].Addrs
+		lie.Succ = append(lie.Succ, ghost)
+		gap = ghost.ID
+	}
+	return lie
+}
+
+func (a Attack) check() error {
+	if a != NoAttack && !slices.Contains(Attacks(), string(a)) {
+		return fmt.Errorf("%w: the attack %q is none of %s", ErrConfig, string(a), strings.Join(Attacks(), ", "))
+	}
+	return nil
+}
