@@ -39,9 +39,15 @@ func (a *app) simCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&cfg.Duration, "duration", 0, "virtual time that is measured (default 10m or three sessions, the longer)")
 	cmd.Flags().DurationVar(&cfg.Warmup, "warmup", time.Minute, "virtual time before that, once all nodes have joined")
 	cmd.Flags().Float64Var(&cfg.Loss, "loss", 0, "chance that a packet is lost, 0 to below 1")
+	cmd.Flags().BoolVar(&cfg.RoutingOnly, "routing-only", false, "look-ups in a ring that stands from the start; needs --session 0")
+	cmd.Flags().IntVar(&cfg.Members, "members", 0, "bound of each node's table of members (default 8192, with --routing-only 2048)")
+	attack := cmd.Flags().String("attack", "", "what bad nodes do: "+strings.Join(simnet.Attacks(), ", "))
+	cmd.Flags().Float64Var(&cfg.Bad, "bad", 0, "share of the devices that are bad, 0 to 1 (default with --attack 0.1)")
+	cmd.Flags().DurationVar(&cfg.Cut, "cut", 0, "for so long, in the middle of the run, the ring is in two halves")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 1, "what all chance is drawn from")
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg.Attack = simnet.Attack(*attack)
 		return a.simulate(cmd.Context(), cfg, *asJSON)
 	}
 	return cmd

@@ -22,7 +22,6 @@ func (s *Sim) startAny() {
 	s.move(n, &s.idle, &s.live)
 	n.gen++
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
-	n.links = make(map[int32]*link)
 	m, err := chord.NewMachine(chord.MachineConfig{
 		Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse,
 	})

@@ -19,6 +19,11 @@ type Config struct {
 	Cut      time.Duration // for so long, in the middle of what is measured, the ring is in two halves that do not reach each other
 	Members  int           // bound of the product's table of members; 0 = the product's
 
+	// RoutingOnly runs look-ups in a ring that stands when the run begins and never
+	// changes. Nobody looks after anything, and the tables are bounded by Members,
+	// by 2,048 where that is 0.
+	RoutingOnly bool
+
 	Progress func(Progress) // nil = nobody wants to know; called now and then
 }
 
@@ -56,6 +61,9 @@ func (c *Config) complete() error {
 	}
 	if err := c.Attack.check(); err != nil {
 		return err
+	}
+	if c.RoutingOnly && (c.Session > 0 || c.Cut > 0 || c.Nodes < minStill) {
+		return fmt.Errorf("%w: routing only is for %d nodes or more, of which none goes, and without a cut", ErrConfig, minStill)
 	}
 	switch {
 	case c.Nodes < 2 || c.Nodes > 1_000_000:

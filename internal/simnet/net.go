@@ -128,6 +128,9 @@ func (s *Sim) place(a, b *node, l *link) {
 		delete(a.links, oldest)
 		delete(s.nodes[oldest].links, a.num)
 	}
+	if a.links == nil {
+		a.links = make(map[int32]*link)
+	}
 	a.links[b.num] = l
 }
 
@@ -201,6 +204,9 @@ func (s *Sim) arrive(e event) {
 
 // serve is what a node answers.
 func (s *Sim) serve(n, from *node, msg wire.Message) wire.Message {
+	if s.cfg.RoutingOnly {
+		return s.frozen(n, from, msg)
+	}
 	token := uint64(len(s.replies)) + 1
 	before := len(s.replies)
 	s.step(n, chord.Request{Token: token, From: from.peer, Msg: msg})

@@ -86,7 +86,11 @@ func (s *Sim) fillPause() time.Duration {
 // Run runs to the end, or until ctx ends, and returns what there is by then.
 func (s *Sim) Run(ctx context.Context) *Result {
 	wall := time.Now()
-	s.fill()
+	if s.cfg.RoutingOnly {
+		s.stand()
+	} else {
+		s.fill()
+	}
 	for len(s.queue.heap) > 0 {
 		if s.to > 0 && s.queue.heap[0].at >= s.to && s.stats.pending == 0 {
 			break
@@ -129,8 +133,7 @@ func (s *Sim) happen(e event) {
 	}
 }
 
-// fill starts the next node of the first fill, and sets the times of the
-// measurement after the last.
+// fill starts the next node of the first fill.
 func (s *Sim) fill() {
 	if s.filled < s.cfg.Nodes {
 		s.filled++
@@ -138,6 +141,11 @@ func (s *Sim) fill() {
 		s.after(s.fillPause(), event{kind: evAct})
 		return
 	}
+	s.plan()
+}
+
+// plan sets the times of the measurement, now that all nodes are there.
+func (s *Sim) plan() {
 	s.from = s.now + int64(s.cfg.Warmup)
 	s.to = s.from + int64(s.cfg.Duration)
 	for _, i := range s.live {

@@ -54,7 +54,9 @@ func (s *Sim) taskTimer(e event) {
 // taskAnswer hands the end of a call to the task that made it, and tells the
 // machine how it went, as chord.Node does.
 func (s *Sim) taskAnswer(n *node, c *call, rtt time.Duration) {
-	if c.answer == nil {
+	if s.cfg.RoutingOnly {
+		// The machine is not to know.
+	} else if c.answer == nil {
 		s.step(n, chord.Suspect{ID: c.peer})
 	} else if s.rng.IntN(8) == 0 {
 		s.step(n, chord.Heard{ID: c.peer, RTT: rtt})

@@ -1,0 +1,105 @@
+package simnet
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/chord/zave"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// A still ring, for routing only: it stands when the run begins, nobody comes or
+// goes, and nobody looks after anything. The machines are the product's and so is
+// every next hop that they name; their tables hold what a node in a ring of that
+// size would have learnt: its neighbours, its fingers, and members drawn from the
+// whole ring up to the bound of the table.
+
+// stillMembers is the bound of the tables in rings that are larger, so that a
+// hundred thousand of them fit into memory.
+const (
+	stillMembers = 2048
+	minStill     = 16
+)
+
+// stand builds the ring. Each node draws from a generator of its own, so that two
+// processors give what one gives.
+func (s *Sim) stand() {
+	for len(s.idle) > 0 {
+		n := s.nodes[s.idle[len(s.idle)-1]]
+		s.move(n, &s.idle, &s.live)
+		n.gen++
+		n.member = true
+	}
+	s.ring.nums = slices.Clone(s.live)
+	slices.SortFunc(s.ring.nums, func(a, b int32) int { return s.nodes[a].peer.ID.Compare(s.nodes[b].peer.ID) })
+	all := make([]*chord.Member, len(s.nodes))
+	for i, num := range s.ring.nums {
+		s.ring.ids = append(s.ring.ids, s.nodes[num].peer.ID)
+		all[i] = &chord.Member{Peer: s.nodes[num].peer}
+	}
+	const workers = 2
+	var work sync.WaitGroup
+	for w := range workers {
+		work.Go(func() {
+			for i := w; i < len(all); i += workers {
+				s.settle(i, all)
+			}
+		})
+	}
+	work.Wait()
+	s.filled = len(s.live)
+	s.plan()
+}
+
+// settle gives the i-th node of the ring its place and its table.
+func (s *Sim) settle(i int, all []*chord.Member) {
+	n := s.nodes[s.ring.nums[i]]
+	most := s.cfg.Members
+	if most == 0 {
+		most = min(stillMembers, chord.MaxMembers)
+	}
+	m, err := chord.NewMachine(chord.MachineConfig{Self: n.peer, Members: most, Seed: n.seed})
+	if err != nil {
+		panic(err) // complete has checked what it depends on
+	}
+	self := n.peer.ID
+	var succ [zave.MaxSuccessors]chord.ID
+	var known []*chord.Member
+	for k := range succ {
+		next := all[(i+1+k)%len(all)]
+		succ[k] = next.ID
+		known = append(known, next)
+	}
+	pred := all[(i+len(all)-1)%len(all)]
+	known = append(known, pred)
+	for bit := range 128 {
+		var d chord.ID
+		d[15-bit/8] = 1 << (bit % 8)
+		at, _ := s.ring.search(self.Add(d))
+		known = append(known, all[at%len(all)])
+	}
+	if len(all) <= most {
+		known = append(known, all...)
+	} else {
+		rng := rand.New(rand.NewPCG(n.seed, 0x7374696c6c))
+		for range most - zave.MaxSuccessors - 32 {
+			known = append(known, all[rng.IntN(len(all))])
+		}
+	}
+	m.Settle(s.start, zave.State{Self: self, R: zave.MaxSuccessors, Pred: pred.ID, Succ: zave.MakeList(succ[:min(len(succ), len(all)-1)]...)}, known)
+	n.machine = m
+}
+
+// frozen is what a still ring's node does with a request: its machine answers at
+// the time at which it was made, so that nothing is ever due, and wants nothing
+// else done.
+func (s *Sim) frozen(n, from *node, msg wire.Message) (answer wire.Message) {
+	for _, e := range n.machine.Step(s.start, chord.Request{From: from.peer, Msg: msg}) {
+		if e.Kind == chord.Reply {
+			answer = e.Msg
+		}
+	}
+	return answer
+}
