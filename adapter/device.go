@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/node"
@@ -167,7 +168,7 @@ func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r 
 	}
 	a.mu.Lock()
 	p := a.publication(acct.User)
-	p.repair, p.since = time.Time{}, time.Time{} // all of it goes to the ring at once
+	p.repair, p.since = directory.Schedule{}, time.Time{} // all of it goes to the ring at once
 	a.mu.Unlock()
 	a.log.Info().Time("until", cert.NotAfter).Msg("certificates renewed")
 	return nil

@@ -22,13 +22,13 @@ type publication struct {
 	turn chan struct{} // holds one token while somebody publishes, so that sequence numbers arrive in order
 
 	// The adapter's mutex guards the rest.
-	live    bool             // a registration lies there, no tombstone
-	at      time.Time        // overlay time, for status
-	since   time.Time        // the same by the monotonic clock
-	addrs   []netip.AddrPort // that it names
-	last    *record.Record   // as published
-	problem string           // why it does not lie there, for status
-	repair  time.Time        // when to look after the account's records next; zero = now
+	live    bool               // a registration lies there, no tombstone
+	at      time.Time          // overlay time, for status
+	since   time.Time          // the same by the monotonic clock
+	addrs   []netip.AddrPort   // that it names
+	last    *record.Record     // as published
+	problem string             // why it does not lie there, for status
+	repair  directory.Schedule // when to look after the account's records next
 }
 
 // features returns what this adapter's registrations say that it can do.

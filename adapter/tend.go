@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -63,23 +62,19 @@ func (a *Adapter) tend(ctx context.Context, n *node.Node, acct *account) {
 	a.renewIfDue(ctx, n, acct, aor)
 }
 
-// How often an owner looks after its records on the ring: all is well, or
-// something was missing or silent.
-const (
-	repairEvery = 10 * time.Minute
-	repairSoon  = time.Minute
-	repairTime  = 30 * time.Second // for one round
-)
+// repairTime bounds one round of repair.
+const repairTime = 30 * time.Second
 
 // repairIfDue puts the account's shares, look-up records and registration back
 // where the ring has lost them, so that the bootstrap server is not needed for
 // that.
 func (a *Adapter) repairIfDue(n *node.Node, acct *account) {
+	members := n.Ring().Status().Members
 	a.mu.Lock()
 	p := a.publication(acct.User)
-	due := !time.Now().Before(p.repair)
+	due := p.repair.Due(time.Now(), members)
 	if due {
-		p.repair = time.Now().Add(repairTime + repairSoon) // nobody else meanwhile
+		p.repair.Begin(time.Now(), members)
 	}
 	records := acct.records()
 	if p.last != nil {
@@ -93,15 +88,13 @@ func (a *Adapter) repairIfDue(n *node.Node, acct *account) {
 		ctx, cancel := context.WithTimeout(ctx, repairTime)
 		defer cancel()
 		r := n.Directory().Repair(ctx, records)
-		next := repairEvery
-		if r.Silent > 0 || r.Stored < r.Missing || ctx.Err() != nil {
-			next = repairSoon
-		}
 		if r.Missing > 0 {
 			a.log.Debug().Int("missing", r.Missing).Int("stored", r.Stored).Int("silent", r.Silent).Msg("put back what the ring had lost")
 		}
 		a.mu.Lock()
-		p.repair = time.Now().Add(next*3/4 + rand.N(next/2))
+		if ctx.Err() == nil { // else it counts as failed
+			p.repair.Done(time.Now(), r)
+		}
 		a.mu.Unlock()
 	})
 }

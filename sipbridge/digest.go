@@ -81,9 +81,6 @@ func (w *worker) account(from *origin, user string) (identity.AOR, bool) {
 		w.refuse(from, asRefusal(err))
 		return identity.AOR{}, false
 	}
-	if from.conn != nil {
-		from.conn.trusted.Store(true)
-	}
 	return aor, true
 }
 
@@ -113,7 +110,7 @@ func (w *worker) authorised(from *origin, user, password string, aor identity.AO
 	if ok {
 		w.proved = true
 		if from.conn != nil {
-			from.conn.kept.Store(true)
+			from.conn.trusted.Store(true)
 		}
 		return true
 	}

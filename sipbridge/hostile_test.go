@@ -85,7 +85,7 @@ func (p *phone) closed() bool {
 
 // A header may be as long as a datagram, in any shape; nothing in it makes the
 // reading of it slow, and nothing of it stays.
-func TestHugeHeaders(t *testing.T) {
+func TestLongHeaders(t *testing.T) {
 	r := start(t, &hub{call: bob}, nil)
 	fill := func(piece string) string { return strings.Repeat(piece, 60_000/len(piece)) }
 	for name, c := range map[string]struct {
@@ -119,7 +119,7 @@ func TestHugeHeaders(t *testing.T) {
 }
 
 // The longest message is taken, and not one byte more.
-func TestLargestMessage(t *testing.T) {
+func TestLongestMessage(t *testing.T) {
 	r := start(t, &hub{call: bob}, nil)
 	for network, size := range map[string]int{"udp": 65507, "tcp": MaxMessage} {
 		p := r.phone(t, network, "alice")

@@ -78,10 +78,12 @@ func NewClock(path string, system func() time.Time) (*Clock, error) {
 	start := system()
 	wall := func() time.Time { return system().Round(0) }
 	mono := func() time.Duration { return system().Sub(start) }
-	return newClock(path, wall, mono)
+	return NewClockOf(path, wall, mono)
 }
 
-func newClock(path string, wall func() time.Time, mono func() time.Duration) (*Clock, error) {
+// NewClockOf is NewClock where the system's clock and the time since some
+// moment, which nobody sets, come from different places.
+func NewClockOf(path string, wall func() time.Time, mono func() time.Duration) (*Clock, error) {
 	c := &Clock{path: path, wall: wall, mono: mono, lastWall: wall(), lastMono: mono()}
 	if err := c.load(); err != nil {
 		return nil, err

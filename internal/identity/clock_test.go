@@ -22,7 +22,7 @@ var march = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func (m *machine) clock(t *testing.T, path string) *Clock {
 	t.Helper()
-	c, err := newClock(path, func() time.Time { return m.wall }, func() time.Duration { return m.mono })
+	c, err := NewClockOf(path, func() time.Time { return m.wall }, func() time.Duration { return m.mono })
 	if err != nil {
 		t.Fatal(err)
 	}

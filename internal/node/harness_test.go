@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.etcd.io/bbolt"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
@@ -19,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 
@@ -68,6 +69,7 @@ func (o *overlay) member(name string) (key identity.PrivateKey, chain [][]byte) 
 type peer struct {
 	*node.Node
 	name    string
+	db      *bbolt.DB // nil in memory
 	refused *counters
 	stop    func()
 }
@@ -88,6 +90,7 @@ func (o *overlay) start(name string, change func(*node.Config), seeds ...*peer) 
 	if change != nil {
 		change(&cfg)
 	}
+	p.db = cfg.DB
 	p.Node = must(node.New(cfg))(o.t)
 	var known []wire.Peer
 	for _, s := range seeds {

@@ -21,6 +21,8 @@ const (
 	joinTimeout    = 4 * time.Second        // for one attempt to be let in
 	joinRetry      = 500 * time.Millisecond // between attempts, until joined
 	aloneAfter     = 3 * time.Second
+	tooLong        = 15 * time.Second
+	meetAt         = 3               // members with the lowest IDs that all ask
 	tendEvery      = 5 * time.Second // look at addresses, neighbours, time
 	saveEvery      = time.Minute
 	relearnEvery   = time.Hour // ask for the time again
@@ -135,13 +137,17 @@ func (n *Node) settleTime(ctx context.Context) {
 	n.trustOwnClock(true)
 }
 
-// join tries until the node is a member or ctx ends.
+// join tries until the node is a member or ctx ends. Where nobody answers it
+// makes a ring of its own after aloneAfter; where others do who are joining,
+// too, they find together who makes it, and only when that takes far too long
+// this node does.
 func (n *Node) join(ctx context.Context) bool {
 	ring := n.Ring()
-	began := time.Now()
+	began, heard := time.Now(), time.Now()
 	for {
 		seeds, reach := n.contact(ctx)
 		if len(seeds) > 0 {
+			heard = time.Now()
 			err := n.enter(ctx, seeds, reach)
 			if err == nil {
 				return true
@@ -152,7 +158,8 @@ func (n *Node) join(ctx context.Context) bool {
 			return false
 		}
 		known := n.candidates()
-		if n.cfg.Role != RoleClient && (n.cfg.Alone && len(known) == 0 || time.Since(began) > aloneAfter) {
+		alone := len(seeds) == 0 && time.Since(heard) > aloneAfter || time.Since(began) > tooLong
+		if n.cfg.Role != RoleClient && (n.cfg.Alone && len(known) == 0 || alone) {
 			ring.Create(known...)
 			n.stand(standing{unproven: true})
 			return true
@@ -163,6 +170,21 @@ func (n *Node) join(ctx context.Context) bool {
 		case <-time.After(joinRetry):
 		}
 	}
+}
+
+// meetingPoint adds to those that answered the known members with the lowest
+// Node-IDs. After a power cut everybody is joining and nobody is there to join:
+// who has the lowest ID of those that it hears of makes the ring, and that is
+// one node, not many, where all ask the same few.
+func (n *Node) meetingPoint(seeds []wire.Peer) []wire.Peer {
+	lowest := n.candidates()
+	slices.SortFunc(lowest, func(a, b wire.Peer) int { return a.ID.Compare(b.ID) })
+	for _, p := range lowest[:min(len(lowest), meetAt)] {
+		if !slices.ContainsFunc(seeds, func(s wire.Peer) bool { return s.ID == p.ID }) {
+			seeds = append(seeds, p)
+		}
+	}
+	return seeds
 }
 
 // reunite looks after a node that is alone although it has known others: it

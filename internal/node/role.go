@@ -87,7 +87,7 @@ func (n *Node) enter(ctx context.Context, seeds []wire.Peer, v verdict) error {
 	if n.cfg.Role == RolePeer || n.cfg.Role != RoleClient && v.reachable() {
 		attempt, cancel := context.WithTimeout(ctx, joinTimeout)
 		defer cancel()
-		if err := n.Ring().Join(attempt, seeds); err != nil {
+		if err := n.Ring().Join(attempt, n.meetingPoint(seeds)); err != nil {
 			return err
 		}
 		n.stand(standing{by: v.by, unproven: len(v.by) == 0})

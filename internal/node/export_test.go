@@ -1,0 +1,18 @@
+package node
+
+import (
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/record"
+)
+
+// RingView is how a node shows its ring to its directory.
+func RingView(ring *chord.Node, store *record.Store) directory.Ring { return ringView{ring, store} }
+
+// OverlayTime is the overlay's time as the node sees it.
+func (n *Node) OverlayTime() time.Time { return n.time.Now() }
+
+// TimeIsSynced tells whether others have confirmed it.
+func (n *Node) TimeIsSynced() bool { return n.time.Synced() }

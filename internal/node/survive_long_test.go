@@ -1,0 +1,19 @@
+//go:build long
+
+package node_test
+
+import "testing"
+
+// TestLongPowerCut: see TestPowerCutLAN.
+func TestLongPowerCut(t *testing.T) {
+	for seed := range uint64(3) {
+		powerCut(t, 64, 10+seed)
+	}
+}
+
+// TestLongPartitions: see TestPartitionMerges.
+func TestLongPartitions(t *testing.T) {
+	for i, shape := range []cutShape{halves, arc, few, striped} {
+		partition(t, uint64(400+i), 64, shape)
+	}
+}
