@@ -21,14 +21,19 @@ const (
 	serverPort = 5870
 )
 
-func bootstrapCommand(state string, addr netip.Addr) []string {
-	return []string{"bootstrap", "--state", state, "--overlay", overlay, "--listen", netip.AddrPortFrom(addr, serverPort).String(), "--log-level", "debug"}
+// bootstrapCommand starts a bootstrap server; paths are those of the charter, empty for the default.
+func bootstrapCommand(state string, addr netip.Addr, paths string) []string {
+	argv := []string{"bootstrap", "--state", state, "--overlay", overlay, "--listen", netip.AddrPortFrom(addr, serverPort).String(), "--log-level", "debug"}
+	if paths != "" {
+		argv = append(argv, "--paths", paths)
+	}
+	return argv
 }
 
 // adapterOptions are the settings in which the tests' adapters differ.
 type adapterOptions struct {
 	redirect string // "auto", "always", "never"; empty for the default
-	path     string // "auto", "direct", "carried"; empty for the default
+	path     string // "auto", "direct", "carried", "protected", "require-protected"; empty for the default
 	listen   string // for the phone, "udp:IP:PORT"; empty for the default
 	config   string // a configuration file; empty for none
 }

@@ -34,7 +34,7 @@ func TestMatrix(t *testing.T) {
 	for i := range callers {
 		callers[i].hz = callerHz
 	}
-	o := newOffice(t, append(callers, called...)...)
+	o := newOfficeOf(t, "direct,carried", append(callers, called...)...)
 	for i, to := range called {
 		t.Run("to "+to.kind, func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +57,7 @@ func nameOf(s spec) string {
 	if s.proxy {
 		parts = append(parts, "proxy")
 	}
-	if s.adapter == redirecting {
+	if s.adapter.redirect == redirecting.redirect {
 		return strings.Join(append(parts, "302"), " ")
 	}
 	return strings.Join(append(parts, "carried"), " ")

@@ -48,16 +48,18 @@ type person struct {
 
 // spec says how somebody calls.
 type spec struct {
-	user    string
-	number  string // digits that lead to the name too
-	kind    string // of phone: "baresip" or "linphonec"
-	proxy   bool   // the phone uses the adapter as outbound proxy, and the overlay's own name
-	tcp     bool   // between phone and adapter
-	desk    bool   // the phone is a host of its own and proves a password to the adapter
-	manual  bool   // the phone rings and does not answer
-	hz      float64
-	peers   []string // users whom this one writes to
-	adapter adapterOptions
+	user   string
+	number string // digits that lead to the name too
+	kind   string // of phone: "baresip" or "linphonec"
+	proxy  bool   // the phone uses the adapter as outbound proxy, and the overlay's own name
+	tcp    bool   // between phone and adapter
+	// loopback: the phone listens on 127.0.0.1 and nowhere else.
+	loopback bool
+	desk     bool // the phone is a host of its own and proves a password to the adapter
+	manual   bool // the phone rings and does not answer
+	hz       float64
+	peers    []string // users whom this one writes to
+	adapter  adapterOptions
 }
 
 // uri is how the person's phone spells a name.
@@ -66,11 +68,17 @@ func (p *person) uri(user string) string { return "sip:" + user + "@" + p.domain
 // newOffice brings up an office in which every phone is registered and every node knows all others.
 func newOffice(t testing.TB, specs ...spec) *office {
 	t.Helper()
+	return newOfficeOf(t, "", specs...)
+}
+
+// newOfficeOf is newOffice in an overlay with call paths of its own.
+func newOfficeOf(t testing.TB, paths string, specs ...spec) *office {
+	t.Helper()
 	lab.Require(t, "baresip", "linphonec")
 	o := &office{t: t, lab: lab.New(t), people: make(map[string]*person)}
 	host := o.lab.Host("bootstrap")
 	o.server = &daemon{t: t, host: host, name: "bootstrap", state: filepath.Join(host.Dir, "state")}
-	o.server.argv = func() []string { return bootstrapCommand(o.server.state, host.Addr) }
+	o.server.argv = func() []string { return bootstrapCommand(o.server.state, host.Addr, paths) }
 	o.server.start()
 	o.server.wait("the overlay is made", func(s admin.Status) bool { return s.Phase == "joined" })
 	for _, s := range specs {
@@ -93,7 +101,7 @@ func (o *office) hire(s spec) *person {
 		p.link = ""
 		return adapterCommand(p.state, host.Addr, link, p.adapter)
 	}
-	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Manual: s.manual, Tone: toneFile(o.t, o.lab, s.hz)}
+	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Manual: s.manual, Loopback: s.loopback, Tone: toneFile(o.t, o.lab, s.hz)}
 	if s.proxy {
 		c.Domain, c.Proxy = overlay, proxyAddr
 	}

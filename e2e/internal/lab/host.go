@@ -72,7 +72,9 @@ func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // inside runs do on a thread that is in the host's network namespace. A socket stays in the namespace it was made in.
-func (h *Host) inside(do func() error) error {
+func (h *Host) inside(do func() error) error { return insideOf(h.ns, do) }
+
+func insideOf(ns string, do func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -82,13 +84,13 @@ func (h *Host) inside(do func() error) error {
 				return err
 			}
 			defer home.Close()
-			there, err := os.Open(filepath.Join("/run/netns", h.ns))
+			there, err := os.Open(filepath.Join("/run/netns", ns))
 			if err != nil {
 				return err
 			}
 			defer there.Close()
 			if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter %s: %w", h.ns, err)
+				return fmt.Errorf("enter %s: %w", ns, err)
 			}
 			err = do()
 			if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {

@@ -25,7 +25,8 @@ import (
 // baresipConfig is the smallest set of modules that makes calls with a file for a microphone. Sound is recorded by sndfile,
 // which needs a player: aubridge is one that needs no device. rtp_stats makes the phone count packets.
 var baresipConfig = template.Must(template.New("config").Parse(`poll_method epoll
-sip_listen 0.0.0.0:{{.Port}}
+sip_listen {{or .Listen "0.0.0.0"}}:{{.Port}}{{if .Listen}}
+net_interface {{.Listen}}{{end}}
 audio_path {{.Dir}}
 audio_source aufile,{{.Tone}}
 audio_player aubridge,sink
@@ -84,7 +85,7 @@ func NewBaresip(cfg Config) (*Baresip, error) {
 	var config bytes.Buffer
 	err := baresipConfig.Execute(&config, map[string]any{
 		"Port": cfg.Port, "Dir": b.dir, "Tone": cfg.Tone, "Control": b.control(),
-		"RTP": b.rtp(), "RTPEnd": b.rtp() + 100,
+		"Listen": cfg.bind(), "RTP": b.rtp(), "RTPEnd": b.rtp() + 100,
 	})
 	if err != nil {
 		return nil, err

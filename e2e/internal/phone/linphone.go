@@ -25,10 +25,12 @@ sip_tls_port=0
 default_proxy=0
 inc_timeout=60
 use_ipv6=0
-
+{{if .Listen}}bind_address={{.Listen}}
+{{end}}
 [rtp]
 audio_rtp_port={{.RTP}}
-
+{{if .Listen}}bind_address={{.Listen}}
+{{end}}
 [video]
 enabled=0
 capture=0
@@ -70,7 +72,7 @@ func NewLinphone(cfg Config) (*Linphone, error) {
 	}
 	params := map[string]any{
 		"Port": cfg.Port, "RTP": 30000 + cfg.Port%100*200, "AOR": cfg.AOR(), "Expires": cfg.expires(),
-		"Registrar": "sip:" + cfg.Domain, "Route": "", "Transport": cfg.transport(), "TCP": cfg.TCP, "User": cfg.User, "Password": cfg.Password,
+		"Listen": cfg.bind(), "Registrar": "sip:" + cfg.Domain, "Route": "", "Transport": cfg.transport(), "TCP": cfg.TCP, "User": cfg.User, "Password": cfg.Password,
 	}
 	if cfg.Proxy != "" { // linphonec sends REGISTER to the registrar itself, past the route
 		params["Registrar"], params["Route"] = "sip:"+cfg.Proxy, "sip:"+cfg.Proxy

@@ -74,7 +74,8 @@ type Config struct {
 	// Password is for digest authentication; empty for none.
 	Password string
 	// Manual makes the phone ring until the caller gives up or Hangup refuses the call; otherwise it answers at once.
-	Manual bool
+	Manual   bool
+	Loopback bool // it listens on 127.0.0.1 and nowhere else
 	// Port is the phone's own SIP port; Port+1 is in use too.
 	Port int
 	// Tone is a WAV file that outlasts any call.
@@ -100,6 +101,14 @@ func (c Config) AOR() string { return "sip:" + c.User + "@" + c.Domain }
 func (c Config) own() []string {
 	port := strconv.Itoa(c.Port)
 	return []string{net.JoinHostPort(c.Host.Addr.String(), port), net.JoinHostPort("127.0.0.1", port)}
+}
+
+// bind is the address that the phone's ports are bound to, "" for all.
+func (c Config) bind() string {
+	if c.Loopback {
+		return "127.0.0.1"
+	}
+	return ""
 }
 
 func (c Config) expires() int {
