@@ -113,7 +113,7 @@ func (e *examiner) readRegistration(rec record.Record) finding {
 		},
 	}
 	if v.Registration != nil {
-		reg.device.Addrs, reg.device.Features = v.Registration.Addrs, v.Registration.Features
+		reg.device.Addrs, reg.device.Features, reg.device.Via = v.Registration.Addrs, v.Registration.Features, v.Registration.Via
 	}
 	return finding{reg: reg, acct: v.Account}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/keyshare"
 )
 
@@ -33,6 +34,7 @@ type Device struct {
 	Delegation identity.Delegation `json:"-"`
 	Expires    time.Time           `json:"expires"`
 	Features   []string            `json:"features,omitempty"`
+	Via        []record.Via        `json:"via,omitempty"` // of a client: who passes sealed packets on to it
 	Seq        uint64              `json:"seq"`
 }
 

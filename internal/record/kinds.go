@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/secp2psip/secp2psip/internal/canon"
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -12,6 +13,8 @@ import (
 const (
 	MaxAddrs        = 8
 	MaxFeatures     = 16
+	MaxVia          = 3                      // peers that a client is attached to
+	MaxViaAddrs     = 4                      // of one of them
 	maxFeature      = 32                     // bytes
 	ShareLen        = 32                     // bytes of Y
 	maxIssuedLife   = 2 * 366 * 24 * 60 * 60 // s, of what an issuer signs
@@ -25,6 +28,14 @@ type Registration struct {
 	Addrs    []netip.AddrPort // the adapter's UDP addresses, 1 to MaxAddrs, without zone
 	Device   identity.PublicKey
 	Features []string // at most MaxFeatures words of letters, digits, '-', '.', '=' and '/'
+	Via      []Via    // of a client, at most MaxVia: who passes sealed packets on to it
+}
+
+// Via is a peer that a client is attached to.
+type Via struct {
+	_     struct{} `cbor:",toarray"`
+	Node  identity.NodeID
+	Addrs []netip.AddrPort // 1 to MaxViaAddrs, as those of a registration
 }
 
 // Share is the data of a key share: one point of one dealing of a name's
@@ -71,15 +82,34 @@ func (d Registration) validate() error {
 	if d.Device.IsZero() || len(d.Addrs) == 0 || len(d.Addrs) > MaxAddrs || len(d.Features) > MaxFeatures {
 		return fmt.Errorf("%w: registration", ErrMalformed)
 	}
-	for _, a := range d.Addrs {
-		ip := a.Addr()
-		if !a.IsValid() || a.Port() == 0 || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || ip.IsMulticast() {
-			return fmt.Errorf("%w: address %s", ErrMalformed, a)
+	if err := validAddrs(d.Addrs); err != nil {
+		return err
+	}
+	if len(d.Via) > MaxVia {
+		return fmt.Errorf("%w: %d peers of a client", ErrMalformed, len(d.Via))
+	}
+	for i, v := range d.Via {
+		same := func(o Via) bool { return o.Node == v.Node }
+		if len(v.Addrs) == 0 || len(v.Addrs) > MaxViaAddrs || v.Node == d.Node || slices.ContainsFunc(d.Via[:i], same) {
+			return fmt.Errorf("%w: peer of a client", ErrMalformed)
+		}
+		if err := validAddrs(v.Addrs); err != nil {
+			return err
 		}
 	}
 	for _, f := range d.Features {
 		if !validFeature(f) {
 			return fmt.Errorf("%w: feature %q", ErrMalformed, f)
+		}
+	}
+	return nil
+}
+
+func validAddrs(addrs []netip.AddrPort) error {
+	for _, a := range addrs {
+		ip := a.Addr()
+		if !a.IsValid() || a.Port() == 0 || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || ip.IsMulticast() {
+			return fmt.Errorf("%w: address %s", ErrMalformed, a)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -75,10 +76,12 @@ func TestBodyGolden(t *testing.T) {
 
 func TestKindsGolden(t *testing.T) {
 	for want, v := range map[string]any{
-		"8450000102030405060708090a0b0c0d0e0f" + "8146c0000207581b" +
-			"5820" + "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c" + "816763617272696564": record.Registration{
+		"8550000102030405060708090a0b0c0d0e0f" + "8146c0000207581b" +
+			"5820" + "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c" + "816763617272696564" +
+			"818250ff000000000000000000000000000000" + "8146c0000208591b": record.Registration{
 			Node:  identity.NodeID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
 			Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:7000")}, Device: testKey(t, 1).Public(), Features: []string{"carried"},
+			Via: []record.Via{{Node: identity.NodeID{0xff}, Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.8:7001")}}},
 		},
 		"8801" + "02" + "03" + "4104" + "04" + "0a" + "5820" + hex.EncodeToString(bytes.Repeat([]byte{5}, 32)) + "480600000000000000": record.Share{
 			Version: 1, Dealing: 2, X: 3, Y: []byte{4}, K: 4, N: 10, Digest: [32]byte(bytes.Repeat([]byte{5}, 32)), Owner: identity.OwnerTag{6},
@@ -172,6 +175,13 @@ func TestMatrixD1ForgedRecordsRefused(t *testing.T) {
 	addr := func(text string) func(*record.Body) {
 		return registration(func(d *record.Registration) { d.Addrs = []netip.AddrPort{netip.MustParseAddrPort(text)} })
 	}
+	via := func(addrs ...int) func(*record.Body) {
+		return registration(func(d *record.Registration) {
+			for i, n := range addrs {
+				d.Via = append(d.Via, record.Via{Node: identity.NodeID{byte(i)}, Addrs: slices.Repeat(d.Addrs, n)})
+			}
+		})
+	}
 	share := func(edit func(*record.Share)) record.Record {
 		s := alice.share(3)
 		edit(&s)
@@ -181,28 +191,37 @@ func TestMatrixD1ForgedRecordsRefused(t *testing.T) {
 	shareBody := must[record.Body](t)(alice.shareRecord(t, 3, 5).Body())
 
 	for name, r := range map[string]record.Record{
-		"empty":                        {},
-		"by another person's device":   sign(reg, mallory.device, alice.chain(t, 1)),
-		"by the account key itself":    sign(reg, alice.account, alice.chain(t, 1)),
-		"mallory's chain":              sign(reg, mallory.device, mallory.chain(t, 1)),
-		"mallory's delegation":         sign(reg, mallory.device, record.Chain{Certificates: alice.chain(t, 1).Certificates, Delegation: mallory.delegation(t, 1)}),
-		"mallory's certificate":        sign(reg, alice.device, record.Chain{Certificates: mallory.chain(t, 1).Certificates, Delegation: alice.delegation(t, 1)}),
-		"another part":                 sign(reg, alice.device, alice.chain(t, 2)),
-		"another node":                 sign(with(reg, registration(func(d *record.Registration) { d.Node = mallory.node })), alice.device, alice.chain(t, 1)),
-		"another device":               sign(with(reg, registration(func(d *record.Registration) { d.Device = mallory.device.Public() })), alice.device, alice.chain(t, 1)),
-		"no delegation":                sign(reg, alice.device, record.Chain{Certificates: alice.chain(t, 1).Certificates}),
-		"no certificate":               sign(reg, alice.device, record.Chain{}),
-		"certificates swapped":         sign(reg, alice.device, record.Chain{Certificates: [][]byte{w.issuer.Certificate(), alice.cert}, Delegation: alice.delegation(t, 1)}),
-		"root beside":                  sign(reg, alice.device, record.Chain{Certificates: [][]byte{alice.cert, w.issuer.Certificate(), w.rootDER}, Delegation: alice.delegation(t, 1)}),
-		"registration by the issuer":   sign(reg, w.issuer.Key(), issuer),
-		"lives for days":               sign(with(reg, func(b *record.Body) { b.Lifetime = 86400 }), alice.device, alice.chain(t, 1)),
-		"no address":                   sign(with(reg, registration(func(d *record.Registration) { d.Addrs = nil })), alice.device, alice.chain(t, 1)),
-		"nine addresses":               sign(with(reg, registration(func(d *record.Registration) { d.Addrs = make([]netip.AddrPort, 9) })), alice.device, alice.chain(t, 1)),
-		"port 0":                       sign(with(reg, addr("192.0.2.1:0")), alice.device, alice.chain(t, 1)),
-		"unspecified address":          sign(with(reg, addr("0.0.0.0:1")), alice.device, alice.chain(t, 1)),
-		"multicast address":            sign(with(reg, addr("[ff02::1]:1")), alice.device, alice.chain(t, 1)),
-		"mapped address":               sign(with(reg, addr("[::ffff:192.0.2.1]:1")), alice.device, alice.chain(t, 1)),
-		"zone":                         sign(with(reg, addr("[fe80::1%eth0]:1")), alice.device, alice.chain(t, 1)),
+		"empty":                      {},
+		"by another person's device": sign(reg, mallory.device, alice.chain(t, 1)),
+		"by the account key itself":  sign(reg, alice.account, alice.chain(t, 1)),
+		"mallory's chain":            sign(reg, mallory.device, mallory.chain(t, 1)),
+		"mallory's delegation":       sign(reg, mallory.device, record.Chain{Certificates: alice.chain(t, 1).Certificates, Delegation: mallory.delegation(t, 1)}),
+		"mallory's certificate":      sign(reg, alice.device, record.Chain{Certificates: mallory.chain(t, 1).Certificates, Delegation: alice.delegation(t, 1)}),
+		"another part":               sign(reg, alice.device, alice.chain(t, 2)),
+		"another node":               sign(with(reg, registration(func(d *record.Registration) { d.Node = mallory.node })), alice.device, alice.chain(t, 1)),
+		"another device":             sign(with(reg, registration(func(d *record.Registration) { d.Device = mallory.device.Public() })), alice.device, alice.chain(t, 1)),
+		"no delegation":              sign(reg, alice.device, record.Chain{Certificates: alice.chain(t, 1).Certificates}),
+		"no certificate":             sign(reg, alice.device, record.Chain{}),
+		"certificates swapped":       sign(reg, alice.device, record.Chain{Certificates: [][]byte{w.issuer.Certificate(), alice.cert}, Delegation: alice.delegation(t, 1)}),
+		"root beside":                sign(reg, alice.device, record.Chain{Certificates: [][]byte{alice.cert, w.issuer.Certificate(), w.rootDER}, Delegation: alice.delegation(t, 1)}),
+		"registration by the issuer": sign(reg, w.issuer.Key(), issuer),
+		"lives for days":             sign(with(reg, func(b *record.Body) { b.Lifetime = 86400 }), alice.device, alice.chain(t, 1)),
+		"no address":                 sign(with(reg, registration(func(d *record.Registration) { d.Addrs = nil })), alice.device, alice.chain(t, 1)),
+		"nine addresses":             sign(with(reg, registration(func(d *record.Registration) { d.Addrs = make([]netip.AddrPort, 9) })), alice.device, alice.chain(t, 1)),
+		"port 0":                     sign(with(reg, addr("192.0.2.1:0")), alice.device, alice.chain(t, 1)),
+		"unspecified address":        sign(with(reg, addr("0.0.0.0:1")), alice.device, alice.chain(t, 1)),
+		"multicast address":          sign(with(reg, addr("[ff02::1]:1")), alice.device, alice.chain(t, 1)),
+		"mapped address":             sign(with(reg, addr("[::ffff:192.0.2.1]:1")), alice.device, alice.chain(t, 1)),
+		"zone":                       sign(with(reg, addr("[fe80::1%eth0]:1")), alice.device, alice.chain(t, 1)),
+		"four peers":                 sign(with(reg, via(1, 1, 1, 1)), alice.device, alice.chain(t, 1)),
+		"a peer without address":     sign(with(reg, via(1, 0)), alice.device, alice.chain(t, 1)),
+		"a peer with five addresses": sign(with(reg, via(5)), alice.device, alice.chain(t, 1)),
+		"a peer twice": sign(with(reg, registration(func(d *record.Registration) {
+			d.Via = []record.Via{{Node: mallory.node, Addrs: d.Addrs}, {Node: mallory.node, Addrs: d.Addrs}}
+		})), alice.device, alice.chain(t, 1)),
+		"itself as peer": sign(with(reg, registration(func(d *record.Registration) {
+			d.Via = []record.Via{{Node: alice.node, Addrs: d.Addrs}}
+		})), alice.device, alice.chain(t, 1)),
 		"odd feature":                  sign(with(reg, registration(func(d *record.Registration) { d.Features = []string{"a b"} })), alice.device, alice.chain(t, 1)),
 		"share as registration":        sign(with(reg, func(b *record.Body) { b.Data = data(t, alice.share(1)) }), alice.device, alice.chain(t, 1)),
 		"share by the owner":           sign(shareBody, alice.account, issuer),
