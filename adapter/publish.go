@@ -26,10 +26,13 @@ type publication struct {
 	at      time.Time          // overlay time, for status
 	since   time.Time          // the same by the monotonic clock
 	addrs   []netip.AddrPort   // that it names
+	via     []record.Via       // likewise
 	last    *record.Record     // as published
 	problem string             // why it does not lie there, for status
 	repair  directory.Schedule // when to look after the account's records next
 }
+
+func sameVia(a, b record.Via) bool { return a.Node == b.Node && slices.Equal(a.Addrs, b.Addrs) }
 
 // features returns what this adapter's registrations say that it can do.
 func features() []string { return []string{"carried", "protected", "text"} }
@@ -47,21 +50,21 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 		return sipbridge.OverlayDown("this adapter is stopping", 5*time.Second)
 	}
 	charter := n.Trust().Charter()
-	addrs := n.Self().Addrs
+	addrs, via := n.Self().Addrs, n.Via()
 	a.mu.Lock()
-	fresh := p.live && time.Since(p.since) < time.Duration(charter.RegistrationRefresh)*time.Second && slices.Equal(p.addrs, addrs)
+	fresh := p.live && time.Since(p.since) < time.Duration(charter.RegistrationRefresh)*time.Second && slices.Equal(p.addrs, addrs) && slices.EqualFunc(p.via, via, sameVia)
 	a.mu.Unlock()
 	if fresh {
 		return nil
 	}
 	data, err := canon.Marshal(record.Registration{
-		Node: n.Self().ID, Addrs: addrs, Device: acct.DeviceKey.Public(), Features: features(),
+		Node: n.Self().ID, Addrs: addrs, Device: acct.DeviceKey.Public(), Features: features(), Via: via,
 	})
 	if err != nil {
 		return err
 	}
 	rec, err := a.store(ctx, n, acct, record.Body{Lifetime: charter.RegistrationLifetime, Data: data})
-	a.notePublished(acct.User, true, addrs, rec, err)
+	a.notePublished(acct.User, true, addrs, via, rec, err)
 	if err != nil {
 		return sipbridge.OverlayDown("the registration could not be stored on the ring", 5*time.Second)
 	}
@@ -82,7 +85,7 @@ func (a *Adapter) unpublish(ctx context.Context, n *node.Node, acct *account) er
 		return nil
 	}
 	rec, err := a.store(ctx, n, acct, record.Body{Lifetime: n.Trust().Charter().RegistrationLifetime, Tombstone: true})
-	a.notePublished(acct.User, false, nil, rec, err)
+	a.notePublished(acct.User, false, nil, nil, rec, err)
 	if err != nil {
 		return sipbridge.OverlayDown("the registration could not be taken back", 5*time.Second)
 	}
@@ -163,7 +166,7 @@ func (a *Adapter) publication(user string) *publication {
 
 // notePublished keeps how a publication went. Of a lasting failure the log
 // tells once.
-func (a *Adapter) notePublished(user string, live bool, addrs []netip.AddrPort, rec *record.Record, err error) {
+func (a *Adapter) notePublished(user string, live bool, addrs []netip.AddrPort, via []record.Via, rec *record.Record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.publication(user)
@@ -177,7 +180,7 @@ func (a *Adapter) notePublished(user string, live bool, addrs []netip.AddrPort, 
 	if p.problem != "" {
 		a.log.Info().Msg("the registration is stored on the ring again")
 	}
-	p.live, p.at, p.since, p.addrs, p.last, p.problem = live, a.time.Now(), time.Now(), addrs, rec, ""
+	p.live, p.at, p.since, p.addrs, p.via, p.last, p.problem = live, a.time.Now(), time.Now(), addrs, via, rec, ""
 }
 
 func (a *Adapter) isLeaving() bool {

@@ -39,6 +39,7 @@ func (a *Adapter) keepPublished(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-n.Moved(): // callers must learn soon where it is now
 		case <-a.leaving:
 			return nil
 		case <-ctx.Done():

@@ -24,6 +24,7 @@ type Conn struct {
 	cert    *identity.NodeCertificate
 	chain   [][]byte
 	inbound bool
+	via     *Conn // through which the packets travel; nil = directly
 	since   time.Time
 	born    int64 // order of making
 
@@ -68,6 +69,9 @@ func (c *Conn) Bootstrap() bool { return c.cert.Bootstrap }
 
 // Certificate returns the other node's certificate, not to be changed.
 func (c *Conn) Certificate() *identity.NodeCertificate { return c.cert }
+
+// Relayed tells whether a peer passes the connection's packets on, sealed.
+func (c *Conn) Relayed() bool { return c.via != nil }
 
 // Inbound tells whether the other node opened the connection.
 func (c *Conn) Inbound() bool { return c.inbound }

@@ -55,12 +55,14 @@ func (n *Node) stayJoined(ctx context.Context) error {
 	}
 	n.settle(ctx)
 	n.settleTime(ctx)
+	n.tendAttachments(ctx)
 	n.saveKnown()
 	close(n.joined)
 	n.cfg.Log.Info().Stringer("node", n.id).Int("members", n.Ring().Status().Members).Bool("client", n.isClient()).Msg("joined the ring")
 	var role sync.WaitGroup
 	defer role.Wait()
 	role.Go(func() { n.keepRole(ctx) })
+	role.Go(func() { n.keepAttached(ctx) })
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	near, saved, learnt := n.neighbours(), time.Now(), time.Now()

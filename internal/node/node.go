@@ -53,6 +53,7 @@ type Config struct {
 	Socket    func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
 	Role      Role                                            // "" = RoleAuto
 	Reach     ReachTiming                                     // zero value = the documented defaults
+	Clients   Clients                                         // zero value = the documented defaults
 	Alone     bool                                            // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
 	Log       zerolog.Logger                                  // zero value logs nothing
 	Refused   func(room, reason string)                       // optional: counts what was refused
@@ -71,6 +72,8 @@ type Node struct {
 	joined    chan struct{}            // closed at the first join
 	alarms    alarms
 	dialBacks *dialBacks
+	clients   *attachments
+	holding   *holding
 
 	mu       sync.Mutex
 	servers  []string    // host:port of bootstrap servers
@@ -103,7 +106,7 @@ func New(cfg Config) (*Node, error) {
 	if !cert.Key.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
 	}
-	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent)}
+	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding()}
 	n.chain.Store(&cfg.Chain)
 	n.link, err = link.New(link.Config{
 		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,

@@ -139,6 +139,7 @@ func (n *Node) moved() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.standing.next = time.Now()
+	n.holding.changed()
 }
 
 // others is how many members of the ring the node knows beside itself.

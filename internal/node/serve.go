@@ -31,6 +31,8 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		return &wire.CharterIs{Charter: h.n.cfg.Charter}
 	case *wire.DialBack:
 		return h.n.serveDialBack(ctx, from, m)
+	case *wire.Attach:
+		return h.n.serveAttach(from, m)
 	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave, *wire.Store, *wire.StoreMany, *wire.Fetch:
 		ring := h.n.Ring()
 		if ring == nil {
