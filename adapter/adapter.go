@@ -40,6 +40,7 @@ type Config struct {
 
 	SIP sipbridge.Config // Listen, Redirect, Path, digest accounts; the adapter fills in the rest
 
+	NoRecords  bool      // calls are not written to the state folder
 	MediaPorts [2]uint16 // UDP ports towards phones on protected calls, first and last; 0 = 40100 and 1,000 of them
 
 	CacheFor time.Duration             // how long a resolution may be reused; 0 = 60 s
@@ -60,6 +61,7 @@ type Adapter struct {
 	time     *node.Timekeeper
 	pins     *identity.Pins
 	relay    *relay.Relay
+	records  *records // nil: calls are not written down
 	bridge   *sipbridge.Bridge
 	nodeKey  identity.PrivateKey
 	refusals *node.Counter
@@ -112,6 +114,10 @@ func (a *Adapter) open() (err error) {
 	}
 	a.time = node.NewTimekeeper(clock, a.log)
 	a.calls.told = a.cfg.Called
+	if !a.cfg.NoRecords {
+		a.records = newRecords(a.cfg.State, func() { a.refusals.Count("adapter", reasonRecordLost) }, a.log)
+		a.calls.ended = a.records.add
+	}
 	a.gate.init(a.time.Now, a.cfg.CallRate)
 	if a.pins, err = identity.LoadPins(filepath.Join(a.cfg.State, "pins")); err != nil {
 		return err
@@ -261,7 +267,9 @@ func (a *Adapter) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+	written := a.records.start()
 	err := g.Wait()
+	written() // the calls that the end has ended, too
 	return errors.Join(err, a.time.Save())
 }
 

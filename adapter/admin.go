@@ -29,7 +29,7 @@ func (a *Adapter) Status() *admin.Status {
 	s := &admin.Status{
 		Kind: admin.KindAdapter, Version: a.cfg.Version, Overlay: a.membership().Overlay, State: a.cfg.State, Phase: "not enrolled",
 		Started: a.started, UptimeSeconds: time.Since(a.started).Seconds(), SIP: a.sipAddrs(),
-		Refusals: a.refusals.Counts(), Calls: a.calls.last(), Links: []admin.Link{},
+		Refusals: a.refusals.Counts(), Calls: a.calls.last(), Live: a.live(), Links: []admin.Link{},
 	}
 	s.Ring.Phase = s.Phase
 	n := a.Node()

@@ -90,10 +90,10 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 	}
 	redirect := a.answerInvite(ctx, r, body, err)
 	redirect.InviteHash = m.Hash()
-	a.calls.finish(entry, statusError(redirect))
 	if redirect.Status == 302 && len(redirect.Paths) > 0 {
 		entry.onPath(redirect.Paths[0])
 	}
+	a.calls.finish(entry, statusError(redirect))
 	signed, err := wire.SignRedirect(*redirect, r.acct.DeviceKey.PrivateKey, r.acct.Delegation, r.acct.Chain)
 	if err != nil {
 		a.log.Error().Err(err).Msg("a REDIRECT cannot be signed")

@@ -27,6 +27,7 @@ type callLog struct {
 	mu    sync.Mutex
 	calls []*callEntry     // oldest first
 	told  func(admin.Call) // nil = nobody
+	ended func(admin.CallRecord)
 }
 
 // callEntry is one call in the log; its log's mutex guards it.
@@ -63,26 +64,60 @@ func (l *callLog) finish(e *callEntry, err error) {
 	if l.told != nil {
 		l.told(e.Call)
 	}
+	if l.ended != nil && (err != nil || e.Path == sipbridge.PathDirect) { // else it is carried on, and ends later
+		l.ended(admin.CallRecord{Call: e.Call, Ended: e.Time.Add(time.Since(e.start))})
+	}
 }
 
 // carried notes how a call that the adapter carries went on: until then its
 // entry tells of the REDIRECT only.
 func (l *callLog) carried(ev carry.Event) {
-	direction := callOut
-	if ev.Incoming {
-		direction = callIn
-	}
 	if ev.Path == carry.PathEcho || ev.Status == 0 {
 		return
 	}
+	record := admin.CallRecord{Ended: ev.Ended, Peer: peerOf(ev.Info), Media: mediaOf(ev.Info)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if e := l.ofLocked(ev.Info); e != nil {
+		e.Path, e.Status, e.Reason = ev.Path, ev.Status, clip(ev.Reason, maxWhy)
+		record.Call = e.Call
+	} else {
+		record.Call = admin.Call{Time: ev.Started, Direction: directionOf(ev.Info), From: ev.Caller.User(), To: ev.Callee.User(),
+			Path: ev.Path, Status: ev.Status, Reason: clip(ev.Reason, maxWhy)}
+	}
+	if ev.State != carry.Ended || l.ended == nil {
+		return
+	}
+	if !ev.Answered.IsZero() {
+		record.Seconds = ev.Ended.Sub(ev.Answered).Seconds()
+	}
+	l.ended(record)
+}
+
+// keyOf returns the fingerprint of the other person's key in a carried call.
+func (l *callLog) keyOf(c carry.Info) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.ofLocked(c); e != nil {
+		return e.Key
+	}
+	return ""
+}
+
+// ofLocked returns the newest entry of a carried call, nil if it has gone. A
+// phone that follows a redirection may have chosen a new Call-ID.
+func (l *callLog) ofLocked(c carry.Info) *callEntry {
+	var other *callEntry
 	for _, e := range slices.Backward(l.calls) {
-		if e.callID == ev.CallID && e.Direction == direction {
-			e.Path, e.Status, e.Reason = ev.Path, ev.Status, ev.Reason
-			return
+		switch {
+		case e.Direction != directionOf(c):
+		case e.callID == c.CallID:
+			return e
+		case other == nil && e.From == c.Caller.User() && e.To == c.Callee.User():
+			other = e
 		}
 	}
+	return other
 }
 
 func (e *callEntry) evidence(res *directory.Resolution) {
@@ -92,6 +127,9 @@ func (e *callEntry) evidence(res *directory.Resolution) {
 	e.log.mu.Lock()
 	defer e.log.mu.Unlock()
 	e.SharesUsed = len(res.Evidence.Shares)
+	if !res.Key.IsZero() {
+		e.Key = res.Key.Fingerprint()
+	}
 }
 
 func (e *callEntry) verified() {

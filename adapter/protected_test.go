@@ -3,12 +3,17 @@ package adapter_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/secp2psip/secp2psip/adapter"
 	"github.com/secp2psip/secp2psip/bootstrap"
+	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/demo"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/testnet"
@@ -209,5 +214,48 @@ func TestMatrixF4ProtectedTokens(t *testing.T) {
 	}
 	if n := len(b.It.Bridge().Calls()); n > 0 {
 		t.Errorf("%d calls are being carried", n)
+	}
+}
+
+// TestStatusShowsTheCallAndTheRecordItsEnd: while people talk, status shows
+// path, key and figures of both directions; afterwards the file of calls says
+// how and why it ended.
+func TestStatusShowsTheCallAndTheRecordItsEnd(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, charterPaths("protected"))
+	a, b := l.Add("alice", nil), l.Add("bob", nil)
+	alice, bob := a.Phone(toneA), b.Phone(toneB)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = alice.Call(limited(), "bob", 6*time.Second) // two reports long
+	}()
+	want := a.Lookup("bob").Fingerprint
+	testnet.Eventually(t, "status shows the call with its figures", func() bool {
+		live := a.It.Status().Live
+		if len(live) != 1 || live[0].Media == nil {
+			return false
+		}
+		c, m := live[0], live[0].Media
+		return c.Path == "protected" && c.State == "answered" && c.Key == want && c.Peer == "127.0.0.1" && c.Direction == "out" &&
+			m.RTTMS > 0 && m.Received.Packets > 50 && m.Received.Bytes > 50*160 && m.Sent.Packets > 50 && m.Sent.JitterMS > 0 && m.Received.JitterMS > 0
+	})
+	<-done
+	bob.Answered()
+	for _, m := range []*testnet.Member{a, b} {
+		testnet.Eventually(t, m.Name+"'s record", func() bool {
+			text, err := os.ReadFile(filepath.Join(m.State(), "calls.jsonl"))
+			if err != nil {
+				return false
+			}
+			var r admin.CallRecord
+			if err := json.Unmarshal(text, &r); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			if r.Path != "protected" || r.Status != 200 || !strings.HasPrefix(r.Reason, "hung up") || r.Seconds < 1 || r.Key == "" || r.Media == nil || r.Media.Received.Packets == 0 {
+				t.Errorf("%s", text)
+			}
+			return true
+		})
 	}
 }

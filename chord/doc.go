@@ -1,7 +1,7 @@
 // Package chord is the ring: who is whose neighbour, who is responsible for a
 // position, how to find that node, and where records are kept.
 //
-// It has five layers, each usable without the next:
+// It has six layers, each usable without the next:
 //
 //   - zave: the ring operations as pure functions.
 //   - [Machine]: one node's part in the ring as a step function. Events and the
@@ -10,7 +10,9 @@
 //   - [Search]: one iterative look-up without its timers, likewise.
 //   - [Seeking], [Fetching] and [Storing]: one look-up, one fetch and one store
 //     with their timers, likewise; see Errands.
-//   - [Node]: a machine with a [Transport], a clock and [Records]. One goroutine
+//   - [Keeper]: what a node keeps for the ring and brings to where it belongs,
+//     likewise.
+//   - [Node]: all of that with a [Transport], a clock and [Records]. One goroutine
 //     owns the machine; others send it events and read immutable snapshots
 //     ([View]). Nothing blocks that goroutine: calls run in others.
 //
@@ -50,7 +52,14 @@
 // What lies at a position is kept by the responsible node and by its first
 // successor of another owner. A node takes records for its own interval and for
 // positions a few members before it, and in a ring that is smaller than a
-// successor list for all; everything else it refuses. When neighbours change, a
-// node pushes what it keeps to those that should have it now; now and then it
-// does so for everything, and fills the next place of each record as well.
+// successor list for all; everything else it refuses.
+//
+// A [Keeper] does all that. Of the machine's effects, Joined goes to it as
+// Became and Moved as Changed; before the machine's Leave it gets HandOver, and
+// has done what can be done when HandedOver comes back. Its Sends are those of an
+// errand. [Keeper.Serve] answers Store, StoreMany, Offer and Fetch; a Tick is due
+// when it calls Wake. When neighbours change, the keeper pushes to those that
+// should have it now what they have not been sent; now and then it offers
+// everything it holds, and fills the other places of each record as well. A node
+// that has joined asks its neighbours for what belongs there.
 package chord

@@ -73,6 +73,7 @@ const (
 	JoinFailed EffectKind = 4 // no seed answered
 	Moved      EffectKind = 5 // the neighbours changed: records may have to move
 	Left       EffectKind = 6 // the goodbyes are on their way
+	HandedOver EffectKind = 7 // a Keeper has pushed what it had, as far as that could be done
 )
 
 // Effect is something that a step wants done.

@@ -1,13 +1,13 @@
 package chord
 
 import (
-	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -15,24 +15,74 @@ import (
 const (
 	keeperSettle   = 20 * time.Millisecond  // after a change, before records move
 	keeperRest     = 300 * time.Millisecond // between two rounds
-	keeperRetry    = 2 * time.Second        // after a round in which pushes failed
+	keeperRetry    = 500 * time.Millisecond // after a round in which pushes failed, twice as long each time
+	keeperRetries  = 6                      // such rounds in a row; then the next round of repair has its turn
 	keeperParallel = 4                      // nodes that are pushed to at a time
 	keeperRound    = 4096                   // pushes in one round
 	keeperSent     = 16384                  // pushes remembered
 	keeperPerItem  = 10 * time.Millisecond  // rounds of repair are this far apart per record held
+	keeperAsked    = 64                     // nodes whose wish for a handover waits
+	keeperAgain    = 2 * time.Second        // between two wishes of one node that are granted
 )
 
-// keeper moves records to where they belong: to new neighbours soon after the
-// neighbourhood changed, and everything now and then.
-type keeper struct {
-	n     *Node
-	kick  chan struct{}
-	fresh atomic.Int64 // until then, Unix ns, what the node misses may be on its way to it
+// freshFor is how long a node that has joined waits for the handover from its
+// successor before it counts as over; askFor is how long it goes on asking
+// neighbours that it gets to know for what they have pushed to it before.
+const (
+	freshFor = 3 * time.Second
+	askFor   = 15 * time.Second
+)
 
+// KeeperConfig describes a Keeper. All but Wake is required.
+type KeeperConfig struct {
+	Self        ID
+	Records     Records
+	Charter     identity.Charter
+	RepairEvery time.Duration // between two rounds of repair, give or take half
+	Rand        *rand.Rand    // for Step alone
+	Refused     func(reason string)
+	Wake        func() // a Tick is due now; called by Serve
+}
+
+// Keeper keeps a node's records and moves them to where they belong, as a step
+// function: to new neighbours soon after the neighbourhood changed, and
+// everything now and then. It answers other nodes, too. One goroutine owns it;
+// Serve alone may be called from others.
+//
+// Its effects are of kinds Send and HandedOver. Every Send comes back as a
+// Result.
+type Keeper struct {
+	cfg   KeeperConfig
+	fresh atomic.Int64 // until then, Unix ns, what the node misses may be on its way to it
+	inbox inbox
+
+	now time.Time // of the step under way
+	at  Vantage   // likewise
+	out []Effect
+
+	begun    bool
+	due      time.Time // of the next round; zero = none
+	rest     time.Time // no round begins before
+	repair   time.Time // of the next round of repair
+	failures int       // rounds in a row in which pushes failed
+	leaving  bool      // hand everything over in the next round
+	round    *keeperRoundState
+
+	pred     ID                   // to which everything was handed over
+	sent     map[sentKey]struct{} // pushes that were answered
+	askUntil time.Time            // until then neighbours are asked
+	asked    map[ID]bool          // those that were
+	granted  map[ID]time.Time     // when a node's wish for a handover was granted last
+	lastID   uint64
+	flying   map[uint64]*line
+	waited   bool // a handover to this node was still to come after the last step
+}
+
+// inbox is what Serve leaves for the next step.
+type inbox struct {
 	mu    sync.Mutex
-	pred  ID                   // to which everything was handed over
-	asked ID                   // which was asked to hand over
-	sent  map[sentKey]struct{} // pushes that were answered
+	woken bool
+	asked []ID // those that want what belongs at them
 }
 
 type sentKey struct {
@@ -40,283 +90,242 @@ type sentKey struct {
 	slot slotKey
 }
 
-func newKeeper(n *Node) *keeper {
-	return &keeper{n: n, kick: make(chan struct{}, 1), sent: make(map[sentKey]struct{})}
-}
+// The events of a Keeper, beside Tick and Result.
+type (
+	// Changed: the neighbourhood has changed.
+	Changed struct{}
+	// Became: the node has become a member, responsible for what another has
+	// held.
+	Became struct{}
+	// HandOver: the node is about to leave. An effect of kind HandedOver follows.
+	HandOver struct{}
+)
 
-// wake says that the neighbourhood has changed.
-func (k *keeper) wake() {
-	select {
-	case k.kick <- struct{}{}:
-	default:
+func (Changed) event()  {}
+func (Became) event()   {}
+func (HandOver) event() {}
+
+// NewKeeper returns a keeper. Its first step begins the time to the first round
+// of repair.
+func NewKeeper(cfg KeeperConfig) *Keeper {
+	if cfg.Wake == nil {
+		cfg.Wake = func() {}
+	}
+	return &Keeper{
+		cfg: cfg, sent: make(map[sentKey]struct{}), asked: make(map[ID]bool),
+		granted: make(map[ID]time.Time), flying: make(map[uint64]*line),
 	}
 }
 
-func (k *keeper) run(ctx context.Context) {
-	repair := time.NewTimer(k.untilRepair(0))
-	defer repair.Stop()
-	var retry <-chan time.Time
-	for {
-		all := false
-		select {
-		case <-ctx.Done():
-			return
-		case <-k.kick:
-		case <-retry:
-		case <-repair.C:
-			all = true
-		}
-		if !pause(ctx, keeperSettle) {
-			return
-		}
-		select {
-		case <-k.kick: // of the changes that came meanwhile
-		default:
-		}
-		held, failed := k.round(ctx, all)
-		if all {
-			repair.Reset(k.untilRepair(held))
-		}
-		retry = nil
-		if failed > 0 || k.waits() {
-			retry = time.After(keeperRetry)
-		}
-		if !pause(ctx, keeperRest) {
-			return
-		}
+// Step takes in one event, seen from at, and returns what is to be done. The
+// slice is valid until the next step.
+func (k *Keeper) Step(now time.Time, at Vantage, ev Event) []Effect {
+	k.now, k.at = now, at
+	clear(k.out)
+	k.out = k.out[:0]
+	if !k.begun {
+		k.begun = true
+		k.repair = now.Add(k.untilRepair(0))
 	}
+	switch ev := ev.(type) {
+	case Result:
+		k.answered(ev)
+	case Changed:
+		k.failures = 0
+		k.wake(keeperSettle)
+	case Became:
+		k.joined()
+	case HandOver:
+		k.leaving = true
+	}
+	k.readInbox()
+	k.tick()
+	return k.out
+}
+
+// Deadline returns when the keeper wants a Tick at the latest.
+func (k *Keeper) Deadline() time.Time {
+	if k.round != nil {
+		return time.Time{} // the answers come
+	}
+	at := sooner(k.due, k.repair)
+	if k.waited {
+		at = sooner(at, time.Unix(0, k.fresh.Load()))
+	}
+	return at
+}
+
+// wake has a round begin soon.
+func (k *Keeper) wake(after time.Duration) {
+	k.due = sooner(k.due, later(k.now.Add(after), k.rest))
 }
 
 // untilRepair spreads the rounds of repair, and makes them rarer for a node
 // that holds much.
-func (k *keeper) untilRepair(held int) time.Duration {
-	d := max(k.n.cfg.RepairEvery, time.Duration(held)*keeperPerItem)
-	return d/2 + rand.N(d)
+func (k *Keeper) untilRepair(held int) time.Duration {
+	d := max(k.cfg.RepairEvery, time.Duration(held)*keeperPerItem)
+	return d/2 + time.Duration(k.cfg.Rand.Int64N(int64(d)))
 }
 
-// round pushes what has to be pushed, and returns how many records the node
-// holds and how many pushes failed.
-func (k *keeper) round(ctx context.Context, all bool) (held, failed int) {
-	v := k.n.view.Load()
-	if v.Phase != PhaseJoined || !v.Settled {
-		return 0, 0
-	}
-	records := k.n.cfg.Records.All()
-	newPred := k.forget(v, all)
-	pushes := k.unsent(plan(v, records, k.n.cfg.Charter, all))
-	if newPred {
-		var toPred []push
-		toPred, pushes = part(pushes, v.Pred.ID)
-		if failed = k.pushTo(ctx, v.Pred, toPred, true); failed > 0 {
-			k.mu.Lock()
-			k.pred = ID{}
-			k.mu.Unlock()
-		}
-	}
-	failed += k.askHandover(ctx, v)
-	return len(records), failed + k.push(ctx, pushes)
-}
-
-// askHandover asks the successor of a node that has just joined for what lies
-// in the node's interval, by a StoreMany without items. A successor that sees a
-// new predecessor hands over by itself; one that has not noticed that its
-// predecessor has been away does so when it is asked.
-func (k *keeper) askHandover(ctx context.Context, v *View) (failed int) {
-	k.mu.Lock()
-	skip := !k.waits() || len(v.Succ) == 0 || k.asked == v.Succ[0].ID
-	k.mu.Unlock()
-	if skip {
-		return 0
-	}
-	if failed = k.pushTo(ctx, v.Succ[0], nil, true); failed == 0 {
-		k.mu.Lock()
-		k.asked = v.Succ[0].ID
-		k.mu.Unlock()
-	}
-	return failed
-}
-
-// freshFor is how long a node that has joined waits for the handover from its
-// successor before it counts as over.
-const freshFor = 3 * time.Second
-
-// joined says that the node has become responsible for what another has held.
-func (k *keeper) joined() {
-	k.mu.Lock()
-	k.asked = ID{}
-	k.mu.Unlock()
-	k.fresh.Store(time.Now().Add(freshFor).UnixNano())
-}
-
-// handed says that a node has sent a StoreMany. To a node that waits for its
-// handover, one from the successor that is not full is the end of it. To others,
-// an empty one from the predecessor asks for one.
-func (k *keeper) handed(v *View, from ID, items int) {
-	if k.waits() {
-		if items < wire.MaxItems && len(v.Succ) > 0 && v.Succ[0].ID == from {
-			k.fresh.Store(0)
-			k.wake() // now it can hand over in turn
-		}
+// joined makes the node wait for what it is responsible for now.
+func (k *Keeper) joined() {
+	if k.at.View.Members() == 0 {
 		return
 	}
-	if items > 0 || from != v.Pred.ID {
-		return
-	}
-	k.mu.Lock()
-	k.pred = ID{}
-	for s := range k.sent {
-		if s.to == from {
-			delete(k.sent, s)
-		}
-	}
-	k.mu.Unlock()
-	k.wake()
+	clear(k.asked)
+	k.askUntil = k.now.Add(askFor)
+	k.fresh.Store(k.now.Add(freshFor).UnixNano())
+	k.wake(keeperSettle)
 }
 
 // waits reports whether a handover is still to come, so that what the node
 // does not hold may exist all the same.
-func (k *keeper) waits() bool { return time.Now().UnixNano() < k.fresh.Load() }
+func (k *Keeper) waits(now time.Time) bool { return now.UnixNano() < k.fresh.Load() }
 
-// part splits the pushes to one node from the others.
-func part(pushes []push, to ID) (these, others []push) {
-	for _, p := range pushes {
-		if p.to.ID == to {
-			these = append(these, p)
-		} else {
-			others = append(others, p)
+// tick carries on with the round under way, or with one that is due.
+func (k *Keeper) tick() {
+	for k.round != nil || k.start() {
+		r := k.round
+		for len(r.lines) > 0 && r.flying < keeperParallel {
+			l := r.lines[0]
+			r.lines = r.lines[1:]
+			if k.next(l) {
+				r.flying++
+			}
 		}
+		if r.flying > 0 {
+			return
+		}
+		k.end()
 	}
-	return these, others
 }
 
-// handOver pushes everything to where it belongs once this node is gone.
-func (k *keeper) handOver(ctx context.Context) {
-	v := k.n.view.Load().leaving()
-	k.push(ctx, plan(v, k.n.cfg.Records.All(), k.n.cfg.Charter, true))
+// start begins a round if one is due.
+func (k *Keeper) start() bool {
+	all := !k.now.Before(k.repair)
+	switch {
+	case k.leaving:
+		k.beginLeaving()
+	case all || !k.due.IsZero() && !k.now.Before(k.due):
+		k.due = time.Time{}
+		k.begin(all)
+	}
+	return k.round != nil
 }
 
-// forget drops the memory of what was pushed to nodes that are no neighbours
-// any more: should they come back, they may have lost it. It reports whether the
-// predecessor is another than the one to which everything was handed over. A
-// node that still waits for its own handover has nothing to hand over yet.
-func (k *keeper) forget(v *View, all bool) (newPred bool) {
-	waits := k.waits()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if newPred = !waits && v.Pred.ID != v.Self.ID && v.Pred.ID != k.pred; newPred {
-		k.pred = v.Pred.ID
+// end ends a round and sets the time of the next one.
+func (k *Keeper) end() {
+	r := k.round
+	k.round = nil
+	k.rest = k.now.Add(keeperRest)
+	if r.leaving {
+		k.leaving = false
+		k.emit(Effect{Kind: HandedOver})
+		return
 	}
-	if all {
-		clear(k.sent)
-		return newPred
+	if !k.now.Before(k.repair) {
+		k.repair = k.now.Add(k.untilRepair(r.held))
 	}
-	near := map[ID]bool{v.Pred.ID: true}
-	for _, p := range v.Succ {
-		near[p.ID] = true
+	switch {
+	case r.failed == 0:
+		k.failures = 0
+	case k.failures < keeperRetries:
+		k.wake(keeperRetry << k.failures)
+		k.failures++
+	}
+	if !k.due.IsZero() {
+		k.due = later(k.due, k.rest)
+	}
+}
+
+func (k *Keeper) emit(e Effect) { k.out = append(k.out, e) }
+
+// handed notes that a node has sent a StoreMany. To a node that waits for its
+// handover, one from the successor that is not full is the end of it.
+func (k *Keeper) handed(now time.Time, v *View, from ID, items int) {
+	if !k.waits(now) || items == wire.MaxItems || len(v.Succ) == 0 || v.Succ[0].ID != from {
+		return
+	}
+	k.fresh.Store(0)
+	k.cfg.Wake() // now it can hand over in turn
+}
+
+// asks notes that a node wants what belongs there. It is granted to neighbours,
+// who may have lost what they were sent.
+func (k *Keeper) asks(v *View, from ID) {
+	if !v.near(from) {
+		k.cfg.Refused(RefusedNotResponsible)
+		return
+	}
+	k.inbox.mu.Lock()
+	if len(k.inbox.asked) < keeperAsked && !slices.Contains(k.inbox.asked, from) {
+		k.inbox.asked = append(k.inbox.asked, from)
+	}
+	k.inbox.mu.Unlock()
+	k.cfg.Wake()
+}
+
+// strayed notes that a record came to the wrong one of those that may keep it.
+func (k *Keeper) strayed() {
+	k.inbox.mu.Lock()
+	k.inbox.woken = true
+	k.inbox.mu.Unlock()
+	k.cfg.Wake()
+}
+
+// readInbox takes up what Serve has left. A node's wish that comes too soon
+// after another one waits its time.
+func (k *Keeper) readInbox() {
+	k.inbox.mu.Lock()
+	woken, asked := k.inbox.woken, k.inbox.asked
+	k.inbox.woken, k.inbox.asked = false, nil
+	k.inbox.mu.Unlock()
+	if woken || k.waited && !k.waits(k.now) {
+		k.wake(keeperSettle)
+	}
+	k.waited = k.waits(k.now)
+	var wait []ID
+	for _, id := range asked {
+		if again := k.granted[id].Add(keeperAgain); k.now.Before(again) {
+			wait = append(wait, id)
+			k.wake(again.Sub(k.now))
+			continue
+		}
+		k.grant(id)
+	}
+	if len(wait) > 0 {
+		k.inbox.mu.Lock()
+		k.inbox.asked = append(k.inbox.asked, wait...)
+		k.inbox.mu.Unlock()
+	}
+}
+
+// grant has everything that belongs at a node pushed to it again.
+func (k *Keeper) grant(id ID) {
+	if len(k.granted) >= keeperAsked {
+		clear(k.granted)
+	}
+	k.granted[id] = k.now
+	if id == k.pred {
+		k.pred = ID{}
 	}
 	for s := range k.sent {
-		if !near[s.to] {
+		if s.to == id {
 			delete(k.sent, s)
 		}
 	}
-	return newPred
+	k.wake(keeperSettle)
 }
 
-func (k *keeper) unsent(pushes []push) []push {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := pushes[:0]
-	for _, p := range pushes {
-		if _, done := k.sent[sentKey{p.to.ID, p.slot}]; !done {
-			out = append(out, p)
-		}
-	}
-	if len(out) > keeperRound { // the rest has its turn in another round
-		rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-		out = out[:keeperRound]
-	}
-	return out
-}
-
-// push sends the pushes, node by node, a few nodes at a time.
-func (k *keeper) push(ctx context.Context, pushes []push) (failed int) {
-	byNode := map[ID][]push{}
-	var order []ID
-	for _, p := range pushes {
-		if byNode[p.to.ID] == nil {
-			order = append(order, p.to.ID)
-		}
-		byNode[p.to.ID] = append(byNode[p.to.ID], p)
-	}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	room := make(chan struct{}, keeperParallel)
-	for _, id := range order {
-		room <- struct{}{}
-		wg.Go(func() {
-			lost := k.pushTo(ctx, byNode[id][0].to, byNode[id], false)
-			mu.Lock()
-			failed += lost
-			mu.Unlock()
-			<-room
-		})
-	}
-	wg.Wait()
-	return failed
-}
-
-// pushTo sends the pushes for one node, and returns how many failed. The last
-// message of a handover is not full; it may be empty.
-func (k *keeper) pushTo(ctx context.Context, to wire.Peer, pushes []push, handover bool) (failed int) {
-	for {
-		batch := pushes[:min(len(pushes), wire.MaxItems)]
-		if len(batch) == 0 && !handover {
-			return 0
-		}
-		req := &wire.StoreMany{}
-		for _, p := range batch {
-			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: p.record})
-		}
-		at, timeout := k.n.view.Load().reach(to)
-		msg, _, err := k.n.ask(ctx, at, req, timeout+k.n.patience())
-		answer, ok := msg.(*wire.StoredMany)
-		if err != nil || !ok || len(answer.Outcomes) != len(batch) {
-			return max(len(pushes), 1)
-		}
-		for i, p := range batch {
-			k.pushed(p, record.Outcome(answer.Outcomes[i]))
-		}
-		pushes = pushes[len(batch):]
-		if len(batch) < wire.MaxItems {
-			return 0
-		}
-	}
-}
-
-// pushed takes in what became of one push. An orphan that is now where it
-// belongs, or that a newer one has replaced there, is dropped here.
-func (k *keeper) pushed(p push, o record.Outcome) {
-	if o == outcomeElsewhere {
-		return // our table is out of date; a later round will know better
-	}
-	k.mu.Lock()
-	if len(k.sent) >= keeperSent {
-		clear(k.sent)
-	}
-	k.sent[sentKey{p.to.ID, p.slot}] = struct{}{}
-	k.mu.Unlock()
-	if p.orphan && (o.Held() || o == record.OutcomeStale) && k.n.view.Load().Phase == PhaseJoined {
-		k.n.cfg.Records.Drop(p.slot.res, p.slot.kind, p.slot.part)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
+// near reports whether a node is close enough to share records with.
+func (v *View) near(id ID) bool {
+	if v.Small || id == v.Pred.ID {
 		return true
-	case <-ctx.Done():
-		return false
 	}
+	for i := range v.Succ {
+		if v.Succ[i].ID == id {
+			return true
+		}
+	}
+	return v.members.rank(id, v.Self.ID) <= replicaReach
 }

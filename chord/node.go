@@ -41,7 +41,7 @@ type Config struct {
 	Members    int              // bound of the table of known members; 0 = 8192
 	Timing     Timing
 	// RepairEvery is the time between two rounds in which the node pushes
-	// all that it holds to where it belongs; 0 = 1 min.
+	// all that it holds to where it belongs; 0 = 30 s.
 	RepairEvery time.Duration
 	Seed        uint64           // of the jitter; 0 = random
 	Now         func() time.Time // overlay time, told in answer to Ping; nil = time.Now
@@ -56,8 +56,11 @@ const (
 	lookupTime   = 3 * time.Second
 	maxJoins     = 16 // callers of Join that wait
 	busyRetry    = 100 * time.Millisecond
-	defaultFixup = time.Minute
+	defaultFixup = 30 * time.Second
 )
+
+// keeperStream sets the keeper's random numbers apart from the machine's.
+const keeperStream = 0x6b656570
 
 // Node is one node of the ring: a Machine with a transport, a clock and a
 // store. Its methods are safe for concurrent use; those that talk to other
@@ -73,7 +76,8 @@ type Node struct {
 	running atomic.Bool
 	lag     atomic.Int64 // the machine's
 	stopped chan struct{}
-	keeper  *keeper
+	keeper  *Keeper // keep's goroutine steps it
+	mail    keeperMail
 
 	calls   sync.WaitGroup
 	waiting []chan error // callers of Join
@@ -118,7 +122,12 @@ func New(cfg Config) (*Node, error) {
 		slots:   make(chan struct{}, maxOutbound),
 		stopped: make(chan struct{}),
 	}
-	n.keeper = newKeeper(n)
+	n.mail.kick = make(chan struct{}, 1)
+	n.keeper = NewKeeper(KeeperConfig{
+		Self: cfg.Self.ID, Records: cfg.Records, Charter: cfg.Charter, RepairEvery: cfg.RepairEvery,
+		Rand: rand.New(rand.NewPCG(cfg.Seed, keeperStream)), Refused: cfg.Refused,
+		Wake: func() { n.mail.tell(nil, nil) },
+	})
 	n.publish()
 	return n, nil
 }
@@ -130,7 +139,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer n.calls.Wait()
 	defer close(n.stopped)
 	defer cancel()
-	n.calls.Go(func() { n.keeper.run(ctx) })
+	n.calls.Go(func() { n.keep(ctx) })
 	n.running.Store(true)
 
 	timer := time.NewTimer(time.Hour)
@@ -187,14 +196,12 @@ func (n *Node) step(ctx context.Context, in input) {
 		case Reply:
 			in.reply <- e.Msg // one place is free: exactly one reply
 		case Joined:
-			if n.view.Load().Members() > 0 {
-				n.keeper.joined()
-			}
+			n.mail.tell(Became{}, nil)
 			n.answerJoin(nil)
 		case JoinFailed:
 			n.answerJoin(ErrNoPeers)
 		case Moved:
-			n.keeper.wake()
+			n.mail.tell(Changed{}, nil)
 		case Left:
 			left = true
 		}
@@ -296,7 +303,7 @@ func (n *Node) wait(ctx context.Context, ev Event) error {
 // that only stops is found dead by the others.
 func (n *Node) Leave(ctx context.Context) error {
 	if n.view.Load().Phase == PhaseJoined {
-		n.keeper.handOver(ctx)
+		n.handOver(ctx)
 	}
 	return n.wait(ctx, Leave{})
 }

@@ -32,9 +32,10 @@ type slotKey struct {
 //     owner;
 //   - what it keeps as a replica, to the responsible node;
 //   - in a round of repair (all), what lies in its own interval also to the
-//     responsible node of the record's next place, so that a place all of whose
-//     holders died is filled again;
-//   - what is out of its range, to every place of the record.
+//     responsible nodes of the record's other places, so that a place all of
+//     whose holders died is filled again;
+//   - what is out of its range, to every place of the record;
+//   - of a node that leaves, what it keeps to the two that keep it from then on.
 func plan(v *View, records []record.Record, c identity.Charter, all bool) []push {
 	var out []push
 	for _, r := range records {
@@ -64,13 +65,19 @@ func (p *planner) record(places []ID, all bool) {
 	inRange := false
 	for i, pos := range places {
 		switch {
+		case p.v.gone && p.v.reaches(pos):
+			inRange = true
+			for _, to := range p.v.holders(pos) {
+				p.push(to, pos, false)
+			}
 		case p.v.Responsible(pos):
 			inRange = true
 			if succ := p.v.replica(); succ != nil {
 				p.push(*succ, pos, false)
 			}
-			if next := places[(i+1)%len(places)]; all && next != pos {
-				p.push(p.v.Owner(next), next, false)
+			for k := 1; all && k < len(places); k++ {
+				other := places[(i+k)%len(places)]
+				p.push(p.v.Owner(other), other, false)
 			}
 		case p.v.InRange(pos):
 			inRange = true
@@ -100,6 +107,19 @@ func (v *View) replica() *wire.Peer {
 		return nil
 	}
 	return &v.Succ[i-1]
+}
+
+// holders returns the node responsible for pos and its first successor of
+// another owner, as far as this node can tell from its table.
+func (v *View) holders(pos ID) []wire.Peer {
+	chain := v.chain(pos, storeTries+1)
+	if v.gone {
+		chain = slices.DeleteFunc(chain, func(p wire.Peer) bool { return p.ID == v.Self.ID })
+	}
+	if len(chain) == 0 {
+		return nil
+	}
+	return holdersFirst(chain)[:min(copies, len(chain))]
 }
 
 // leaving returns what the node's view would be for everybody else without it,

@@ -1,8 +1,8 @@
 package chord
 
 import (
-	"context"
 	"slices"
+	"time"
 
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -12,99 +12,95 @@ import (
 // not take because its position is out of range.
 const outcomeElsewhere record.Outcome = 0
 
-// Serve answers a ring or record message. from's ID and owner must be verified;
-// its addresses may be missing. It may be called from many goroutines.
-func (n *Node) Serve(ctx context.Context, from wire.Peer, req wire.Message) wire.Message {
+// Serve answers Store, StoreMany, Offer and Fetch, seen from v; nil for other
+// messages. from's ID must be verified. It may be called from many goroutines.
+func (k *Keeper) Serve(now time.Time, v *View, from wire.Peer, req wire.Message) wire.Message {
+	if fetch, ok := req.(*wire.Fetch); ok && v.Phase != PhaseClient {
+		return k.serveFetch(now, v, fetch)
+	}
+	if v.Phase != PhaseJoined {
+		k.cfg.Refused(RefusedNotJoined)
+		return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
+	}
 	switch req := req.(type) {
-	case *wire.Ping:
-		return &wire.Pong{Time: n.cfg.Now().UnixMilli()}
 	case *wire.Store:
-		return n.serveStore(req)
-	case *wire.StoreMany:
-		return n.serveStoreMany(from, req)
-	case *wire.Fetch:
-		if n.view.Load().Phase == PhaseClient {
-			n.cfg.Refused(RefusedNotJoined)
-			return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
+		outcome, seq := k.put(v, req.Position, req.Record)
+		if outcome == outcomeElsewhere {
+			return wire.Errorf(wire.CodeForbidden, "not responsible for that position")
 		}
-		return n.serveFetch(req)
+		return &wire.Stored{Outcome: uint8(outcome), Seq: seq}
+	case *wire.StoreMany:
+		outcomes := make([]byte, len(req.Items))
+		for i, item := range req.Items {
+			outcome, _ := k.put(v, item.Position, item.Record)
+			outcomes[i] = byte(outcome)
+		}
+		k.handed(now, v, from.ID, len(req.Items))
+		return &wire.StoredMany{Outcomes: outcomes}
+	case *wire.Offer:
+		if len(req.Items) == 0 {
+			k.asks(v, from.ID)
+		}
+		answers := make([]byte, len(req.Items))
+		for i := range req.Items {
+			answers[i] = k.lacks(v, &req.Items[i])
+		}
+		return &wire.Wanted{Answers: answers}
 	}
-	reply := make(chan wire.Message, 1)
-	if !n.enter(input{ev: Request{From: from, Msg: req}, reply: reply}) {
-		return &wire.Error{Code: wire.CodeTooMany, Reason: "too many requests", Retry: uint32(busyRetry.Milliseconds())}
-	}
-	select {
-	case m := <-reply:
-		return m
-	case <-ctx.Done():
-		return wire.Errorf(wire.CodeTimeout, "given up")
-	case <-n.stopped:
-		return wire.Errorf(wire.CodeUnavailable, "the node stops")
-	}
+	return nil
 }
 
-func (n *Node) serveStore(req *wire.Store) wire.Message {
-	v := n.view.Load()
-	if v.Phase != PhaseJoined {
-		n.cfg.Refused(RefusedNotJoined)
-		return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
+// lacks answers one item of an Offer.
+func (k *Keeper) lacks(v *View, o *wire.Offered) byte {
+	if !v.InRange(o.Position) {
+		return wire.WantedElsewhere
 	}
-	outcome, seq := n.put(v, req.Position, req.Record)
-	if outcome == outcomeElsewhere {
-		return wire.Errorf(wire.CodeForbidden, "not responsible for that position")
+	for _, r := range k.cfg.Records.Get(o.Resource, &o.Part) {
+		switch held, err := r.Body(); {
+		case err != nil:
+		case held.Seq > o.Seq:
+			return wire.WantedStale
+		case held.Seq == o.Seq && digestOf(r) == o.Digest:
+			return wire.WantedSame
+		}
 	}
-	return &wire.Stored{Outcome: uint8(outcome), Seq: seq}
-}
-
-func (n *Node) serveStoreMany(from wire.Peer, req *wire.StoreMany) wire.Message {
-	v := n.view.Load()
-	if v.Phase != PhaseJoined {
-		n.cfg.Refused(RefusedNotJoined)
-		return wire.Errorf(wire.CodeUnavailable, "not a member of the ring")
-	}
-	outcomes := make([]byte, len(req.Items))
-	for i, item := range req.Items {
-		outcome, _ := n.put(v, item.Position, item.Record)
-		outcomes[i] = byte(outcome)
-	}
-	n.keeper.handed(v, from.ID, len(req.Items))
-	return &wire.StoredMany{Outcomes: outcomes}
+	return wire.WantedYes
 }
 
 // put stores a record that belongs at pos, if this node is one of those that
 // keep what lies there.
-func (n *Node) put(v *View, pos ID, r record.Record) (outcome record.Outcome, seq uint64) {
+func (k *Keeper) put(v *View, pos ID, r record.Record) (outcome record.Outcome, seq uint64) {
 	body, err := r.Body()
 	if err != nil {
-		n.cfg.Refused(RefusedBadRecord)
+		k.cfg.Refused(RefusedBadRecord)
 		return record.OutcomeInvalid, 0
 	}
-	if !slices.Contains(record.PositionsOf(body, n.cfg.Charter), pos) {
-		n.cfg.Refused(RefusedBadPosition)
+	if !slices.Contains(record.PositionsOf(body, k.cfg.Charter), pos) {
+		k.cfg.Refused(RefusedBadPosition)
 		return record.OutcomeInvalid, 0
 	}
 	if !v.InRange(pos) {
-		n.cfg.Refused(RefusedNotResponsible)
+		k.cfg.Refused(RefusedNotResponsible)
 		return outcomeElsewhere, 0
 	}
-	outcome, verified, err := n.cfg.Records.Put(r)
+	outcome, verified, err := k.cfg.Records.Put(r)
 	if outcome.Held() {
 		if v.members.rank(pos, v.Self.ID) >= copies {
-			n.keeper.wake() // it came to the wrong one of those that may keep it
+			k.strayed() // it came to the wrong one of those that may keep it
 		}
 		return outcome, body.Seq
 	}
 	if err != nil && verified == nil {
-		n.cfg.Refused(RefusedBadRecord)
+		k.cfg.Refused(RefusedBadRecord)
 		return record.OutcomeInvalid, 0
 	}
-	return outcome, n.held(verified)
+	return outcome, k.held(verified)
 }
 
 // held returns the sequence number of the record that keeps v out; 0 when only
 // the memory of one does.
-func (n *Node) held(v *record.Verified) uint64 {
-	for _, r := range n.cfg.Records.Get(v.Resource(), &v.Body.Part) {
+func (k *Keeper) held(v *record.Verified) uint64 {
+	for _, r := range k.cfg.Records.Get(v.Resource(), &v.Body.Part) {
 		if held, err := r.Body(); err == nil {
 			return held.Seq
 		}
@@ -115,11 +111,10 @@ func (n *Node) held(v *record.Verified) uint64 {
 // serveFetch answers from what the node holds, whatever the position: a reader
 // judges by the neighbours that the answer names. While a handover is under way
 // it names none.
-func (n *Node) serveFetch(req *wire.Fetch) wire.Message {
-	v := n.view.Load()
-	records := n.cfg.Records.Get(req.Resource, req.Part)
+func (k *Keeper) serveFetch(now time.Time, v *View, req *wire.Fetch) wire.Message {
+	records := k.cfg.Records.Get(req.Resource, req.Part)
 	answer := &wire.Fetched{Records: records[:min(len(records), wire.MaxItems)]}
-	if v.Phase == PhaseJoined && v.Settled && !n.keeper.waits() {
+	if v.Phase == PhaseJoined && v.Settled && !k.waits(now) {
 		pred := v.Pred
 		answer.Pred = &pred
 		if len(v.Succ) > 0 {

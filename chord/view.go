@@ -67,10 +67,10 @@ const replicaReach = 5
 
 // InRange reports whether the node keeps records of pos: it is responsible, or
 // one of the next few, or the ring is small.
-func (v *View) InRange(pos ID) bool {
-	if v.gone {
-		return false
-	}
+func (v *View) InRange(pos ID) bool { return !v.gone && v.reaches(pos) }
+
+// reaches is InRange, for a node that is about to leave, too.
+func (v *View) reaches(pos ID) bool {
 	return v.Small || v.Responsible(pos) || v.members.rank(pos, v.Self.ID) <= replicaReach
 }
 

@@ -21,6 +21,17 @@ import (
 
 var errLost = errors.New("virtual network: no answer")
 
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // virtual is an in-memory network of nodes with latency, loss, crashes and
 // partitions. It runs inside a synctest bubble.
 type virtual struct {

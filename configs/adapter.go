@@ -21,9 +21,12 @@ type Adapter struct {
 	Advertise []string `koanf:"advertise" toml:"advertise" help:"addresses that other adapters are told; empty: the host's own"`
 	// CacheFor is how long a resolution is used again; 0: not at all.
 	CacheFor Duration `koanf:"cache_for" toml:"cache_for" help:"how long a looked-up name is used again"`
-	SIP      SIP      `koanf:"sip" toml:"sip"`
-	Metrics  Metrics  `koanf:"metrics" toml:"metrics"`
-	Log      Log      `koanf:"log" toml:"log"`
+	// CallRecords writes a line to calls.jsonl in the state folder for every
+	// call that has ended.
+	CallRecords bool    `koanf:"call_records" toml:"call_records" help:"write a line to calls.jsonl in the state folder for every call"`
+	SIP         SIP     `koanf:"sip" toml:"sip"`
+	Metrics     Metrics `koanf:"metrics" toml:"metrics"`
+	Log         Log     `koanf:"log" toml:"log"`
 }
 
 // SIP configures the side towards the phone.
@@ -60,10 +63,12 @@ type Account struct {
 // DefaultAdapter returns the defaults, with state as the folder.
 func DefaultAdapter(state string) Adapter {
 	return Adapter{
-		State:     state,
-		Listen:    ":5871",
-		Advertise: []string{},
-		CacheFor:  Minute,
+		State:  state,
+		Listen: ":5871",
+
+		CallRecords: true,
+		Advertise:   []string{},
+		CacheFor:    Minute,
 		SIP: SIP{
 			Listen:           []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"},
 			Redirect:         "auto",

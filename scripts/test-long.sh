@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Runs the tests at their full sizes, which take too long for every change: scripts/test-long.sh [STAGE...]
-# Without arguments it runs correctness and survival, about LONG_MINUTES on two quiet cores; each prints what it found
+# Without arguments it runs correctness, survival and front, about LONG_MINUTES on two quiet cores; each prints what it found
 # with its seed. The stage fuzz is optional: ten minutes for each fuzz target, or FUZZ_SECONDS, or with FUZZ_SECONDS=N x
 # (such as 100000000x) that many executions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stages=(correctness survival)
+stages=(correctness survival front)
 
 # The ring operations: exhaustive and random tests of the five operations, small rings and merging.
 correctness() { long ./chord/zave; }
 
 # Rings of real and virtual nodes: power cuts, mass deaths, partitions, disks and clocks that fail.
 survival() { long ./chord ./internal/record ./internal/node ./internal/testnet/...; }
+
+# The SIP front under floods, beside an honest phone that calls on.
+front() { long ./sipbridge; }
 
 # long PACKAGE...: only the tests that carry the build tag; what they found is shown, and on failure everything.
 long() {

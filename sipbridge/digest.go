@@ -81,6 +81,9 @@ func (w *worker) account(from *origin, user string) (identity.AOR, bool) {
 		w.refuse(from, asRefusal(err))
 		return identity.AOR{}, false
 	}
+	if from.conn != nil {
+		from.conn.trusted.Store(true)
+	}
 	return aor, true
 }
 
@@ -110,7 +113,7 @@ func (w *worker) authorised(from *origin, user, password string, aor identity.AO
 	if ok {
 		w.proved = true
 		if from.conn != nil {
-			from.conn.trusted.Store(true)
+			from.conn.kept.Store(true)
 		}
 		return true
 	}

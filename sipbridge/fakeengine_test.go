@@ -28,7 +28,9 @@ func (e *fakeEngine) Handle(from carry.Flow, msg []byte) bool {
 	line, _, _ := strings.Cut(string(msg), "\r\n")
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.seen = append(e.seen, line)
+	if len(e.seen) < 1000 {
+		e.seen = append(e.seen, line)
+	}
 	return e.handles != nil && e.handles(from, msg)
 }
 

@@ -85,7 +85,7 @@ func (p *phone) closed() bool {
 
 // A header may be as long as a datagram, in any shape; nothing in it makes the
 // reading of it slow, and nothing of it stays.
-func TestLongHeaders(t *testing.T) {
+func TestHugeHeaders(t *testing.T) {
 	r := start(t, &hub{call: bob}, nil)
 	fill := func(piece string) string { return strings.Repeat(piece, 60_000/len(piece)) }
 	for name, c := range map[string]struct {
@@ -119,7 +119,7 @@ func TestLongHeaders(t *testing.T) {
 }
 
 // The longest message is taken, and not one byte more.
-func TestLongestMessage(t *testing.T) {
+func TestLargestMessage(t *testing.T) {
 	r := start(t, &hub{call: bob}, nil)
 	for network, size := range map[string]int{"udp": 65507, "tcp": MaxMessage} {
 		p := r.phone(t, network, "alice")

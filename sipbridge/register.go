@@ -53,8 +53,8 @@ func (w *worker) register(from *origin) {
 	}
 }
 
-// own notes whose name it is, where the phone is on this host. If it is
-// somebody else's, it has answered.
+// own notes whose name it is, where the phone is on this host, and that its
+// connection may stay. If the name is somebody else's, it has answered.
 func (w *worker) own(u *update, from *origin) bool {
 	if !w.b.hosts.isHere(from.flow) || !u.star && len(u.contacts) == 0 {
 		return true
@@ -66,6 +66,9 @@ func (w *worker) own(u *update, from *origin) bool {
 		return false
 	}
 	u.claim = c
+	if from.conn != nil {
+		from.conn.kept.Store(true)
+	}
 	owner := w.b.owners.name(u.aor)
 	for i := range u.contacts {
 		u.contacts[i].Owner = owner

@@ -16,10 +16,11 @@ import (
 // How long a TCP connection may be slow.
 const (
 	messageTime  = 20 * time.Second // from a message's first byte to its last
-	strangerTime = time.Minute      // a connection over which nobody showed a right to be there
+	strangerTime = time.Minute      // a connection over which no account spoke
 	writeTime    = 5 * time.Second
 	idleMore     = 5 * time.Minute // beyond the longest registration
 	connsPerIP   = 64              // of MaxConns, from one address
+	keepBuffer   = 16 << 10        // bytes that a connection keeps for its next message
 )
 
 type tcpListener struct {
@@ -68,7 +69,6 @@ func (b *Bridge) adopt(c net.Conn, port uint16) *tcpConn {
 		c.Close()
 		return nil
 	}
-	t.trusted.Store(b.hosts.isHere(t.flow))
 	if !b.conns.add(t) {
 		b.refused(RefusedConnections)
 		c.Close()
@@ -82,8 +82,10 @@ type tcpConn struct {
 	b       *Bridge
 	c       net.Conn
 	flow    carry.Flow
-	trusted atomic.Bool // it may stay: loopback, or somebody with a password
-	mu      sync.Mutex  // one writer at a time
+	heard   atomic.Int64 // when the last whole message came, or it was opened; as Bridge.now
+	trusted atomic.Bool  // it may stay for long: an account spoke over it
+	kept    atomic.Bool  // and gives way to nobody: a phone registered over it, or gave a password
+	mu      sync.Mutex   // one writer at a time
 }
 
 func (t *tcpConn) serve() {
@@ -113,6 +115,10 @@ func (t *tcpConn) serve() {
 		rest, ok := t.take(w, &from, buf[:len(buf)+n])
 		if !ok {
 			return
+		}
+		if len(rest) == 0 && cap(buf) > keepBuffer {
+			buf = make([]byte, 0, 4096)
+			continue
 		}
 		buf = buf[:copy(buf[:cap(buf)], rest)]
 	}
@@ -156,6 +162,7 @@ func (t *tcpConn) take(w *worker, from *origin, buf []byte) ([]byte, bool) {
 		if !w.handle(buf[:length], from) {
 			return nil, false
 		}
+		t.heard.Store(int64(t.b.now()))
 		buf = buf[length:]
 	}
 }
@@ -184,23 +191,49 @@ func (ct *connTable) init() {
 	ct.perIP = make(map[netip.Addr]int)
 }
 
-// add keeps t and starts to read from it, unless there are too many.
+// add keeps t and starts to read from it, unless there are too many. Where
+// the table is full, the connection that was silent for longest gives way, of
+// those over which no phone has registered: whoever only opens connections
+// keeps nobody out.
 func (ct *connTable) add(t *tcpConn) bool {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	a := t.flow.Remote.Addr()
-	if ct.done || len(ct.m) >= MaxConns || ct.perIP[a] >= connsPerIP && !a.IsLoopback() || ct.m[t.flow.Remote] != nil {
+	if ct.done || ct.perIP[a] >= connsPerIP && !a.IsLoopback() || ct.m[t.flow.Remote] != nil {
 		return false
 	}
+	if len(ct.m) >= MaxConns {
+		idle := ct.idlestLocked()
+		if idle == nil {
+			return false
+		}
+		t.b.refused(RefusedConnections)
+		ct.removeLocked(idle)
+		idle.c.Close()
+	}
+	t.heard.Store(int64(t.b.now()))
 	ct.m[t.flow.Remote] = t
 	ct.perIP[a]++
 	t.b.tasks.Go(t.serve) // under the lock: closeAll comes before or after, and Wait after it
 	return true
 }
 
+func (ct *connTable) idlestLocked() (idlest *tcpConn) {
+	for _, t := range ct.m {
+		if !t.kept.Load() && (idlest == nil || t.heard.Load() < idlest.heard.Load()) {
+			idlest = t
+		}
+	}
+	return idlest
+}
+
 func (ct *connTable) remove(t *tcpConn) {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
+	ct.removeLocked(t)
+}
+
+func (ct *connTable) removeLocked(t *tcpConn) {
 	if ct.m[t.flow.Remote] != t {
 		return
 	}
@@ -251,5 +284,6 @@ func (b *Bridge) dial(ctx context.Context, f carry.Flow) (*tcpConn, error) {
 		return nil, ErrNoWay
 	}
 	t.trusted.Store(true)
+	t.kept.Store(true)
 	return t, nil
 }

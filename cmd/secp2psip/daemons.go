@@ -104,8 +104,8 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 		return nil, err
 	}
 	a, err := adapter.New(adapter.Config{
-		MediaPorts: ports,
-		State:      cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP),
+		MediaPorts: ports, NoRecords: !cfg.CallRecords,
+		State: cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP),
 		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
 		Called: func(c admin.Call) {
 			t.metrics.Call(c.Direction, c.Path, c.Status, time.Duration(c.SetupMS*float64(time.Millisecond)))

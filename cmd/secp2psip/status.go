@@ -67,6 +67,9 @@ func (a *app) printStatus(s admin.Status) error {
 	if err := a.printAccounts(s.Accounts); err != nil {
 		return err
 	}
+	if err := a.printLive(s.Live); err != nil {
+		return err
+	}
 	if err := a.printCalls(s.Calls); err != nil {
 		return err
 	}
@@ -128,6 +131,25 @@ func (a *app) printAccounts(accounts []admin.Account) error {
 			t.row(append(slices.Clone(row), strings.TrimSpace(p.Contact+" "+p.UserAgent), moment(p.Expires), direct)...)
 			row = []string{"", "", "", "", ""}
 		}
+	}
+	return t.flush()
+}
+
+// printLive shows the calls of this moment. Loss and jitter are those of what
+// the phone here gets and of what it sends, in that order.
+func (a *app) printLive(calls []admin.LiveCall) error {
+	if len(calls) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
+	t := a.table("NOW", "", "FROM", "TO", "PATH", "STATE", "PEER", "THEIR KEY", "RTT", "GOT", "SENT", "LOST", "JITTER")
+	for _, c := range calls {
+		row := []string{moment(c.Started), c.Direction, c.From, c.To, c.Path, c.State, c.Peer, c.Key}
+		if m := c.Media; m != nil {
+			row = append(row, millis(m.RTTMS), size(int64(m.Received.Bytes)), size(int64(m.Sent.Bytes)),
+				fmt.Sprintf("%d / %d", m.Received.Lost, m.Sent.Lost), millis(m.Received.JitterMS)+" / "+millis(m.Sent.JitterMS))
+		}
+		t.row(row...)
 	}
 	return t.flush()
 }

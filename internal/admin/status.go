@@ -32,6 +32,7 @@ type Status struct {
 	SIP           []string          `json:"sip,omitempty"`       // adapter: where SIP is bound, "udp:IP:PORT"
 	Accounts      []Account         `json:"accounts,omitempty"`  // adapter
 	Calls         []Call            `json:"calls,omitempty"`     // adapter: the last ones, newest first
+	Live          []LiveCall        `json:"live,omitempty"`      // adapter: those that it carries now, oldest first
 	Enrolment     *Enrolment        `json:"enrolment,omitempty"` // bootstrap server
 	Refusals      map[string]uint64 `json:"refusals"`            // "room/reason" → how often since the start
 	Warnings      []string          `json:"warnings,omitempty"`  // what a person should know, one sentence each
@@ -101,12 +102,51 @@ type Call struct {
 	Direction  string    `json:"direction"` // CallOut or CallIn
 	From       string    `json:"from"`
 	To         string    `json:"to"`
-	Path       string    `json:"path,omitempty"` // direct, carried
+	Path       string    `json:"path,omitempty"` // direct, carried, protected
 	Status     int       `json:"status"`         // SIP status: 302, 200, 404, …
 	Reason     string    `json:"reason,omitempty"`
 	SetupMS    float64   `json:"setup_ms"` // INVITE received → answer sent
 	SharesUsed int       `json:"shares_used"`
-	Verified   bool      `json:"verified"` // key, delegation and signed answer all hold
+	Verified   bool      `json:"verified"`      // key, delegation and signed answer all hold
+	Key        string    `json:"key,omitempty"` // fingerprint of the other person's key, as rebuilt
+}
+
+// LiveCall is a call that this adapter carries now.
+type LiveCall struct {
+	Started   time.Time `json:"started"`
+	Answered  time.Time `json:"answered,omitzero"`
+	Direction string    `json:"direction"` // CallOut or CallIn
+	From      string    `json:"from"`
+	To        string    `json:"to"`
+	Path      string    `json:"path"` // carried, protected, echo
+	State     string    `json:"state"`
+	Peer      string    `json:"peer,omitempty"` // the other adapter's address
+	Key       string    `json:"key,omitempty"`  // fingerprint of the other person's key, verified
+	Media     *Media    `json:"media,omitempty"`
+}
+
+// Media are figures of a protected call's media so far.
+type Media struct {
+	RTTMS    float64   `json:"rtt_ms"`   // of the link
+	Sent     MediaFlow `json:"sent"`     // by the phone here; lost and jitter as the other side reports them
+	Received MediaFlow `json:"received"` // for it
+}
+
+// MediaFlow is one direction of a call's media.
+type MediaFlow struct {
+	Packets  uint64  `json:"packets"`
+	Bytes    uint64  `json:"bytes"`
+	Lost     uint64  `json:"lost"`
+	JitterMS float64 `json:"jitter_ms"`
+}
+
+// CallRecord is a line of the file of calls: one call that has ended.
+type CallRecord struct {
+	Call
+	Ended   time.Time `json:"ended"`
+	Seconds float64   `json:"seconds,omitempty"` // from the answer to the end
+	Peer    string    `json:"peer,omitempty"`    // the other adapter's address
+	Media   *Media    `json:"media,omitempty"`
 }
 
 // Enrolment is what only a bootstrap server knows.

@@ -24,6 +24,7 @@ var most = map[string]int{
 	"Certificates.Nodes": 64, "Certificates.Nodes[]": 2048,
 	"DialBack.Addrs": 4, "DialBack.Padding": 4096, "Dialed.Reached": 4, "Dialed.Silent": 4, "Dialed.Others": 4, "Attached.Addrs": 8,
 	"StoreMany.Items": 15, "StoredMany.Outcomes": 15, "Fetched.Records": 15,
+	"Offer.Items": 256, "Wanted.Answers": 256,
 	"EnrolChallenge.Charter": 4096, "EnrolChallenge.Root": 2048, "EnrolChallenge.Issuer": 2048,
 	"Register.ByAccount": 4096, "Register.ByDevice": 4096, "Register.ByNode": 4096,
 	"Registered.Node": 2048, "Registered.Account": 2048, "Registered.Issuer": 2048, "Registered.Charter": 4096,

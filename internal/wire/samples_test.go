@@ -148,6 +148,8 @@ func samples(t testing.TB) []wire.Message {
 		&wire.StoredMany{Outcomes: []byte{1, 2}},
 		&wire.Fetch{Position: peerA.ID, Resource: peerB.ID, Part: &part}, &wire.Fetch{},
 		&wire.Fetched{Records: []record.Record{rec, rec}, Pred: &peerA, Succ0: &peerB}, &wire.Fetched{},
+		&wire.Offer{Items: []wire.Offered{{Position: peerA.ID, Resource: peerB.ID, Part: 3, Seq: 1 << 40, Digest: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}}}},
+		&wire.Wanted{Answers: []byte{wire.WantedYes, wire.WantedSame}},
 		&wire.DialBack{Addrs: []netip.AddrPort{addr4, addr6}, Padding: make([]byte, 8)},
 		&wire.Dialed{Reached: []netip.AddrPort{addr4}, Silent: []netip.AddrPort{addr6}, Others: []wire.Peer{peerA}},
 		&wire.Attach{For: 180}, &wire.Attached{For: 120, Addrs: []netip.AddrPort{addr4}},

@@ -41,6 +41,8 @@ const (
 	TypeStoredMany Type = 35
 	TypeFetch      Type = 36
 	TypeFetched    Type = 37
+	TypeOffer      Type = 38
+	TypeWanted     Type = 39
 
 	TypeDialBack Type = 40
 	TypeDialed   Type = 41
@@ -161,6 +163,10 @@ func newRecords(t Type) Message {
 		return new(Fetch)
 	case TypeFetched:
 		return new(Fetched)
+	case TypeOffer:
+		return new(Offer)
+	case TypeWanted:
+		return new(Wanted)
 	}
 	return nil
 }

@@ -1,0 +1,269 @@
+package chord
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// keeperRoundState is one round of a Keeper under way.
+type keeperRoundState struct {
+	all, leaving bool
+	lines        []*line // not begun yet
+	flying       int     // lines under way
+	held         int     // records that the node holds
+	failed       int     // pushes
+}
+
+// line is what is pushed to one node in one round. What the node may well hold
+// is offered to it first.
+type line struct {
+	to       wire.Peer
+	pushes   []push    // to be sent
+	offers   []push    // to be offered
+	batch    []push    // under way
+	handover bool      // the last message is not full; it may be empty
+	asks     bool      // the first message asks the node for what belongs here
+	under    wire.Type // what is under way: Offer or StoreMany
+}
+
+// begin begins a round: of everything (all), or of what has not been pushed
+// yet.
+func (k *Keeper) begin(all bool) {
+	v := k.at.View
+	k.round = &keeperRoundState{all: all}
+	if !v.joined() {
+		return
+	}
+	records := k.cfg.Records.All()
+	k.round.held = len(records)
+	newPred := k.forget(v, all)
+	pushes := k.unsent(plan(v, records, k.cfg.Charter, all))
+	if newPred {
+		l := k.line(v.Pred)
+		l.handover = true
+	}
+	for _, p := range k.toAsk(v) {
+		k.line(p).asks = true
+	}
+	for _, p := range pushes {
+		l := k.line(p.to)
+		if (all || p.orphan) && !l.handover {
+			l.offers = append(l.offers, p)
+		} else {
+			l.pushes = append(l.pushes, p)
+		}
+	}
+}
+
+// beginLeaving begins the round in which everything is pushed to where it
+// belongs once this node is gone.
+func (k *Keeper) beginLeaving() {
+	k.round = &keeperRoundState{leaving: true}
+	if v := k.at.View; v.Phase == PhaseJoined {
+		for _, p := range plan(v.leaving(), k.cfg.Records.All(), k.cfg.Charter, false) {
+			l := k.line(p.to)
+			l.pushes = append(l.pushes, p)
+		}
+	}
+}
+
+// line returns the line to a node, a new one if there is none yet.
+func (k *Keeper) line(to wire.Peer) *line {
+	i := slices.IndexFunc(k.round.lines, func(l *line) bool { return l.to.ID == to.ID })
+	if i < 0 {
+		k.round.lines = append(k.round.lines, &line{to: to})
+		i = len(k.round.lines) - 1
+	}
+	return k.round.lines[i]
+}
+
+// toAsk returns the neighbours that a node which has joined lately has not
+// asked for its records yet. A successor that sees a new predecessor hands over
+// by itself, and a predecessor pushes to a new replica; those that have not
+// noticed that the node has been away do so when they are asked.
+func (k *Keeper) toAsk(v *View) (ask []wire.Peer) {
+	if !k.now.Before(k.askUntil) {
+		return nil
+	}
+	add := func(p wire.Peer) {
+		if !k.asked[p.ID] && p.ID != v.Self.ID && !slices.ContainsFunc(ask, func(q wire.Peer) bool { return q.ID == p.ID }) {
+			ask = append(ask, p)
+		}
+	}
+	for _, s := range v.Succ {
+		add(s)
+		if s.Owner != v.Self.Owner {
+			break
+		}
+	}
+	var buf [replicaReach]*contact
+	preds := v.members.before(v.Self.ID, v.Self.ID, len(buf), buf[:0])
+	for i, c := range preds {
+		if i > 0 && c.peer().Owner != preds[i-1].peer().Owner {
+			break
+		}
+		add(c.peer())
+	}
+	return ask
+}
+
+// forget drops the memory of what was pushed to nodes that are no neighbours
+// any more: should they come back, they may have lost it. It reports whether the
+// predecessor is another than the one to which everything was handed over. A
+// node that still waits for its own handover has nothing to hand over yet.
+func (k *Keeper) forget(v *View, all bool) (newPred bool) {
+	if newPred = !k.waits(k.now) && v.Pred.ID != v.Self.ID && v.Pred.ID != k.pred; newPred {
+		k.pred = v.Pred.ID
+	}
+	if all {
+		clear(k.sent)
+		return newPred
+	}
+	near := map[ID]bool{v.Pred.ID: true}
+	for _, p := range v.Succ {
+		near[p.ID] = true
+	}
+	for s := range k.sent {
+		if !near[s.to] {
+			delete(k.sent, s)
+		}
+	}
+	return newPred
+}
+
+func (k *Keeper) unsent(pushes []push) []push {
+	out := pushes[:0]
+	for _, p := range pushes {
+		if _, done := k.sent[sentKey{p.to.ID, p.slot}]; !done {
+			out = append(out, p)
+		}
+	}
+	if len(out) > keeperRound { // the rest has its turn in another round
+		k.cfg.Rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+		out = out[:keeperRound]
+	}
+	return out
+}
+
+// next sends the next message of a line; false when it has none.
+func (k *Keeper) next(l *line) bool {
+	switch {
+	case l.asks || len(l.offers) > 0:
+		l.batch = nil
+		if !l.asks {
+			l.batch = l.offers[:min(len(l.offers), wire.MaxOffers)]
+			l.offers = l.offers[len(l.batch):]
+		}
+		offer := &wire.Offer{}
+		for _, p := range l.batch {
+			offer.Items = append(offer.Items, wire.Offered{
+				Position: p.pos, Resource: p.slot.res, Part: p.slot.part, Seq: p.slot.seq, Digest: digestOf(p.record),
+			})
+		}
+		k.send(l, offer)
+	case len(l.pushes) > 0 || l.handover:
+		l.batch = l.pushes[:min(len(l.pushes), wire.MaxItems)]
+		l.pushes = l.pushes[len(l.batch):]
+		l.handover = l.handover && len(l.batch) == wire.MaxItems
+		req := &wire.StoreMany{}
+		for _, p := range l.batch {
+			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: p.record})
+		}
+		k.send(l, req)
+	default:
+		return false
+	}
+	return true
+}
+
+func (k *Keeper) send(l *line, msg wire.Message) {
+	to, timeout := k.at.View.reach(l.to)
+	k.lastID++
+	k.flying[k.lastID] = l
+	l.under = msg.Type()
+	k.emit(Effect{Kind: Send, ID: k.lastID, To: to, Msg: msg, Timeout: timeout + k.at.Patience})
+}
+
+// digestOf returns what names a record's bytes in an Offer.
+func digestOf(r record.Record) (d [wire.OfferDigest]byte) {
+	sum := sha256.Sum256(r.Signed)
+	copy(d[:], sum[:])
+	return d
+}
+
+// answered takes in what became of one message of a line. A line that fails
+// ends.
+func (k *Keeper) answered(r Result) {
+	l := k.flying[r.Call]
+	if l == nil {
+		return
+	}
+	delete(k.flying, r.Call)
+	ok := false
+	switch msg := r.Msg.(type) {
+	case *wire.StoredMany:
+		if ok = l.under == wire.TypeStoreMany && len(msg.Outcomes) == len(l.batch); ok {
+			k.stored(l, msg.Outcomes)
+		}
+	case *wire.Wanted:
+		if ok = l.under == wire.TypeOffer && len(msg.Answers) == len(l.batch); ok {
+			k.wanted(l, msg.Answers)
+		}
+	}
+	if ok && k.next(l) {
+		return
+	}
+	k.round.flying--
+	if !ok {
+		k.round.failed += max(len(l.batch)+len(l.pushes)+len(l.offers), 1)
+		if l.to.ID == k.pred {
+			k.pred = ID{} // it gets everything in another round
+		}
+	}
+}
+
+// stored takes in the outcomes of a batch.
+func (k *Keeper) stored(l *line, outcomes []byte) {
+	for i, p := range l.batch {
+		k.pushed(p, record.Outcome(outcomes[i]))
+	}
+}
+
+// wanted takes in the answers to an offer.
+func (k *Keeper) wanted(l *line, answers []byte) {
+	if l.asks {
+		l.asks = false
+		k.asked[l.to.ID] = true
+	}
+	for i, p := range l.batch {
+		switch answers[i] {
+		case wire.WantedYes:
+			l.pushes = append(l.pushes, p)
+		case wire.WantedSame:
+			k.pushed(p, record.OutcomeSame)
+		case wire.WantedStale:
+			k.pushed(p, record.OutcomeStale)
+		default:
+			k.pushed(p, outcomeElsewhere)
+		}
+	}
+}
+
+// pushed takes in what became of one push. An orphan that is now where it
+// belongs, or that a newer one has replaced there, is dropped here.
+func (k *Keeper) pushed(p push, o record.Outcome) {
+	if o == outcomeElsewhere {
+		k.round.failed++ // one of the two tables is out of date
+		return
+	}
+	if len(k.sent) >= keeperSent {
+		clear(k.sent)
+	}
+	k.sent[sentKey{p.to.ID, p.slot}] = struct{}{}
+	if p.orphan && (o.Held() || o == record.OutcomeStale) && k.at.View.Phase == PhaseJoined {
+		k.cfg.Records.Drop(p.slot.res, p.slot.kind, p.slot.part)
+	}
+}
