@@ -71,13 +71,13 @@ func TestLongRandomRuns(t *testing.T) {
 
 func TestLongConvergence(t *testing.T) {
 	for _, n := range []int{50, 100, 250, 500, 1000} {
-		convergence(t, n, 10)
+		convergence(t, n, min(10, 2500/n))
 	}
 }
 
 func TestLongOracle(t *testing.T) {
 	for _, n := range []int{50, 250, 1000} {
-		oracles(t, n, 10)
+		oracles(t, n, min(10, 2500/n))
 	}
 }
 
