@@ -62,9 +62,12 @@ func (o *overlay) enrol(user string, at wire.Peer) *person {
 }
 
 // registration signs one with this sequence.
-func (p *person) registration(seq uint64) record.Record {
+func (p *person) registration(seq uint64) record.Record { return p.registrationOf(seq, p.at) }
+
+// registrationOf names the addresses of at.
+func (p *person) registrationOf(seq uint64, at wire.Peer) record.Record {
 	p.o.t.Helper()
-	data := must(canon.Marshal(record.Registration{Node: p.at.ID, Device: p.device.Public(), Addrs: p.at.Addrs}))(p.o.t)
+	data := must(canon.Marshal(record.Registration{Node: at.ID, Device: p.device.Public(), Addrs: at.Addrs}))(p.o.t)
 	return must(record.Sign(
 		record.Body{AOR: p.aor.String(), Kind: record.KindRegistration, Part: 1, Seq: seq, Time: time.Now().UnixMilli(), Lifetime: 900, Data: data},
 		p.device, record.Chain{Certificates: [][]byte{p.cert, p.o.issuer.Certificate()}, Delegation: p.deleg}))(p.o.t)

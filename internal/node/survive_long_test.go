@@ -17,10 +17,10 @@ func TestLongPartitions(t *testing.T) {
 		partition(t, uint64(400+i), 64, shape)
 	}
 }
+
 // TestLongKillThirty: see TestKillThirty.
 func TestLongKillThirty(t *testing.T) {
 	for seed := range uint64(10) {
 		killThirty(t, 300+seed)
 	}
 }
-
