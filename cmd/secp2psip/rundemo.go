@@ -24,7 +24,7 @@ func runDemo(ctx context.Context, opts demoOptions, t tools) (err error) {
 	}
 	script, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	lan, err := demo.Start(ctx, demo.Options{Adapters: opts.adapters, Version: t.version, Log: t.log, Tell: tell})
+	lan, err := demo.Start(ctx, demo.Options{Adapters: opts.adapters, Path: opts.path, Version: t.version, Log: t.log, Tell: tell})
 	if err != nil {
 		return err
 	}
@@ -60,6 +60,10 @@ func printReport(opts demoOptions, r *demo.Report) {
 			c.From, c.To, c.Path, c.Status, c.SetupMS, c.SharesUsed, r.N, c.Key, yes(c.Verified), yes(c.Answered))
 	}
 	_ = w.Flush()
+	if seen := r.Wire; seen != nil {
+		fmt.Fprintf(opts.out, "\nOn the wire to and from the two adapters: %d datagrams, %d bytes. With a word of SIP in them: %d; that begin as RTP or RTCP: %d; with a name: %d.\n",
+			seen.Datagrams, seen.Bytes, seen.SIP, seen.RTP, seen.Names)
+	}
 }
 
 func yes(b bool) string {

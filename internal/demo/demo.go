@@ -26,6 +26,7 @@ import (
 // Options of a demo.
 type Options struct {
 	Adapters int    // 2 to 64
+	Path     string // of the calls; "" for a direct and a carried one
 	Version  string // of the program
 	Log      zerolog.Logger
 	Tell     func(format string, args ...any) // narrates, one line a call; nil = silent
@@ -35,7 +36,7 @@ type Options struct {
 type Call struct {
 	From       string  `json:"from"`
 	To         string  `json:"to"`
-	Path       string  `json:"path"`    // direct or carried
+	Path       string  `json:"path"`    // direct, carried or protected
 	Status     int     `json:"status"`  // what the phone was answered first: 302, or 200 where no 302 came
 	Contact    string  `json:"contact"` // where the 302 pointed
 	SharesUsed []int   `json:"shares_used"`
@@ -55,6 +56,7 @@ type Report struct {
 	RingIdealMS float64 `json:"ring_ideal_ms"` // start to a ring in which every pointer is right
 	FirstCallMS float64 `json:"first_call_ms"` // start to the first verified answer
 	Calls       []Call  `json:"calls"`
+	Wire        *Wire   `json:"wire,omitempty"` // of protected calls: what passed between the talking adapters and all others
 }
 
 // LAN is a running demo.
@@ -65,6 +67,7 @@ type LAN struct {
 	server   *bootstrap.Server
 	adapters []*member
 	phones   []*Phone
+	taps     []*tap // beside the adapters that talk, where calls are protected
 	group    *errgroup.Group
 	stop     context.CancelFunc
 }
@@ -158,6 +161,10 @@ func (l *LAN) n() int { return int(l.server.Node().Trust().Charter().N) }
 
 func (l *LAN) startServer(ctx context.Context) error {
 	charter := identity.DefaultCharter(overlayName, identity.PublicKey{}, time.Now())
+	charter.Paths = []string{sipbridge.PathDirect, sipbridge.PathCarried}
+	if l.opts.Path != "" {
+		charter.Paths = []string{l.opts.Path}
+	}
 	server, err := bootstrap.New(bootstrap.Config{
 		State: filepath.Join(l.dir, "bootstrap"), Charter: charter, Listen: anyPort, Version: l.opts.Version, Log: l.opts.Log,
 	})
@@ -195,12 +202,30 @@ func (l *LAN) startAdapter(ctx context.Context, user string) error {
 	if user == names[1] {
 		redirect = sipbridge.RedirectNever // bob's phone shows the carried path
 	}
-	a, err := adapter.New(adapter.Config{
+	cfg := adapter.Config{
 		State: filepath.Join(l.dir, user), Join: link, Listen: anyPort, Version: l.opts.Version, Log: l.opts.Log,
 		SIP: sipbridge.Config{Listen: []string{"127.0.0.1:0"}, Redirect: redirect},
-	})
+	}
+	var t *tap
+	if l.opts.Path == sipbridge.PathProtected && len(l.adapters) < 2 {
+		if t, err = newTap(); err != nil {
+			return err
+		}
+		cfg.Advertise = []netip.AddrPort{t.addr()}
+	}
+	a, err := adapter.New(cfg)
 	if err != nil {
 		return err
+	}
+	if t != nil {
+		t.target = func() (netip.AddrPort, bool) {
+			if n := a.Node(); n != nil && n.Link().Addr().IsValid() {
+				return n.Link().Addr(), true
+			}
+			return netip.AddrPort{}, false
+		}
+		l.taps = append(l.taps, t)
+		l.group.Go(func() error { return t.Run(ctx) })
 	}
 	l.adapters = append(l.adapters, &member{user, a})
 	l.group.Go(func() error { return a.Run(ctx) })
@@ -268,6 +293,10 @@ func (l *LAN) Script(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	rep.Calls = []Call{*first, *second}
+	if len(l.taps) > 0 {
+		w := l.wire()
+		rep.Wire = &w
+	}
 	ideal := <-settled
 	rep.RingIdealMS = millis(ideal.took)
 	return rep, ideal.err
@@ -315,8 +344,14 @@ func (l *LAN) evidence(ctx context.Context, a *adapter.Adapter, c *Call) error {
 	}
 	c.SharesUsed, c.Positions, c.Key = res.Evidence.SharesUsed, len(res.Evidence.Positions), res.Fingerprint
 	l.opts.Tell("%s's adapter asked %d places on the ring, rebuilt %s's key from shares %v and verified the signed answer with it", c.From, c.Positions, c.To, c.SharesUsed)
-	switch c.Status {
-	case 302:
+	switch {
+	case c.Path == sipbridge.PathProtected:
+		how := "the adapters took the call over their encrypted link"
+		if c.Status == 302 {
+			how = "the phone was sent to " + c.Contact + ", its own adapter, which took the call over the encrypted link"
+		}
+		l.opts.Tell("%s, sound and all: %d after %.1f ms; each phone talks to 127.0.0.1 only", how, c.Status, c.SetupMS)
+	case c.Status == 302:
 		l.opts.Tell("the phone got 302 Moved Temporarily to %s after %.1f ms and followed it", c.Contact, c.SetupMS)
 	default:
 		l.opts.Tell("the adapters carried the call over their encrypted link: %d after %.1f ms", c.Status, c.SetupMS)
