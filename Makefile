@@ -1,6 +1,6 @@
 # make test passes every check; make demo shows a call. The rest is parts of these.
 
-.PHONY: help build test test-long unit lint fuzz e2e cross demo bench bench-front install clean
+.PHONY: help build test test-long unit lint fuzz e2e cross demo bench bench-dht bench-micro bench-front install clean
 
 help:        ## list the targets
 	@grep -hE '^[a-z0-9-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1	/' | expand -t 14

@@ -8,7 +8,7 @@ import (
 )
 
 // benchMachine returns a member that knows n others.
-func benchMachine(b *testing.B, n int) (*lab, *Machine) {
+func benchMachine(b testing.TB, n int) (*lab, *Machine) {
 	b.Helper()
 	m, err := NewMachine(MachineConfig{Self: vpeer(ID{1}, 1), Seed: 1})
 	if err != nil {
@@ -58,5 +58,53 @@ func BenchmarkStepGetState(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Step(l.now, req)
+	}
+}
+
+// BenchmarkTable is a full table of 8,000: a member that is there shows a sign
+// of life, and one takes another's place, as it joins in one's stead. A member
+// that is new is copied, address and all, and a chunk of the order once in a
+// while splits: that is what it allocates.
+func BenchmarkTable(b *testing.B) {
+	const n = 8000
+	b.Run("again", func(b *testing.B) {
+		l, m := benchMachine(b, n)
+		p := vpeer(ID{9, 9, 1}, 9)
+		b.ReportAllocs()
+		for b.Loop() {
+			m.table.firsthand(p, l.now)
+		}
+	})
+	b.Run("insert", func(b *testing.B) {
+		l, m := benchMachine(b, n)
+		p, old := vpeer(ID{9, 9, 2}, 9), ID{}
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			m.table.remove(old)
+			old = p.ID
+			p.ID = ID{byte(i * 7), byte(i * 13), byte(i), byte(i >> 8), 2}
+			m.table.firsthand(p, l.now)
+		}
+	})
+}
+
+// The next hop is chosen, and a known member's sign of life noted, with every
+// message.
+func TestHotPathsDoNotAllocate(t *testing.T) {
+	l, m := benchMachine(t, 2000)
+	v := m.View()
+	var buf [searchParallel]*contact
+	target := ID{1, 7}
+	p := vpeer(ID{3, 9, 1}, 9)
+	m.table.firsthand(p, l.now) // View's chunks are shared: the first change copies one
+	for name, f := range map[string]func(){
+		"next hop": func() { v.members.before(v.Self.ID, target, searchParallel, buf[:0]) },
+		"owner":    func() { v.Owner(target) },
+		"find":     func() { v.members.find(p.ID) },
+		"again":    func() { m.table.firsthand(p, l.now) },
+	} {
+		if got := testing.AllocsPerRun(100, f); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
 	}
 }

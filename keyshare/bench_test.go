@@ -27,6 +27,24 @@ func BenchmarkReconstruct(b *testing.B) {
 	}
 }
 
+// The collector, what it keeps of four shares, and a vector for each weight
+// that package shamir is asked for.
+func TestReconstructAllocations(t *testing.T) {
+	w := newWorld(t, 4, 10)
+	bob, key := name(t, "bob"), newKey(t).Public()
+	shares := verified(t, w, bob, key)
+	got := testing.AllocsPerRun(100, func() {
+		c := keyshare.NewCollector(bob, 4, 10)
+		c.Expect(keyshare.Claim{Version: 1, Digest: key.Digest()})
+		for i, s := range shares[:4] {
+			_ = c.Add(holder(i), s)
+		}
+	})
+	if got > 16 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
 // BenchmarkVerifyShare is the signature check of one share from a holder, the
 // issuer's certificate known.
 func BenchmarkVerifyShare(b *testing.B) {
@@ -57,7 +75,7 @@ func BenchmarkDeal(b *testing.B) {
 	}
 }
 
-func verified(b *testing.B, w *world, aor identity.AOR, key identity.PublicKey) []*keyshare.Share {
+func verified(b testing.TB, w *world, aor identity.AOR, key identity.PublicKey) []*keyshare.Share {
 	b.Helper()
 	var out []*keyshare.Share
 	for _, r := range w.deal(key, w.params(aor)) {

@@ -133,12 +133,32 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+// Package cose, which signs, allocates nearly all of it: a call is signed for
+// twice.
+func BenchmarkSign(b *testing.B) {
+	key, payload := testKey(1), make([]byte, 200)
+	b.ReportAllocs()
+	for b.Loop() {
+		mustSign(b, key, payload)
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	key := testKey(1)
 	msg := mustSign(b, key, make([]byte, 200))
+	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := canon.Verify(public(key), testContext, msg); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestVerifyAllocations(t *testing.T) {
+	key := testKey(1)
+	msg := mustSign(t, key, make([]byte, 200))
+	got := testing.AllocsPerRun(100, func() { _, _ = canon.Verify(public(key), testContext, msg) })
+	if most := 7.0; got > most {
+		t.Errorf("%v allocations, not %v", got, most)
 	}
 }

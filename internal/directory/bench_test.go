@@ -47,3 +47,19 @@ func BenchmarkResolveCached(b *testing.B) {
 		}
 	}
 }
+
+func TestResolveCachedDoesNotAllocate(t *testing.T) {
+	w := newWorld(t, 32)
+	bob := w.enrol("bob", "")
+	bob.put(bob.registration(4000))
+	d := w.directory(func(c *directory.Config) { c.CacheFor = 1 << 40 })
+	resolve := func() {
+		if _, err := d.Resolve(t.Context(), bob.aor, directory.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resolve()
+	if got := testing.AllocsPerRun(100, resolve); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}

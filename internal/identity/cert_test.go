@@ -398,6 +398,7 @@ func BenchmarkVerifyNode(b *testing.B) {
 	o := newOverlay(b, "lan.example", 1)
 	chain := o.chain(o.node(b, nil))
 	b.Run("cached", func(b *testing.B) {
+		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := o.trust.VerifyNode(chain, testNow); err != nil {
 				b.Fatal(err)
@@ -405,6 +406,7 @@ func BenchmarkVerifyNode(b *testing.B) {
 		}
 	})
 	b.Run("cold", func(b *testing.B) {
+		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := o.freshTrust(b).VerifyNode(chain, testNow); err != nil {
 				b.Fatal(err)

@@ -44,6 +44,25 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+// A record that is known costs its hash: a key of 32 bytes to look it up by.
+func TestVerifyAgainAllocations(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	alice := w.person(t, "alice", 20)
+	for name, r := range map[string]record.Record{"share": alice.shareRecord(t, 1, 1), "registration": alice.registration(t, 1, 1)} {
+		if got := testing.AllocsPerRun(100, func() { _, _ = record.Verify(r, w.trust, testNow) }); got > 1 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	alice := newWorld(b, 1, nil).person(b, "alice", 20)
+	b.ReportAllocs()
+	for i := uint64(1); b.Loop(); i++ {
+		alice.registration(b, 1, i)
+	}
+}
+
 func BenchmarkStorePut(b *testing.B) {
 	w, h := newWorld(b, 1, nil), &hands{now: testNow}
 	s := w.store(b, h, &counter{})
