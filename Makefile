@@ -35,6 +35,12 @@ demo:        ## a whole LAN in one process, with a call
 bench:       ## every figure that docs/benchmarks.md gives
 	scripts/bench.sh
 
+bench-dht:   ## put and get beside OpenDHT; NODES="32 64 128"
+	scripts/bench-dht.sh
+
+bench-micro: ## the small operations, with their allocations
+	scripts/bench-micro.sh
+
 bench-front: ## the SIP front beside Kamailio
 	scripts/bench-front.sh
 

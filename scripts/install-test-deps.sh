@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Installs the programs that the end-to-end tests and the benchmarks run, on Debian and its relatives.
 # It may be run again at any time, and does nothing where all are there. As root, or with sudo.
+#
+#   install-test-deps.sh        what the tests need
+#   install-test-deps.sh dht    and what the comparison with OpenDHT does: a compiler and the library
 set -euo pipefail
 
 # program:package
@@ -19,16 +22,22 @@ needed=(
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=() packages=()
+if [ "${1:-}" = dht ]; then
+  needed+=(g++:g++)
+  if [ ! -e /usr/include/opendht.h ]; then
+    packages+=(libopendht-dev)
+  fi
+fi
 for entry in "${needed[@]}"; do
   if ! command -v "${entry%%:*}" >/dev/null; then
     missing+=("${entry%%:*}") packages+=("${entry##*:}")
   fi
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+[ ${#packages[@]} -gt 0 ] || exit 0
 
 fail() {
   echo "install-test-deps: $1" >&2
-  echo "install-test-deps: missing programs: ${missing[*]}; they come with the Debian packages: ${packages[*]}" >&2
+  echo "install-test-deps: these Debian packages are missing: ${packages[*]}" >&2
   exit 1
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/demo"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/testnet"
 )
 
@@ -129,20 +130,11 @@ func (l *lan) disconnect(p pair) {
 	}
 }
 
-// forget makes both sides of a call know nothing of each other: no resolution,
-// no certificate, no delegation, no share whose signature has been checked.
-// Only the issuing certificate, which every link shows, stays checked.
+// forget makes both sides of a call know nothing of each other.
 func (l *lan) forget(b *testing.B, p pair) {
 	for _, side := range []struct{ who, of int }{{p.from, p.to}, {p.to, p.from}} {
 		n := l.members[side.who].It.Node()
-		trust, err := identity.NewTrust(n.Trust().RootCertificate(), n.Trust().Charter())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := trust.VerifyIssuer(l.issuer(b), time.Time{}); err != nil {
-			b.Fatal(err)
-		}
-		n.Directory().SetTrust(trust)
+		forgetAll(b, n)
 		aor, err := identity.NewAOR(l.members[side.of].Name, n.Trust().Overlay())
 		if err != nil {
 			b.Fatal(err)
@@ -151,14 +143,23 @@ func (l *lan) forget(b *testing.B, p pair) {
 	}
 }
 
-// issuer is the overlay's issuing certificate, which stands behind every record.
-func (l *lan) issuer(b *testing.B) []byte {
-	all := l.members[0].It.Node().Store().All()
-	if len(all) == 0 {
-		b.Fatal("the first adapter stores nothing")
+// forgetAll makes a node forget every certificate, delegation and record whose
+// signature it has checked. Only the issuing certificate, which every link
+// shows and which stands behind every record, stays checked.
+func forgetAll(b *testing.B, n *node.Node) {
+	trust, err := identity.NewTrust(n.Trust().RootCertificate(), n.Trust().Charter())
+	if err != nil {
+		b.Fatal(err)
 	}
-	chain := all[0].Chain.Certificates
-	return chain[len(chain)-1]
+	stored := n.Store().All()
+	if len(stored) == 0 {
+		b.Fatal("the node stores nothing")
+	}
+	chain := stored[0].Chain.Certificates
+	if _, err := trust.VerifyIssuer(chain[len(chain)-1], time.Time{}); err != nil {
+		b.Fatal(err)
+	}
+	n.Directory().SetTrust(trust)
 }
 
 // measure times b.N calls, and beside each of them the reference.

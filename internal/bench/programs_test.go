@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,16 +48,15 @@ func build(b *testing.B) string {
 	return path
 }
 
-// newPrograms starts a bootstrap server in this process and the adapters as
-// processes, each with a phone.
-func newPrograms(b *testing.B) []*program {
+// startPrograms starts n adapters of the LAN as processes, each with a phone.
+func startPrograms(b *testing.B, lan *testnet.LAN, n int) []*program {
 	b.Helper()
-	lan, path := testnet.New(b, nil), build(b)
-	ctx, cancel := context.WithTimeout(b.Context(), programs*testnet.Deadline)
+	path := build(b)
+	ctx, cancel := context.WithTimeout(b.Context(), time.Duration(n)*testnet.Deadline)
 	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(4)
-	all := make([]*program, programs)
+	all := make([]*program, n)
 	for i := range all {
 		name := fmt.Sprintf("p%02d", i)
 		p := startProgram(b, path, name, lan.Invite(name, 1).String())
@@ -135,52 +133,9 @@ func newPhone(b *testing.B, name string, at netip.AddrPort) *demo.Phone {
 	return phone
 }
 
-// cpu returns the CPU time that the process has used, in user and system mode:
-// what the kernel counted for its threads, which Go does not end.
-func (p *program) cpu(b *testing.B) time.Duration {
-	b.Helper()
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-	if err != nil || len(tasks) == 0 {
-		b.Fatalf("%s does not run: %v", p.name, err)
-	}
-	var sum time.Duration
-	for _, task := range tasks {
-		text, err := os.ReadFile(task)
-		if err != nil {
-			b.Fatal(err)
-		}
-		ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		sum += time.Duration(ns)
-	}
-	return sum
-}
-
-// rss returns the resident memory in MiB.
-func (p *program) rss(b *testing.B) float64 {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
-			kib, err := strconv.Atoi(f[1])
-			if err != nil {
-				b.Fatal(err)
-			}
-			return float64(kib) / 1024
-		}
-	}
-	b.Fatal("no VmRSS")
-	return 0
-}
-
 func totalCPU(b *testing.B, all []*program) (sum time.Duration) {
 	for _, p := range all {
-		sum += p.cpu(b)
+		sum += cpuOf(b, p.cmd.Process.Pid)
 	}
 	return sum
 }
@@ -202,7 +157,7 @@ const (
 //	      others' idling
 //	idle  nobody calls: the memory and the CPU time of each of the 16
 func BenchmarkPrograms(b *testing.B) {
-	all := newPrograms(b)
+	all := startPrograms(b, testnet.New(b, nil), programs)
 	turn := 0
 	next := func() (time.Duration, error) {
 		from := turn % programs
@@ -242,14 +197,14 @@ func measureIdle(b *testing.B, all []*program) {
 	<-time.After(settleTime)
 	before := make([]time.Duration, len(all))
 	for i, p := range all {
-		before[i] = p.cpu(b)
+		before[i] = cpuOf(b, p.cmd.Process.Pid)
 	}
 	start := time.Now()
 	<-time.After(idleTime)
 	var cpu, rss []float64
 	for i, p := range all {
-		cpu = append(cpu, 100*float64(p.cpu(b)-before[i])/float64(time.Since(start)))
-		rss = append(rss, p.rss(b))
+		cpu = append(cpu, 100*float64(cpuOf(b, p.cmd.Process.Pid)-before[i])/float64(time.Since(start)))
+		rss = append(rss, memoryOf(b, p.cmd.Process.Pid).RSS)
 	}
 	b.ReportMetric(slices.Max(cpu), "cpu-%")
 	b.ReportMetric(slices.Max(rss), "rss-MiB")
