@@ -26,10 +26,10 @@ const (
 	dhtBatch  = 20                     // operations of one side in a row
 	dhtGap    = 5 * time.Millisecond   // after each operation
 	dhtRest   = 250 * time.Millisecond // after each batch: what it has set off ends in its own account
-	dhtWarm   = 5                      // rounds that do not count
+	dhtWarm   = 3                      // rounds that do not count
 	dhtForm   = 2 * time.Minute        // at most, until all are connected
-	dhtSettle = 15 * time.Second       // for both, once all are connected
-	dhtIdle   = 20 * time.Second       // of measuring what both use while nobody asks
+	dhtSettle = 10 * time.Second       // for both, once all are connected
+	dhtIdle   = 10 * time.Second       // of measuring what both use while nobody asks
 	dhtValue  = 400                    // bytes, about what a record of ours has
 )
 
@@ -101,8 +101,8 @@ func (t *tally) getTurn() { t.turn(t.get, &t.gets, &t.getCPU, &t.getFor) }
 // bench two more nodes of each, which are asked.
 //
 // OpenDHT's put and get are those of its library, of random keys and unsigned
-// values. Our put is a device's registration, signed and stored at all its
-// positions, each holder checking it; our get is a whole resolution: the
+// values. Our put is a device's registration, signed, checked by every holder
+// and on disk with each of them; our get is a whole resolution: the
 // registration from two positions, the account and k of n shares, the key
 // rebuilt and every signature verified, with nothing in a cache. Links are warm
 // on both sides.

@@ -3,62 +3,38 @@
 package bench
 
 import (
-	"encoding/json"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/secp2psip/secp2psip/adapter"
-	"github.com/secp2psip/secp2psip/internal/canon"
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
-	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/testnet"
-	"github.com/secp2psip/secp2psip/internal/wire"
+	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
 // ring is a LAN of adapters as processes, with the bootstrap server and the
 // adapter that asks in the bench itself.
 type ring struct {
-	b      *testing.B
-	lan    *testnet.LAN
-	all    []*program
-	reader *node.Node
-	names  []identity.AOR
-	turn   int
-	writer writer
-}
-
-// writer is a device that only publishes: its adapter has left the ring.
-type writer struct {
-	User       string
-	DeviceKey  string
-	Part       uint64
-	Chain      [][]byte
-	Delegation identity.SignedDelegation
-	key        identity.PrivateKey
-	self       wire.Peer
-	seq        uint64
+	b       *testing.B
+	all     []*program
+	asking  *adapter.Adapter
+	reader  *node.Node // its node
+	self    identity.AOR
+	names   []identity.AOR
+	turn    int
+	revoked bool // what the asking adapter has published last is a tombstone
 }
 
 func newRing(b *testing.B, n int) *ring {
 	b.Helper()
-	r := &ring{b: b, lan: testnet.New(b, nil)}
-	member := r.lan.Add("writer", nil)
+	lan := testnet.New(b, nil)
+	member := lan.Add("reader", nil)
 	member.Phone(440)
 	member.Joined()
-	self := member.It.Node().Self()
-	member.Stop(b)
-	r.writer = readWriter(b, member.State())
-	r.writer.self = self
-	reader := r.lan.Add("reader", nil)
-	reader.Phone(440)
-	reader.Joined()
-	r.reader = reader.It.Node()
-	r.all = startPrograms(b, r.lan, n)
+	r := &ring{b: b, asking: member.It, reader: member.It.Node(), all: startPrograms(b, lan, n)}
+	r.self, _ = identity.NewAOR(member.Name, testnet.Overlay)
 	for _, p := range r.all {
 		aor, err := identity.NewAOR(p.name, testnet.Overlay)
 		if err != nil {
@@ -78,51 +54,20 @@ func newRing(b *testing.B, n int) *ring {
 	return r
 }
 
-// readWriter reads the keys of a stopped adapter from its state file.
-func readWriter(b *testing.B, state string) (w writer) {
-	b.Helper()
-	db, err := bbolt.Open(filepath.Join(state, adapter.StateFile), 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	err = db.View(func(tx *bbolt.Tx) error {
-		return json.Unmarshal(tx.Bucket([]byte("accounts")).Get([]byte("writer")), &w)
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if w.key, err = identity.ParsePrivateKey(w.DeviceKey); err != nil {
-		b.Fatal(err)
-	}
-	return w
-}
-
-// put signs and publishes new versions of the writer's registration.
+// put lets the asking adapter take its phone's registration back and publish
+// it anew, by turns: each time it signs a record with a new sequence number,
+// which is on disk before it is used, and stores it at all its positions, where
+// it is on disk, too, before the holder says so.
 func (r *ring) put(n int) []dhtTime {
 	return r.times(n, func() (took, spent time.Duration) {
+		reg := sipbridge.Registration{AOR: r.self}
+		if r.revoked {
+			reg.Bindings = []sipbridge.Binding{{Contact: "sip:reader@127.0.0.1:9", Expires: time.Now().Add(time.Hour)}}
+		}
+		r.revoked = !r.revoked
 		start := time.Now()
-		data, err := canon.Marshal(record.Registration{
-			Node: r.writer.self.ID, Addrs: r.writer.self.Addrs, Device: r.writer.key.Public(),
-		})
-		if err != nil {
+		if err := r.asking.Register(r.b.Context(), reg); err != nil {
 			r.b.Fatal(err)
-		}
-		r.writer.seq = max(r.writer.seq+1, uint64(start.UnixMilli()))
-		aor, err := identity.NewAOR(r.writer.User, testnet.Overlay)
-		if err != nil {
-			r.b.Fatal(err)
-		}
-		rec, err := record.Sign(record.Body{
-			AOR: aor.String(), Kind: record.KindRegistration, Part: r.writer.Part, Seq: r.writer.seq, Time: start.UnixMilli(),
-			Lifetime: r.reader.Trust().Charter().RegistrationLifetime, Data: data,
-		}, r.writer.key, record.Chain{Certificates: r.writer.Chain, Delegation: r.writer.Delegation})
-		if err != nil {
-			r.b.Fatal(err)
-		}
-		receipt, err := r.reader.Directory().Publish(r.b.Context(), rec)
-		if err != nil {
-			r.b.Fatalf("%v: %+v", err, receipt)
 		}
 		return time.Since(start), 0
 	})

@@ -46,7 +46,7 @@ type Answer struct {
 // Pins remembers the keys of names. identity.Pins is one.
 type Pins interface {
 	Get(aor identity.AOR) (identity.Pin, bool)
-	Set(aor identity.AOR, pin identity.Pin) error
+	SetAll(pins map[identity.AOR]identity.Pin) error
 }
 
 // Config of a Directory. Ring and Trust are required.
@@ -122,6 +122,7 @@ type Directory struct {
 	aliases   *lru[identity.AOR, identity.AOR]
 	conflicts *lru[identity.AOR, *dispute]
 	pending   map[identity.AOR]identity.Pin // first-use pins not written yet
+	toWrite   []*flight                     // that have ended and left a pin to be written
 }
 
 // New returns a Directory. It starts nothing; resolving works from the first

@@ -82,6 +82,52 @@ func TestPinIsWrittenWhenRunEnds(t *testing.T) {
 	})
 }
 
+// countedPins counts how often the file is written, and keeps what was written
+// last.
+type countedPins struct {
+	*identity.Pins
+	writes int
+	last   map[identity.AOR]identity.Pin
+}
+
+func (p *countedPins) SetAll(pins map[identity.AOR]identity.Pin) error {
+	p.writes++
+	p.last = pins
+	return p.Pins.SetAll(pins)
+}
+
+// A gateway that resolves many names must not write its file for each of them.
+func TestPinsAreWrittenTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40)
+		inMemory, err := identity.LoadPins("")
+		must(t, err)
+		pins := &countedPins{Pins: inMemory}
+		d := w.directory(func(c *directory.Config) { c.Pins = pins })
+		bob, carol := w.enrol("bob", ""), w.enrol("carol", "")
+		for _, p := range []*person{bob, carol} {
+			p.put(p.registration(4000))
+			_, err := d.Resolve(t.Context(), p.aor, directory.Options{})
+			must(t, err)
+		}
+		later(3 * time.Second)
+		synctest.Wait()
+		if pins.writes != 1 || len(pins.last) != 2 {
+			t.Errorf("%d writes, the last of %d pins", pins.writes, len(pins.last))
+		}
+		// What somebody accepts meanwhile is the last word.
+		dave, other := w.enrol("dave", ""), newKey(t).Public()
+		dave.put(dave.registration(4000))
+		_, err = d.Resolve(t.Context(), dave.aor, directory.Options{})
+		must(t, err)
+		must(t, d.Accept(dave.aor, other, 2))
+		later(3 * time.Second)
+		if pin, _ := pins.Get(dave.aor); pin.Key != other {
+			t.Error("a pin that was accepted has been overwritten")
+		}
+	})
+}
+
 func TestOwnersAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		what     string

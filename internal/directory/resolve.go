@@ -13,6 +13,9 @@ import (
 // maxDisputes bounds the conflicts that are kept.
 const maxDisputes = 256
 
+// pinEvery is how long pins are collected before they are written.
+const pinEvery = time.Second
+
 // touchAfter is how old the last sighting in a pin may be before it is renewed.
 const touchAfter = 24 * time.Hour
 
@@ -135,24 +138,52 @@ func (d *Directory) keepLocked(f *flight) {
 	}
 }
 
-// ended writes the pin of a flight whose listening is over.
+// ended sees to the pin of a flight whose listening is over. All that end
+// within pinEvery are written together: a pin is a file written anew and
+// synced, which costs as much as resolving a name does. Until then the pin
+// holds in memory. It returns when d ends, at the latest.
 func (d *Directory) ended(f *flight) {
+	_, pins := d.toPin(f)
 	d.mu.Lock()
 	d.running--
+	if pins {
+		d.toWrite = append(d.toWrite, f)
+	}
+	writes := pins && len(d.toWrite) == 1 // the others leave theirs to the first
 	d.mu.Unlock()
-
-	d.pinning.Lock() // a person's decision, Accept, is not to be overwritten
-	defer d.pinning.Unlock()
-	pin, ok := d.toPin(f)
-	if !ok {
+	if !writes {
 		return
 	}
-	if err := d.cfg.Pins.Set(f.aor, pin); err != nil {
-		d.cfg.Log.Warn().Err(err).Msg("a key could not be pinned")
+	wait := time.NewTimer(pinEvery)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-d.ctx.Done():
+	}
+	d.writePins()
+}
+
+func (d *Directory) writePins() {
+	d.pinning.Lock() // a person's decision, Accept, is not to be overwritten
+	defer d.pinning.Unlock()
+	d.mu.Lock()
+	flights := d.toWrite
+	d.toWrite = nil
+	d.mu.Unlock()
+	pins := make(map[identity.AOR]identity.Pin, len(flights))
+	for _, f := range flights {
+		if pin, ok := d.toPin(f); ok { // still
+			pins[f.aor] = pin
+		}
+	}
+	if err := d.cfg.Pins.SetAll(pins); err != nil {
+		d.cfg.Log.Warn().Err(err).Int("keys", len(pins)).Msg("keys could not be pinned")
 	}
 	d.mu.Lock()
-	delete(d.pending, f.aor)
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	for aor := range pins {
+		delete(d.pending, aor)
+	}
 }
 
 // toPin returns what a flight leaves to be written: the pin of a first use, or
@@ -255,7 +286,7 @@ func (d *Directory) Accept(aor identity.AOR, key identity.PublicKey, version uin
 	d.pinning.Lock()
 	defer d.pinning.Unlock()
 	now := d.cfg.Now()
-	if err := d.cfg.Pins.Set(aor, identity.Pin{Key: key, Version: version, First: now, Last: now}); err != nil {
+	if err := d.cfg.Pins.SetAll(map[identity.AOR]identity.Pin{aor: {Key: key, Version: version, First: now, Last: now}}); err != nil {
 		return err
 	}
 	d.mu.Lock()

@@ -129,21 +129,30 @@ func (p *Pins) All() map[AOR]Pin {
 // Set pins a name to a key. A new pin or another key is on the disk when Set
 // returns; a mere later sighting is written once a day. On an error the pin
 // holds in memory.
-func (p *Pins) Set(name AOR, pin Pin) error {
-	if name.IsZero() || pin.Key.IsZero() {
-		return fmt.Errorf("%w: a pin needs a name and a key", ErrMalformed)
+func (p *Pins) Set(name AOR, pin Pin) error { return p.SetAll(map[AOR]Pin{name: pin}) }
+
+// SetAll is Set for many names, with one write of the file.
+func (p *Pins) SetAll(pins map[AOR]Pin) error {
+	for name, pin := range pins {
+		if name.IsZero() || pin.Key.IsZero() {
+			return fmt.Errorf("%w: a pin needs a name and a key", ErrMalformed)
+		}
 	}
-	pin.First, pin.Last = pin.First.UTC().Truncate(time.Second), pin.Last.UTC().Truncate(time.Second)
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	p.mu.Lock()
-	if _, known := p.byName[name]; !known && len(p.byName) >= MaxPins {
-		p.forgetOldestLocked()
+	news := false
+	for name, pin := range pins {
+		pin.First, pin.Last = pin.First.UTC().Truncate(time.Second), pin.Last.UTC().Truncate(time.Second)
+		p.mu.Lock()
+		if _, known := p.byName[name]; !known && len(p.byName) >= MaxPins {
+			p.forgetOldestLocked()
+		}
+		p.byName[name] = pin
+		p.mu.Unlock()
+		old, ok := p.written[name]
+		news = news || !ok || old.Key != pin.Key || old.Version != pin.Version || pin.Last.Sub(old.Last) >= pinTouch
 	}
-	p.byName[name] = pin
-	p.mu.Unlock()
-	old, ok := p.written[name]
-	if ok && old.Key == pin.Key && old.Version == pin.Version && pin.Last.Sub(old.Last) < pinTouch {
+	if !news {
 		return nil
 	}
 	return p.write()
