@@ -34,7 +34,8 @@ const (
 )
 
 // side is one of the two networks. put stores something new from one node, get
-// reads from another node what a third party has stored; both take n turns.
+// reads from another node what a third party has stored; both take n turns, and
+// return the times of those that succeeded.
 // The times of one operation are the times until a first answer, where there is
 // such a thing, and until the operation is complete.
 type side interface {
@@ -58,6 +59,7 @@ type dhtFigures struct {
 	GetP99      float64 `json:"get_p99_ms"`
 	PutCPU      float64 `json:"put_cpu_ms"` // over all processes, idling taken off
 	GetCPU      float64 `json:"get_cpu_ms"`
+	Failed      int     `json:"failed"` // puts and gets
 	IdlePercent float64 `json:"idle_cpu_percent"` // of a core, for each process
 	RSS         float64 `json:"rss_mib"`          // of the median process
 	PSS         float64 `json:"pss_mib"`
@@ -77,6 +79,7 @@ type dhtReport struct {
 type tally struct {
 	side
 	puts, gets     []dhtTime
+	failed         int
 	putCPU, getCPU time.Duration
 	putFor, getFor time.Duration // wall time over which that CPU time was used
 }
@@ -91,6 +94,7 @@ func (t *tally) turn(ops func(int) []dhtTime, times *[]dhtTime, cpu, wall *time.
 		*cpu -= d.spent
 	}
 	*times = append(*times, done...)
+	t.failed += dhtBatch - len(done)
 }
 
 func (t *tally) putTurn() { t.turn(t.put, &t.puts, &t.putCPU, &t.putFor) }
@@ -198,7 +202,7 @@ func (t *tally) figures(idle float64) dhtFigures {
 		PutP50: ms(percentile(puts, .5)), PutP99: ms(percentile(puts, .99)),
 		FirstP50: ms(percentile(first, .5)), GetP50: ms(percentile(gets, .5)), GetP99: ms(percentile(gets, .99)),
 		PutCPU: net(t.putCPU, t.putFor, len(t.puts)), GetCPU: net(t.getCPU, t.getFor, len(t.gets)),
-		IdlePercent: 100 * idle / float64(len(held)), RSS: rss[len(rss)/2], PSS: pss[len(pss)/2],
+		Failed: t.failed, IdlePercent: 100 * idle / float64(len(held)), RSS: rss[len(rss)/2], PSS: pss[len(pss)/2],
 	}
 }
 
@@ -227,6 +231,7 @@ func (r dhtReport) print(b *testing.B) {
 	line("get first value p50, ms", t.FirstP50, o.FirstP50)
 	line("put p50, ms", t.PutP50, o.PutP50)
 	line("put p99, ms", t.PutP99, o.PutP99)
+	line("failed puts and gets", float64(t.Failed), float64(o.Failed))
 	line("CPU of a get, all processes, ms", t.GetCPU, o.GetCPU)
 	line("CPU of a put, all processes, ms", t.PutCPU, o.PutCPU)
 	line("CPU idling, % of a core a process", t.IdlePercent, o.IdlePercent)
