@@ -59,7 +59,7 @@ type dhtFigures struct {
 	GetP99      float64 `json:"get_p99_ms"`
 	PutCPU      float64 `json:"put_cpu_ms"` // over all processes, idling taken off
 	GetCPU      float64 `json:"get_cpu_ms"`
-	Failed      int     `json:"failed"` // puts and gets
+	Failed      int     `json:"failed"`           // puts and gets
 	IdlePercent float64 `json:"idle_cpu_percent"` // of a core, for each process
 	RSS         float64 `json:"rss_mib"`          // of the median process
 	PSS         float64 `json:"pss_mib"`
