@@ -232,6 +232,9 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(p.request("REGISTER", "sip:127.0.0.1", "Contact: sip:a@127.0.0.1, <sip:b@[::1]:9;transport=tcp>;q=0.1;expires=9", "To: <sip:alice@127.0.0.1>")))
 	f.Add([]byte(p.request("INVITE", "sip:bob@elsewhere", "Route: <sip:127.0.0.1;lr>", "Require: x", "Authorization: Digest a=\"b")))
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=x\r\n\r\n"))
+	for _, row := range tortures(f) {
+		f.Add(row.data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		out := r.answers(t, data, "127.0.0.1:40000")
 		var in, m message.Message

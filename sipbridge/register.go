@@ -177,10 +177,9 @@ func keepParams(c *message.Address) string {
 // enrol changes an account's bindings and answers when that is published. If
 // it cannot be, nothing has changed.
 func (b *Bridge) enrol(p *pending, u *update) {
-	phones := 0
-	defer func() { b.owners.settle(u.claim, phones) }()
 	a, r := b.registrar.take(p.ctx, u.aor)
 	if r != nil {
+		b.owners.settle(u.claim, 0)
 		b.refused(RefusedOverload)
 		b.finish(p, r, nil)
 		return
@@ -189,6 +188,7 @@ func (b *Bridge) enrol(p *pending, u *update) {
 	before := b.registrar.current(a)
 	next, r := u.apply(before, b.cfg.Now())
 	if r != nil {
+		b.owners.settle(u.claim, 0)
 		if r.Code == 500 {
 			b.refused(RefusedOrder)
 		} else {
@@ -201,13 +201,14 @@ func (b *Bridge) enrol(p *pending, u *update) {
 	if visible(before, next) {
 		if err := b.cfg.Directory.Register(p.ctx, Registration{u.aor, slices.Clone(next)}); err != nil {
 			b.registrar.set(a, before)
+			b.owners.settle(u.claim, 0)
 			b.fail(p, err)
 			return
 		}
 	} else if len(u.contacts) > 0 {
 		b.cfg.Refreshed(Registration{u.aor, slices.Clone(next)})
 	}
-	phones = len(next)
+	b.owners.settle(u.claim, len(next))
 	b.finish(p, &Refusal{Code: 200, Reason: "OK"}, b.bindingFields(next))
 	b.probeSoon(u.aor, next, true)
 }

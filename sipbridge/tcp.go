@@ -85,6 +85,7 @@ type tcpConn struct {
 	heard   atomic.Int64 // when the last whole message came, or it was opened; as Bridge.now
 	trusted atomic.Bool  // it may stay for long: an account spoke over it
 	kept    atomic.Bool  // and gives way to nobody: a phone registered over it, or gave a password
+	crlf    []byte       // what may be the beginning of a keep-alive; of serve
 	mu      sync.Mutex   // one writer at a time
 }
 
@@ -142,12 +143,16 @@ func (t *tcpConn) deadline(opened, began time.Time) time.Time {
 func (t *tcpConn) take(w *worker, from *origin, buf []byte) ([]byte, bool) {
 	for {
 		skip, length, err := message.Frame(buf, MaxMessage)
-		for range message.Pings(buf[:skip]) {
-			if t.send([]byte("\r\n")) != nil { // RFC 5626 §3.5.1
+		pings, rest := message.Pings(append(t.crlf, buf[:skip]...))
+		for range pings {
+			if t.send([]byte("\r\n")) != nil {
 				return nil, false
 			}
 		}
-		buf = buf[skip:]
+		if buf = buf[skip:]; len(buf) > 0 {
+			rest = nil
+		}
+		t.crlf = append(t.crlf[:0], rest...)
 		if errors.Is(err, message.ErrTooLong) {
 			t.b.refused(RefusedOversize)
 			t.b.nag(RefusedOversize)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +130,15 @@ func FuzzFromPhone(f *testing.F) {
 		f.Add([]byte(m + " sip:alice@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5072;branch=z9hG4bKx\r\nFrom: <sip:bob@x>;tag=b\r\nTo: <sip:alice@x>;tag=m\r\nRefer-To: <sip:c@127.0.0.1>\r\nCall-ID: signed\r\nCSeq: 2 " + m + "\r\nContent-Length: 0\r\n\r\n"))
 	}
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKcy\r\nFrom: <sip:alice@x>;tag=m\r\nTo: <sip:bob@x>;tag=b\r\nCall-ID: signed\r\nCSeq: 1 INVITE\r\nContact: <sip:x@y>\r\nContent-Length: 0\r\n\r\n"))
+	files, _ := filepath.Glob("../message/testdata/rfc4475/*.dat")
+	for _, file := range files {
+		m, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(m)
+		f.Add(bytes.ReplaceAll(m, []byte("Call-ID: "), []byte("Call-ID: signed\r\nX: ")))
+	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		p, err := read(msg, true)
 		if err != nil {

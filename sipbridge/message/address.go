@@ -48,6 +48,9 @@ func nextAddress(b []byte) (a Address, rest []byte, err error) {
 			end = len(b)
 		}
 		a.URI, tail = trim(b[:end]), b[end:]
+		if bytes.ContainsAny(a.URI, "\"<> \t") {
+			return a, nil, malformed("an address has a broken display name")
+		}
 		if bytes.IndexByte(a.URI, '?') >= 0 {
 			return a, nil, malformed("a URI with headers needs angle brackets") // RFC 3261 §20
 		}

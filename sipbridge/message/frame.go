@@ -73,5 +73,14 @@ func contentLength(head []byte) (int, error) {
 }
 
 // Pings counts the keep-alives in what Frame skips: a double CRLF asks for a
-// CRLF (RFC 5626 §3.5.1).
-func Pings(skipped []byte) int { return bytes.Count(skipped, []byte("\r\n\r\n")) }
+// CRLF (RFC 5626 §3.5.1). rest, of up to three bytes, may be the beginning of
+// one more, and belongs before what is skipped next unless a message follows.
+func Pings(skipped []byte) (n int, rest []byte) {
+	for {
+		i := bytes.Index(skipped, []byte("\r\n\r\n"))
+		if i < 0 {
+			return n, skipped[max(0, len(skipped)-3):]
+		}
+		n, skipped = n+1, skipped[i+4:]
+	}
+}

@@ -35,6 +35,9 @@ func TestFrame(t *testing.T) {
 // A stream arrives in pieces that the sender does not choose. However it is
 // cut, the same messages come out, and never more than was put in.
 func FuzzFrame(f *testing.F) {
+	for _, m := range tortures(f) {
+		f.Add(m, uint16(len(m)))
+	}
 	f.Add(bytes.Repeat(edit(), 2), uint16(7))
 	f.Add([]byte("\r\n\r\nOPTIONS sip:x@h SIP/2.0\nl:2\n\nab\r\n"), uint16(1))
 	f.Add([]byte("X: y\n\n"), uint16(3))

@@ -10,6 +10,9 @@ import (
 // in normal form, no value can break out of its line, and the answer to a
 // request has exactly the fields that it should have.
 func FuzzParse(f *testing.F) {
+	for _, m := range tortures(f) {
+		f.Add(m)
+	}
 	f.Add(edit())
 	f.Add([]byte(invite))
 	f.Add(edit("Call-ID:", "v: SIP/2.0/TCP [::1]:9;rport;branch=x , SIP/2.0/UDP h\r\n\tfolded\nCall-ID:"))
@@ -65,6 +68,9 @@ func checkAnswer(t *testing.T, m *Message) {
 // list of valid URIs that reads the same when it is written anew, or '*'
 // alone.
 func FuzzContacts(f *testing.F) {
+	for _, v := range values(f, Contact) {
+		f.Add(v)
+	}
 	for _, s := range []string{"*", "sip:a@x, sip:b@y", "<sip:a@x>;q=0.5,sip:b@y;expires=3", "\"a, <b>\" <sip:a@x;lr>;q=1", "<sip:a@x>;+sip.instance=\"<urn:uuid:1>\"", "\"", "<", ",", "a:b;\""} {
 		f.Add(s)
 	}

@@ -41,7 +41,26 @@ func nextParam(b []byte) (name, value, rest []byte, valid bool) {
 	} else {
 		name = trim(p)
 	}
-	return name, value, rest, isToken(name)
+	return name, value, rest, isToken(name) && closed(value)
+}
+
+// closed tells whether every quote and angle bracket in a value ends in it:
+// what is written behind it must not become part of it.
+func closed(b []byte) bool {
+	quoted, bracket := false, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case !bracket && c == '"':
+			quoted = !quoted
+		case !quoted && c == '<':
+			bracket = true
+		case !quoted && c == '>':
+			bracket = false
+		}
+	}
+	return !quoted && !bracket
 }
 
 // indexUnquoted finds the first of the given characters outside quotes and
