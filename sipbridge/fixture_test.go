@@ -28,6 +28,7 @@ type hub struct {
 	mu         sync.Mutex
 	accounts   string // names, separated by spaces
 	forgetful  bool   // keeps no list of calls
+	self       uint32 // the user as whom the adapter runs; 0: the test's own
 	numbers    map[string]string
 	register   func(context.Context, Registration) error
 	call       func(context.Context, Call) (*Answer, error)
@@ -170,6 +171,9 @@ func start(t testing.TB, h *hub, change func(*Config)) *rig {
 	r.Bridge = b
 	r.engine = &fakeEngine{}
 	b.engine = r.engine
+	if h.self != 0 {
+		b.owners.self = h.self
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()

@@ -115,9 +115,8 @@ func flowFrom(t *testing.T, e Addr, shape string) (c net.Conn, f carry.Flow) {
 // user's phone neither registers it, nor unregisters it, nor calls or writes
 // in it; its owner's other phones do, and so does whoever has its password.
 func TestMatrixF3SecondUser(t *testing.T) {
-	h := &hub{call: bob}
+	h := &hub{call: bob, self: 1} // root owns the test's process; the adapter has a user of its own
 	r := start(t, h, func(c *Config) { c.Digest = map[string]string{"bob": "build"} })
-	r.owners.self = 1 // root owns the test's process; the adapter has a user of its own
 	for _, network := range []string{"udp", "tcp"} {
 		alice := r.phoneOf(t, alicesUID, network, "alice")
 		if m := alice.ask(alice.request("REGISTER", "sip:lan.example", "To: <sip:alice@lan.example>")); m.Status != 200 {
@@ -168,14 +167,13 @@ func TestMatrixF3SecondUser(t *testing.T) {
 // what was refused, or failed, gives nobody a name.
 func TestMatrixF3PasswordMovesName(t *testing.T) {
 	var works atomic.Bool
-	h := &hub{call: bob, register: func(context.Context, Registration) error {
+	h := &hub{call: bob, self: 1, register: func(context.Context, Registration) error {
 		if works.Load() {
 			return nil
 		}
 		return errors.New("no")
 	}}
 	r := start(t, h, func(c *Config) { c.Digest = map[string]string{"bob": "build"} })
-	r.owners.self = 1
 	first := r.phoneOf(t, alicesUID, "udp", "bob")
 	lines := []string{"To: <sip:bob@lan.example>"}
 	if m := first.ask(first.request("REGISTER", "sip:lan.example", append(lines, "Contact: *", "Expires: 0")...)); m.Status != 200 || r.owners.name(aor("bob")) != "" {
@@ -214,8 +212,7 @@ func TestMatrixF3PasswordMovesName(t *testing.T) {
 
 // The owner outlives a restart together with the phones.
 func TestOwnerIsRestored(t *testing.T) {
-	r := start(t, &hub{call: bob}, nil)
-	r.owners.self = 1
+	r := start(t, &hub{call: bob, self: 1}, nil)
 	p := r.phoneOf(t, alicesUID, "udp", "alice")
 	if m := p.ask(p.request("REGISTER", "sip:lan.example", "To: <sip:alice@lan.example>")); m.Status != 200 {
 		t.Fatalf("%s", m)
