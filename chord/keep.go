@@ -111,6 +111,7 @@ func (n *Node) Serve(ctx context.Context, from wire.Peer, req wire.Message) wire
 	case *wire.Store, *wire.StoreMany, *wire.Offer, *wire.Fetch:
 		return n.keeper.Serve(time.Now(), n.view.Load(), from, req)
 	}
+	req = n.foreverify(req)
 	reply := make(chan wire.Message, 1)
 	if !n.enter(input{ev: Request{From: from, Msg: req}, reply: reply}) {
 		return &wire.Error{Code: wire.CodeTooMany, Reason: "too many requests", Retry: uint32(busyRetry.Milliseconds())}

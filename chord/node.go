@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
@@ -43,10 +44,15 @@ type Config struct {
 	// RepairEvery is the time between two rounds in which the node pushes
 	// all that it holds to where it belongs; 0 = 30 s.
 	RepairEvery time.Duration
-	Seed        uint64           // of the jitter; 0 = random
-	Now         func() time.Time // overlay time, told in answer to Ping; nil = time.Now
-	Log         zerolog.Logger
-	Refused     func(reason string) // nil = ignore; called from many goroutines
+	// Verifier and Signer let the node take part in the spreading of signed
+	// descriptors; nil = it does not. Both are called from many goroutines.
+	Verifier Verifier
+	Signer   Signer
+	Budget   int              // bytes a second for membership; 0 = DefaultBudget
+	Seed     uint64           // of the jitter; 0 = random
+	Now      func() time.Time // overlay time, told in answer to Ping; nil = time.Now
+	Log      zerolog.Logger
+	Refused  func(reason string) // nil = ignore; called from many goroutines
 }
 
 // The bounds of a node's work.
@@ -76,7 +82,8 @@ type Node struct {
 	running atomic.Bool
 	lag     atomic.Int64 // the machine's
 	stopped chan struct{}
-	keeper  *Keeper // keep's goroutine steps it
+	checks  *rate.Limiter // of signatures that others make this node check
+	keeper  *Keeper       // keep's goroutine steps it
 	mail    keeperMail
 
 	calls   sync.WaitGroup
@@ -110,6 +117,8 @@ func New(cfg Config) (*Node, error) {
 	m, err := NewMachine(MachineConfig{
 		Self: clonePeer(cfg.Self), Successors: cfg.Successors, Members: cfg.Members,
 		Timing: cfg.Timing, Seed: cfg.Seed, Refused: cfg.Refused,
+		Verifier: cfg.Verifier, Signer: cfg.Signer, Budget: cfg.Budget,
+		Offset: func() time.Duration { return time.Until(cfg.Now()).Round(time.Millisecond) },
 	})
 	if err != nil {
 		return nil, err
@@ -121,6 +130,7 @@ func New(cfg Config) (*Node, error) {
 		results: make(chan Result, maxWaiting),
 		slots:   make(chan struct{}, maxOutbound),
 		stopped: make(chan struct{}),
+		checks:  rate.NewLimiter(checksPerSec, checksMost),
 	}
 	n.mail.kick = make(chan struct{}, 1)
 	n.keeper = NewKeeper(KeeperConfig{
@@ -232,6 +242,7 @@ func (n *Node) send(ctx context.Context, e Effect, sends *sync.WaitGroup) {
 		start := time.Now()
 		msg, err := n.cfg.Transport.Call(ctx, e.To, e.Msg)
 		r := Result{Call: e.ID, Msg: msg, Err: err, RTT: time.Since(start)}
+		r.Msg = n.foreverify(msg)
 		select {
 		case n.results <- r:
 		case <-n.stopped:

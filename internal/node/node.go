@@ -68,8 +68,9 @@ type Node struct {
 	id        identity.NodeID
 	owner     identity.OwnerTag
 	chain     atomic.Pointer[[][]byte] // as shown to others now
-	rooms     atomic.Pointer[rooms]    // set when the port is bound, since the ring names it
-	joined    chan struct{}            // closed at the first join
+	notary    *notary
+	rooms     atomic.Pointer[rooms] // set when the port is bound, since the ring names it
+	joined    chan struct{}         // closed at the first join
 	alarms    alarms
 	dialBacks *dialBacks
 	clients   *attachments
@@ -108,6 +109,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding()}
 	n.chain.Store(&cfg.Chain)
+	if n.notary, err = newNotary(cfg.Trust, n.time.Now, cfg.Key, cfg.Chain, n.count("chord")); err != nil {
+		return nil, fmt.Errorf("node certificate: %w", err)
+	}
 	n.link, err = link.New(link.Config{
 		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,
 		Now: n.time.Now, ClockSynced: n.time.Synced,
@@ -162,7 +166,7 @@ func (n *Node) furnish() error {
 	}
 	ring, err := chord.New(chord.Config{
 		Self: self, Transport: transport{n.link}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.time.Now,
-		Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"),
+		Verifier: n.notary, Signer: n.notary, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"),
 	})
 	if err != nil {
 		return err
@@ -224,5 +228,11 @@ func (n *Node) SetIdentity(chain [][]byte) error {
 		return err
 	}
 	n.chain.Store(&chain)
+	if err := n.notary.setChain(chain); err != nil {
+		return err
+	}
+	if ring := n.Ring(); ring != nil {
+		ring.Renew()
+	}
 	return nil
 }

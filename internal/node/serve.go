@@ -33,7 +33,9 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		return h.n.serveDialBack(ctx, from, m)
 	case *wire.Attach:
 		return h.n.serveAttach(from, m)
-	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave, *wire.Store, *wire.StoreMany, *wire.Offer, *wire.Fetch:
+	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave,
+		*wire.Gossip, *wire.Doubt, *wire.GetMembers, *wire.GetCertificates,
+		*wire.Store, *wire.StoreMany, *wire.Offer, *wire.Fetch:
 		ring := h.n.Ring()
 		if ring == nil {
 			return wire.Errorf(wire.CodeUnavailable, "starting")
