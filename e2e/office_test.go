@@ -55,8 +55,9 @@ type spec struct {
 	tcp    bool   // between phone and adapter
 	// loopback: the phone listens on 127.0.0.1 and nowhere else.
 	loopback bool
-	desk     bool // the phone is a host of its own and proves a password to the adapter
-	manual   bool // the phone rings and does not answer
+	desk     bool   // the phone is a host of its own and proves a password to the adapter
+	manual   bool   // the phone rings and does not answer
+	disk     string // size of a disk of its own for the adapter's state folder, as tmpfs spells it; empty for none
 	hz       float64
 	peers    []string // users whom this one writes to
 	adapter  adapterOptions
@@ -100,6 +101,9 @@ func (o *office) hire(s spec) *person {
 		link := p.link
 		p.link = ""
 		return adapterCommand(p.state, host.Addr, link, p.adapter)
+	}
+	if s.disk != "" {
+		smallDisk(o.t, p.state, s.disk)
 	}
 	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Manual: s.manual, Loopback: s.loopback, Tone: toneFile(o.t, o.lab, s.hz)}
 	if s.proxy {
