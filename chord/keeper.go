@@ -265,8 +265,8 @@ func (k *Keeper) asks(v *View, from ID) {
 	k.cfg.Wake()
 }
 
-// strayed notes that a record came to the wrong one of those that may keep it.
-func (k *Keeper) strayed() {
+// rouse notes that a record has come that another node may lack.
+func (k *Keeper) rouse() {
 	k.inbox.mu.Lock()
 	k.inbox.woken = true
 	k.inbox.mu.Unlock()

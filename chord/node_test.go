@@ -281,6 +281,30 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// TestLeaverLeavesNothingBehind: when a leaving node has said goodbye, all that
+// it kept lies with both future holders of every place, before anybody has done
+// anything about it.
+func TestLeaverLeavesNothingBehind(t *testing.T) {
+	for _, n := range []int{2, 3, 12, 24} {
+		bubble(t, 130+uint64(n), func(t *testing.T, w *virtual) {
+			w.ring(n)
+			w.await(5*time.Second, w.ideal)
+			recs := w.fill(80)
+			pause(t.Context(), 10*time.Second)
+			for i := range n - 1 {
+				v := w.live()[(5*i)%(n-i)]
+				if err := v.Leave(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.crash(v)
+				if err := w.placed(recs); err != nil {
+					t.Fatalf("%d nodes: leave %d: %v", n, i, err)
+				}
+			}
+		})
+	}
+}
+
 // TestKillThirty: with 30 % of the nodes dead at once the rest is one ring
 // again within seconds.
 func TestKillThirty(t *testing.T) {

@@ -50,13 +50,18 @@ func (k *Keeper) begin(all bool) {
 	}
 	for _, p := range pushes {
 		l := k.line(p.to)
-		if (all || p.orphan) && !l.handover {
-			l.offers = append(l.offers, p)
-		} else {
-			l.pushes = append(l.pushes, p)
+		l.pushes = append(l.pushes, p)
+	}
+	for _, l := range k.round.lines {
+		if !l.handover && len(l.pushes) > offerFrom {
+			l.offers, l.pushes = l.pushes, nil
 		}
 	}
 }
+
+// offerFrom is how many records are sent to a node without asking whether it
+// lacks them, unless it has just become the predecessor and lacks them all.
+const offerFrom = 2
 
 // beginLeaving begins the round in which everything is pushed to where it
 // belongs once this node is gone.

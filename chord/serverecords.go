@@ -34,6 +34,9 @@ func (k *Keeper) Serve(now time.Time, v *View, from wire.Peer, req wire.Message)
 		for i, item := range req.Items {
 			outcome, _ := k.put(v, item.Position, item.Record)
 			outcomes[i] = byte(outcome)
+			if outcome == record.OutcomeStored && v.Responsible(item.Position) {
+				k.rouse() // the other holder may lack it, too
+			}
 		}
 		k.handed(now, v, from.ID, len(req.Items))
 		return &wire.StoredMany{Outcomes: outcomes}
@@ -86,7 +89,7 @@ func (k *Keeper) put(v *View, pos ID, r record.Record) (outcome record.Outcome, 
 	outcome, verified, err := k.cfg.Records.Put(r)
 	if outcome.Held() {
 		if v.members.rank(pos, v.Self.ID) >= copies {
-			k.strayed() // it came to the wrong one of those that may keep it
+			k.rouse() // it came to the wrong one of those that may keep it
 		}
 		return outcome, body.Seq
 	}

@@ -12,7 +12,7 @@ stages=(correctness survival front)
 correctness() { long ./chord/zave; }
 
 # Rings of real and virtual nodes: power cuts, mass deaths, partitions, disks and clocks that fail.
-survival() { long ./chord ./internal/record ./internal/node ./internal/testnet/...; }
+survival() { long ./chord ./internal/ringdir ./internal/record ./internal/node ./internal/testnet/...; }
 
 # The SIP front under floods, beside an honest phone that calls on.
 front() { long ./sipbridge; }
