@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,12 @@ type Config struct {
 
 	NoRecords  bool      // calls are not written to the state folder
 	MediaPorts [2]uint16 // UDP ports towards phones on protected calls, first and last; 0 = 40100 and 1,000 of them
+
+	Role    node.Role        // what the adapter is to the ring; "" = as it can be reached
+	Reach   node.ReachTiming // zero value = the documented defaults
+	Clients node.Clients     // whom it passes sealed packets on to; zero value = the documented defaults
+	// Socket opens the link's UDP sockets; nil = the system's.
+	Socket func(at netip.AddrPort) (net.PacketConn, error)
 
 	CacheFor time.Duration             // how long a resolution may be reused; 0 = 60 s
 	Limits   link.Limits               // zero value = the documented defaults
@@ -205,6 +212,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	n, err := node.New(node.Config{
 		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, Time: a.time, Pins: a.pins,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
+		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, Socket: a.cfg.Socket,
 		Log: a.log, Refused: a.refusals.Count,
 	})
 	if err != nil {

@@ -165,7 +165,7 @@ func (a *Adapter) inviteAll(ctx context.Context, me party, res *directory.Resolu
 func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Resolution, dev directory.Device, c sipbridge.Call) (*redirected, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
-	conn, err := me.node.Link().Connect(ctx, wire.Peer{ID: dev.Node, Addrs: dev.Addrs})
+	conn, err := me.node.Reach(ctx, dev)
 	if errors.Is(err, link.ErrSelf) {
 		return a.inviteSelf(ctx, me, res, dev, c)
 	}

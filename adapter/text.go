@@ -49,7 +49,7 @@ func (a *Adapter) textAll(ctx context.Context, me party, m sipbridge.Message, op
 }
 
 func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resolution, dev directory.Device, m sipbridge.Message) error {
-	conn, err := me.node.Link().Connect(ctx, wire.Peer{ID: dev.Node, Addrs: dev.Addrs})
+	conn, err := me.node.Reach(ctx, dev)
 	if errors.Is(err, link.ErrSelf) {
 		m.To = res.AOR
 		return a.bridge.Deliver(ctx, m)

@@ -46,7 +46,12 @@ func (l *Link) Call(ctx context.Context, to wire.Peer, req wire.Message) (wire.M
 func (c *Conn) Call(ctx context.Context, req wire.Message) (wire.Message, error) {
 	stack.Deepen() // most calls have a goroutine of their own
 	defer c.begin()()
-	return roundTrip(ctx, c.qc, &c.link.buffers, c.link.cfg.Limits.RequestTime, req)
+	began := time.Now()
+	answer, err := roundTrip(ctx, c.qc, &c.link.buffers, c.link.cfg.Limits.RequestTime, req)
+	if c.relayed && errors.Is(err, ErrTimeout) && time.Since(began) >= relayPatience {
+		c.close(CloseDropped, "no answer through the peer") // the next peer may do better
+	}
+	return answer, err
 }
 
 func roundTrip(ctx context.Context, qc *quic.Conn, free *buffers, limit time.Duration, req wire.Message) (wire.Message, error) {

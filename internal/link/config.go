@@ -47,6 +47,7 @@ type Config struct {
 	Handler     Handler
 	Enrol       EnrolHandler // nil: strangers are not served
 	Limits      Limits
+	PassOn      func(to identity.NodeID) bool // whose sealed packets this node passes on: its clients'; nil = nobody's
 	// Socket opens a UDP socket: the link's own, and with port 0 the one of a
 	// Probe. nil = the system's; tests put address translators in between.
 	Socket  func(at netip.AddrPort) (net.PacketConn, error)
@@ -69,6 +70,9 @@ func (c *Config) complete() error {
 	}
 	if c.Refused == nil {
 		c.Refused = func(string) {}
+	}
+	if c.PassOn == nil {
+		c.PassOn = func(identity.NodeID) bool { return false }
 	}
 	if c.Socket == nil {
 		c.Socket = func(at netip.AddrPort) (net.PacketConn, error) { return listenUDP(at) }

@@ -24,7 +24,8 @@ type Conn struct {
 	cert    *identity.NodeCertificate
 	chain   [][]byte
 	inbound bool
-	via     *Conn // through which the packets travel; nil = directly
+	relayed bool            // a peer passes the packets on
+	via     identity.NodeID // that peer
 	since   time.Time
 	born    int64 // order of making
 
@@ -51,6 +52,9 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 		link: l, qc: qc, cert: cert, chain: rawChain(cs), inbound: inbound,
 		since: l.cfg.Now(), born: l.births.Add(1),
 	}
+	if a, ok := qc.RemoteAddr().(relayAddr); ok {
+		c.relayed, c.via = true, a.via
+	}
 	c.outbox.most, c.outbox.wake = l.cfg.Limits.DatagramsQueue, make(chan struct{}, 1)
 	c.source = sync.OnceValue(c.findSource)
 	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(qc, exporterCall) })
@@ -71,12 +75,17 @@ func (c *Conn) Bootstrap() bool { return c.cert.Bootstrap }
 func (c *Conn) Certificate() *identity.NodeCertificate { return c.cert }
 
 // Relayed tells whether a peer passes the connection's packets on, sealed.
-func (c *Conn) Relayed() bool { return c.via != nil }
+func (c *Conn) Relayed() bool { return c.relayed }
+
+// Via returns the peer that passes the connection's packets on, the zero ID for
+// none.
+func (c *Conn) Via() identity.NodeID { return c.via }
 
 // Inbound tells whether the other node opened the connection.
 func (c *Conn) Inbound() bool { return c.inbound }
 
-// RemoteAddr returns where the other node is now.
+// RemoteAddr returns where the other node is now; the zero value where a peer
+// passes the packets on.
 func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.qc.RemoteAddr()) }
 
 // LocalAddr returns this node's address as the other node's host should see it,
@@ -85,6 +94,11 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.qc.RemoteAddr()) 
 func (c *Conn) LocalAddr() netip.AddrPort { return c.source() }
 
 func (c *Conn) findSource() netip.AddrPort {
+	if c.relayed {
+		if via := c.link.pool.direct(c.via); via != nil {
+			return via.LocalAddr()
+		}
+	}
 	port := c.link.bound.Port()
 	if a := c.link.bound.Addr(); !a.IsUnspecified() {
 		return netip.AddrPortFrom(a, port)
@@ -148,9 +162,10 @@ type PeerInfo struct {
 	Bootstrap bool
 	Addr      netip.AddrPort
 	Inbound   bool
-	Since     time.Time     // overlay time
-	RTT       time.Duration // smoothed
-	Busy      int           // requests and long streams under way
+	Via       identity.NodeID // the peer that passes the packets on; zero = none
+	Since     time.Time       // overlay time
+	RTT       time.Duration   // smoothed
+	Busy      int             // requests and long streams under way
 }
 
 // Peers returns the connections there are, ordered by Node-ID.
@@ -160,7 +175,7 @@ func (l *Link) Peers() []PeerInfo {
 	for _, c := range conns {
 		out = append(out, PeerInfo{
 			ID: c.ID(), Owner: c.Owner(), Bootstrap: c.Bootstrap(), Addr: c.RemoteAddr(),
-			Inbound: c.inbound, Since: c.since, RTT: c.RTT(), Busy: int(c.busy.Load()),
+			Inbound: c.inbound, Via: c.via, Since: c.since, RTT: c.RTT(), Busy: int(c.busy.Load()),
 		})
 	}
 	return out

@@ -35,12 +35,16 @@ type flightKey struct {
 // with this Node-ID. Errors: ErrSelf, ErrUnreachable, ErrWrongNode, ErrClosed,
 // those of identity.Trust.VerifyNode, or ctx's.
 func (l *Link) Connect(ctx context.Context, to wire.Peer) (*Conn, error) {
-	c, _, err := l.connect(ctx, to)
+	c, _, err := l.connectVia(ctx, to, nil)
 	return c, err
 }
 
-// connect also tells whether the connection was there before.
 func (l *Link) connect(ctx context.Context, to wire.Peer) (c *Conn, pooled bool, err error) {
+	return l.connectVia(ctx, to, nil)
+}
+
+// connectVia also tells whether the connection was there before.
+func (l *Link) connectVia(ctx context.Context, to wire.Peer, via []wire.Peer) (c *Conn, pooled bool, err error) {
 	if to.ID == l.self {
 		return nil, false, ErrSelf
 	}
@@ -53,7 +57,10 @@ func (l *Link) connect(ctx context.Context, to wire.Peer) (c *Conn, pooled bool,
 		}
 		return nil
 	}
-	c, err = l.share(ctx, flightKey{id: to.ID}, to.Addrs, accept)
+	c, err = l.share(ctx, flightKey{id: to.ID}, func() []way { return l.waysTo(to, via, accept) })
+	if err == nil {
+		l.vias.remember(to.ID, c.via)
+	}
 	return c, false, err
 }
 
@@ -69,18 +76,18 @@ func (l *Link) ConnectAny(ctx context.Context, addr netip.AddrPort) (*Conn, erro
 		}
 		return nil
 	}
-	return l.share(ctx, flightKey{addr: addr}, []netip.AddrPort{addr}, accept)
+	return l.share(ctx, flightKey{addr: addr}, func() []way { return l.directWays([]netip.AddrPort{addr}, accept) })
 }
 
 // share joins the flight under key or starts it. A flight that somebody else
-// started may have known other addresses: after it has failed, the caller
+// started may have known other ways: after it has failed, the caller
 // starts its own.
-func (l *Link) share(ctx context.Context, key flightKey, addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (*Conn, error) {
+func (l *Link) share(ctx context.Context, key flightKey, ways func() []way) (*Conn, error) {
 	if err := l.await(ctx); err != nil {
 		return nil, err
 	}
 	for {
-		f, own, err := l.flight(key, addrs, accept)
+		f, own, err := l.flight(key, ways)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +102,7 @@ func (l *Link) share(ctx context.Context, key flightKey, addrs []netip.AddrPort,
 	}
 }
 
-func (l *Link) flight(key flightKey, addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (f *flight, own bool, err error) {
+func (l *Link) flight(key flightKey, ways func() []way) (f *flight, own bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -107,7 +114,7 @@ func (l *Link) flight(key flightKey, addrs []netip.AddrPort, accept func(*identi
 	f = &flight{done: make(chan struct{})}
 	l.flights[key] = f
 	l.work.Go(func() {
-		f.conn, f.err = l.dial(addrs, accept)
+		f.conn, f.err = l.dial(ways())
 		l.mu.Lock()
 		delete(l.flights, key)
 		l.mu.Unlock()
@@ -117,13 +124,10 @@ func (l *Link) flight(key flightKey, addrs []netip.AddrPort, accept func(*identi
 }
 
 // dial connects and takes the connection into the pool.
-func (l *Link) dial(addrs []netip.AddrPort, accept func(*identity.NodeCertificate) error) (*Conn, error) {
+func (l *Link) dial(ways []way) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(l.life, l.cfg.Limits.Dial)
 	defer cancel()
-	tlsConf, conf := l.clientTLS(alpnRing, accept), l.quicConfig()
-	qc, err := race(ctx, addrs, func(ctx context.Context, a netip.AddrPort) (*quic.Conn, error) {
-		return l.tr.Dial(ctx, net.UDPAddrFromAddrPort(a), tlsConf, conf)
-	})
+	qc, err := race(ctx, ways)
 	switch {
 	case err != nil && l.life.Err() != nil:
 		return nil, ErrClosed
@@ -162,19 +166,19 @@ func (l *Link) adopt(c *Conn) error {
 }
 
 type attempt struct {
-	addr netip.AddrPort
+	name string
 	qc   *quic.Conn
 	err  error
 }
 
-// race tries the addresses one after the other, each with a head start over the
+// race tries the ways one after the other, each with a head start over the
 // next, and returns the first connection.
-func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*quic.Conn, error)) (*quic.Conn, error) {
-	if len(addrs) == 0 {
+func race(ctx context.Context, ways []way) (*quic.Conn, error) {
+	if len(ways) == 0 {
 		return nil, fmt.Errorf("%w: no address known", ErrUnreachable)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	results := make(chan attempt, len(addrs))
+	results := make(chan attempt, len(ways))
 	next := time.NewTimer(0)
 	defer next.Stop()
 	started, ended := 0, 0
@@ -182,7 +186,7 @@ func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context
 		cancel()
 		for ; ended < started; ended++ {
 			if late := <-results; late.qc != nil {
-				_ = late.qc.CloseWithError(CloseDone, "another address answered first")
+				_ = late.qc.CloseWithError(CloseDone, "another way was faster")
 			}
 		}
 	}()
@@ -190,14 +194,14 @@ func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context
 	for {
 		select {
 		case <-next.C:
-			if started == len(addrs) {
+			if started == len(ways) {
 				continue
 			}
-			a := addrs[started]
+			w := ways[started]
 			started++
 			go func() {
-				qc, err := dial(ctx, a)
-				results <- attempt{a, qc, err}
+				qc, err := w.dial(ctx)
+				results <- attempt{w.name, qc, err}
 			}()
 			next.Reset(stagger)
 		case r := <-results:
@@ -205,8 +209,8 @@ func race(ctx context.Context, addrs []netip.AddrPort, dial func(context.Context
 			if r.err == nil {
 				return r.qc, nil
 			}
-			errs = append(errs, fmt.Errorf("%s: %w", r.addr, dialError(r.err)))
-			if ended == len(addrs) {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, dialError(r.err)))
+			if ended == len(ways) {
 				return nil, joinDialErrors(errs)
 			}
 			next.Reset(0)
@@ -219,7 +223,7 @@ func dialError(err error) error {
 	var timeout *quic.HandshakeTimeoutError
 	var transport *quic.TransportError
 	switch {
-	case errors.Is(err, ErrSelf), errors.Is(err, ErrWrongNode), errors.Is(err, ErrProtocol),
+	case errors.Is(err, ErrSelf), errors.Is(err, ErrWrongNode), errors.Is(err, ErrUnreachable), errors.Is(err, ErrProtocol),
 		errors.Is(err, identity.ErrMalformed), errors.Is(err, identity.ErrUntrusted),
 		errors.Is(err, identity.ErrOtherOverlay), errors.Is(err, identity.ErrExpired),
 		errors.Is(err, ErrWrongRoot), errors.Is(err, ErrNotBootstrap):

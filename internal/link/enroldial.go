@@ -42,7 +42,7 @@ func DialEnrol(ctx context.Context, addr string, fingerprint [32]byte) (*EnrolCo
 		return nil, err
 	}
 	dialer := &enrolDialer{fingerprint: fingerprint, transports: make(map[bool]*quic.Transport)}
-	qc, err := race(ctx, addrs, dialer.dial)
+	qc, err := race(ctx, waysOf(addrs, dialer.dial))
 	if err != nil {
 		dialer.close()
 		if ctx.Err() != nil {

@@ -51,7 +51,7 @@ func newGate(l Limits, refused func(string)) *gate {
 // begins, after Retry where one was asked for. The pass ends with ctx, or when
 // the handshake is complete; at the latest some time after its limit.
 func (g *gate) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	addr := addrPort(info.RemoteAddr).Addr()
+	addr := hostOf(info.RemoteAddr)
 	if reason := g.quota.enter(addr); reason != "" {
 		g.refused(reason)
 		return nil, errGate

@@ -35,6 +35,11 @@ type Limits struct {
 	DatagramBurst  int        // and at once [4,000]
 	DatagramsQueue int        // datagrams of one connection that wait to leave [256]
 
+	Flows          int // sealed packets' flows passed on at once [1,024]
+	FlowsPerClient int // of them of one client [16]
+	FlowBytes      int // bytes a second of one flow [131,072]
+	ClientBytes    int // bytes a second of all flows of one client [524,288]
+
 	Enrolments            int           // enrolment connections at once [64]
 	EnrolmentsPerAddr     int           // of them from one IPv4 address or IPv6 /64 [8]
 	EnrolmentsPerLoopback int           // the same for loopback [64]
@@ -63,6 +68,10 @@ func (l Limits) withDefaults() Limits {
 	def(&l.DatagramRate, 20_000)
 	def(&l.DatagramBurst, 4_000)
 	def(&l.DatagramsQueue, 256)
+	def(&l.Flows, 1024)
+	def(&l.FlowsPerClient, 16)
+	def(&l.FlowBytes, 128<<10)
+	def(&l.ClientBytes, 512<<10)
 	def(&l.Enrolments, 64)
 	def(&l.EnrolmentsPerAddr, 8)
 	def(&l.EnrolmentsPerLoopback, 64)

@@ -24,6 +24,12 @@ type Link struct {
 	gate  *gate
 	pool  *pool
 	rates *rates
+
+	relay   *relaySocket
+	relayTr *quic.Transport // set before ready is closed
+	vias    *vias
+	passer  *passer
+
 	stun  *stunner
 	slots chan struct{} // one token per request being served
 	enrol *quota        // of enrolment connections
@@ -72,7 +78,10 @@ func New(cfg Config) (*Link, error) {
 		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
 		flights: make(map[flightKey]*flight),
+		vias:    newVias(),
+		passer:  newPasser(cfg.Limits),
 	}
+	l.relay = newRelaySocket(l)
 	l.creds.Store(creds)
 	return l, nil
 }
@@ -97,13 +106,18 @@ func (l *Link) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	relayed, err := l.startRelay()
+	if err != nil {
+		return err
+	}
 	l.spawn(func() { stop(l.acceptAll(ctx, listener)) })
+	l.spawn(func() { _ = l.acceptAll(ctx, relayed) })
 	l.readyDatagrams()
 	l.spawn(func() { l.readDatagrams(ctx) })
 	l.spawn(func() { l.maintain(ctx) })
 	close(l.ready)
 	<-ctx.Done()
-	l.shutdown(listener)
+	l.shutdown(listener, relayed)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) && !errors.Is(cause, ErrClosed) {
 		return cause
 	}
@@ -165,7 +179,7 @@ func (l *Link) quicConfig() *quic.Config {
 // shutdown tells every other side that the link goes, and waits for every
 // goroutine. The socket's reader must end last: it would take the farewells
 // along that have not left yet.
-func (l *Link) shutdown(listener *quic.Listener) {
+func (l *Link) shutdown(listeners ...*quic.Listener) {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
@@ -174,17 +188,20 @@ func (l *Link) shutdown(listener *quic.Listener) {
 	for _, c := range l.pool.all() {
 		closing.Go(func() { c.close(CloseBye, "shutting down") })
 	}
-	_ = listener.Close() // refuses the handshakes that are under way
-	for {
-		qc, err := listener.Accept(context.Background())
-		if err != nil {
-			break
+	for _, listener := range listeners {
+		_ = listener.Close() // refuses the handshakes that are under way
+		for {
+			qc, err := listener.Accept(context.Background())
+			if err != nil {
+				break
+			}
+			passFrom(qc.Context()).done()
+			closing.Go(func() { _ = qc.CloseWithError(CloseBye, "shutting down") })
 		}
-		passFrom(qc.Context()).done()
-		closing.Go(func() { _ = qc.CloseWithError(CloseBye, "shutting down") })
 	}
 	closing.Wait()
 	l.work.Wait()
+	_ = l.relayTr.Close()
 	_ = l.tr.Close()
 }
 

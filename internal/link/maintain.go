@@ -25,6 +25,7 @@ func (l *Link) maintain(ctx context.Context) {
 		l.dropExpired()
 		l.dropSpare(spareIdle)
 		l.rates.forget()
+		l.passer.forget(time.Now())
 	}
 }
 

@@ -24,12 +24,32 @@ func newPool(most, perPeer int) *pool {
 }
 
 // get returns the newest live connection to a node, or nil. The newest, because
-// a node that has restarted is behind that one only.
+// a node that has restarted is behind that one only; a direct one before one
+// through a peer.
 func (p *pool) get(id identity.NodeID) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c := p.directLocked(id); c != nil {
+		return c
+	}
 	for _, c := range slices.Backward(p.byNode[id]) {
-		if c.alive() {
+		if c.alive() && p.directLocked(c.via) != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// direct is get for a connection whose packets nobody passes on.
+func (p *pool) direct(id identity.NodeID) *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.directLocked(id)
+}
+
+func (p *pool) directLocked(id identity.NodeID) *Conn {
+	for _, c := range slices.Backward(p.byNode[id]) {
+		if c.alive() && !c.relayed {
 			return c
 		}
 	}

@@ -30,5 +30,14 @@ const (
 	ReasonDatagramFull   = "datagrams_full"      // too many datagrams wait to leave: the oldest went
 	ReasonDatagramLate   = "datagram_late"       // a datagram that could not leave in time
 	ReasonDatagramLarge  = "datagram_too_large"  // longer than the path takes
+	ReasonSealedBad      = "sealed_malformed"    // a sealed packet without a proper head
+	ReasonSealedPeer     = "sealed_foreign_peer" // one that a node passes on that is no peer of this one
+	ReasonSealedStranger = "sealed_stranger"     // one between nodes that are no clients of this one
+	ReasonSealedGone     = "sealed_gone"         // one for a node that is not connected
+	ReasonSealedFlow     = "sealed_unasked"      // one of a client to a node that has not called it
+	ReasonSealedFlows    = "sealed_flows_full"   // too many flows
+	ReasonSealedRate     = "sealed_rate"         // too many bytes of a flow or a client
+	ReasonSealedFull     = "sealed_full"         // too many wait to be read
+	ReasonSealedNarrow   = "sealed_narrow"       // a path to a peer that takes no datagrams long enough
 	ReasonEnrolForbidden = "enrolment_forbidden" // a message that needs a certificate
 )

@@ -127,6 +127,9 @@ func (n *Node) serveAttach(from *link.Conn, m *wire.Attach) wire.Message {
 	return &wire.Attached{For: uint16(lease / time.Second), Addrs: publicFirst(n.Self().Addrs)}
 }
 
+// passesOn tells whether this node passes sealed packets on to a node.
+func (n *Node) passesOn(to identity.NodeID) bool { return n.clients.has(to) && !n.isClient() }
+
 // publicFirst returns the addresses that a client names to its callers.
 func publicFirst(addrs []netip.AddrPort) []netip.AddrPort {
 	var out, rest []netip.AddrPort

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/record"
@@ -131,6 +132,16 @@ func (n *Node) tendAttachments(ctx context.Context) {
 		}
 		peers = append(peers, held{Attachment: Attachment{p, n.time.Now()}, via: via})
 	}
+	n.hold(peers)
+}
+
+// hold keeps the attachments, and takes sealed packets from these peers alone.
+func (n *Node) hold(peers []held) {
+	ids := make([]identity.NodeID, len(peers))
+	for i, p := range peers {
+		ids[i] = p.Peer.ID
+	}
+	n.link.AttachedTo(ids)
 	n.holding.set(peers)
 }
 
@@ -159,6 +170,16 @@ func (n *Node) renew(ctx context.Context, peers []held) []held {
 		n.holding.avoid[p.Peer.ID] = time.Now().Add(attachAgain)
 		return true
 	})
+}
+
+// Reach connects to a device's node, directly or through one of the peers that
+// it is attached to. Errors: link.Connect's.
+func (n *Node) Reach(ctx context.Context, d directory.Device) (*link.Conn, error) {
+	var via []wire.Peer
+	for _, v := range d.Via {
+		via = append(via, wire.Peer{ID: v.Node, Addrs: v.Addrs})
+	}
+	return n.link.ConnectVia(ctx, wire.Peer{ID: d.Node, Addrs: d.Addrs}, via)
 }
 
 // attachable returns members to be attached to, those first whose owners are
@@ -230,7 +251,7 @@ func (n *Node) detach() {
 	if len(peers) == 0 {
 		return
 	}
-	n.holding.set(nil)
+	n.hold(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
 	var work sync.WaitGroup

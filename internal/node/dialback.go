@@ -166,7 +166,7 @@ func (n *Node) serveDialBack(ctx context.Context, from *link.Conn, m *wire.DialB
 		e.Retry = uint32(n.dialBacks.first / time.Millisecond)
 		return e
 	}
-	if !n.dialBacks.begin(from.ID()) {
+	if from.Relayed() || !n.dialBacks.begin(from.ID()) {
 		return refuse(reasonDialBackRate)
 	}
 	defer n.dialBacks.end()

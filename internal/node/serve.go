@@ -40,6 +40,9 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		if ring == nil {
 			return wire.Errorf(wire.CodeUnavailable, "starting")
 		}
+		if from.Relayed() {
+			return wire.Errorf(wire.CodeForbidden, "members call each other directly")
+		}
 		peer := wire.Peer{ID: from.ID(), Owner: from.Owner(), Addrs: []netip.AddrPort{from.RemoteAddr()}}
 		switch m.(type) {
 		case *wire.Store, *wire.StoreMany:
