@@ -222,7 +222,10 @@ func TestRelayRefuses(t *testing.T) {
 		}
 	})
 	callee.shut(t)
-	counts(link.ReasonSealedGone, p, via(s, sealed(0, callee.Link.ID(), 100)))
+	eventually(t, "nobody is there", func() bool {
+		via(s, sealed(0, callee.Link.ID(), 100))()
+		return p.refused.of(link.ReasonSealedGone) > 0
+	})
 }
 
 // A peer through which calls go and that begins to drop everything is noticed

@@ -8,6 +8,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/testnet"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -21,8 +22,7 @@ func TestClientMovesToAnotherPeer(t *testing.T) {
 		m := o.start(fmt.Sprint("member ", i), nil, first)
 		members[m.ID()] = m
 	}
-	_, _, socket := behindNAT()
-	c := o.start("client", func(c *node.Config) { c.Socket = socket }, first)
+	c := o.start("client", func(c *node.Config) { c.Socket = new(testnet.NAT).Socket }, first)
 	eventually(t, "three attachments", func() bool { return len(c.Attachments()) == 3 && len(c.Via()) == 3 })
 	owners := map[identity.OwnerTag]bool{}
 	for _, a := range c.Attachments() {

@@ -7,6 +7,7 @@ import (
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/testnet"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -44,10 +45,10 @@ func TestUnreachableNodeIsClient(t *testing.T) {
 	second := o.start("second", nil, first)
 	third := o.start("third", nil, first)
 	members := []*peer{first, second, third}
-	open, shut, socket := behindNAT()
-	c := o.start("client", func(c *node.Config) { c.Socket = socket }, first)
-	if s := c.Standing(); !s.Client || c.Ring().Status().Phase != chord.PhaseClient || shut.Load() == 0 {
-		t.Fatalf("%+v, phase %v, %d packets kept out", s, c.Ring().Status().Phase, shut.Load())
+	nat := new(testnet.NAT)
+	c := o.start("client", func(c *node.Config) { c.Socket = nat.Socket }, first)
+	if s := c.Standing(); !s.Client || c.Ring().Status().Phase != chord.PhaseClient || nat.Shut() == 0 {
+		t.Fatalf("%+v, phase %v, %d packets kept out", s, c.Ring().Status().Phase, nat.Shut())
 	}
 	route, err := c.Ring().Lookup(limited(t), identity.HashID("anything"))
 	if err != nil || route.Responsible.ID == c.ID() {
@@ -59,14 +60,14 @@ func TestUnreachableNodeIsClient(t *testing.T) {
 			t.Errorf("%s lists the client", m.name)
 		}
 	}
-	open.Store(true)
+	nat.Open(true)
 	eventually(t, "the client becomes a member", func() bool {
 		return !c.Standing().Client && !slices.ContainsFunc(members, func(m *peer) bool { return !lists(m, c.ID()) })
 	})
 	if s := c.Standing(); len(s.By) < 2 {
 		t.Errorf("%+v", s)
 	}
-	open.Store(false)
+	nat.Open(false)
 	eventually(t, "the member becomes a client", func() bool {
 		return c.Standing().Client && !slices.ContainsFunc(members, func(m *peer) bool { return lists(m, c.ID()) })
 	})
@@ -81,8 +82,7 @@ func TestChosenRole(t *testing.T) {
 	o := newOverlay(t)
 	first := o.start("first", func(c *node.Config) { c.Role = node.RolePeer })
 	c := o.start("client", func(c *node.Config) { c.Role = node.RoleClient }, first)
-	_, _, socket := behindNAT()
-	p := o.start("peer", func(c *node.Config) { c.Role, c.Socket = node.RolePeer, socket }, first)
+	p := o.start("peer", func(c *node.Config) { c.Role, c.Socket = node.RolePeer, new(testnet.NAT).Socket }, first)
 	if !c.Standing().Client || p.Standing().Client || p.Ring().Status().Phase != chord.PhaseJoined {
 		t.Errorf("%+v, %+v", c.Standing(), p.Standing())
 	}
