@@ -100,17 +100,17 @@ func TestRelay(t *testing.T) {
 	if !c.Relayed() || c.Via() != p.Link.ID() || c.ID() != callee.Link.ID() || c.RemoteAddr().IsValid() || !c.LocalAddr().IsValid() {
 		t.Fatalf("%v via %v at %v from %v", c.ID(), c.Via(), c.RemoteAddr(), c.LocalAddr())
 	}
-	var theirs [32]byte
+	theirs := make(chan [32]byte, 20)
 	callee.onServe(func(_ context.Context, from *link.Conn, _ wire.Message) wire.Message {
-		theirs = must(from.Exporter())(t)
-		return &wire.Pong{Time: int64(len(theirs))}
+		theirs <- must(from.Exporter())(t)
+		return &wire.Pong{Time: 1}
 	})
 	for range 20 {
 		if _, err := c.Call(testCtx(t), &wire.Ping{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if mine := must(c.Exporter())(t); mine != theirs {
+	if mine := must(c.Exporter())(t); mine != <-theirs {
 		t.Error("the ends have different exporters")
 	}
 	var got inbox
