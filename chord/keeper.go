@@ -21,6 +21,7 @@ const (
 	keeperRound    = 4096                   // pushes in one round
 	keeperSent     = 16384                  // pushes remembered
 	keeperPerItem  = 10 * time.Millisecond  // rounds of repair are this far apart per record held
+	keeperLoss     = 6 * time.Second        // from the loss of many to a round of repair, up to twice that
 	keeperAsked    = 64                     // nodes whose wish for a handover waits
 	keeperAgain    = 2 * time.Second        // between two wishes of one node that are granted
 )
@@ -65,6 +66,9 @@ type Keeper struct {
 	rest     time.Time // no round begins before
 	repair   time.Time // of the next round of repair
 	failures int       // rounds in a row in which pushes failed
+	repaired time.Time // end of the last round of repair
+	most     int       // members that were known at once since losses were last acted on
+	hasty    int       // rounds of repair that come soon, because of losses
 	leaving  bool      // hand everything over in the next round
 	round    *keeperRoundState
 
@@ -139,6 +143,7 @@ func (k *Keeper) Step(now time.Time, at Vantage, ev Event) []Effect {
 		k.leaving = true
 	}
 	k.readInbox()
+	k.hasten()
 	k.tick()
 	return k.out
 }
@@ -165,6 +170,22 @@ func (k *Keeper) wake(after time.Duration) {
 func (k *Keeper) untilRepair(held int) time.Duration {
 	d := max(k.cfg.RepairEvery, time.Duration(held)*keeperPerItem)
 	return d/2 + time.Duration(k.cfg.Rand.Int64N(int64(d)))
+}
+
+// hasten brings two rounds of repair forward when a tenth of the members has
+// gone since the last one: with so many at once, both holders of some places
+// are among them. The first waits until most of the dead have been noticed, the
+// second passes on what the first has brought to a place that was empty.
+func (k *Keeper) hasten() {
+	n := k.at.View.Members()
+	k.most = max(k.most, n)
+	if lost := k.most - n; lost == 0 || 10*lost < k.most {
+		return
+	}
+	k.most = n
+	k.hasty = 2
+	soon := k.now.Add(keeperLoss + time.Duration(k.cfg.Rand.Int64N(int64(keeperLoss))))
+	k.repair = sooner(k.repair, later(soon, k.repaired.Add(2*keeperLoss))) // where they come and go all the time, not all the time
 }
 
 // joined makes the node wait for what it is responsible for now.
@@ -224,7 +245,12 @@ func (k *Keeper) end() {
 		return
 	}
 	if !k.now.Before(k.repair) {
+		k.repaired = k.now
 		k.repair = k.now.Add(k.untilRepair(r.held))
+		if k.hasty > 0 {
+			k.hasty--
+			k.repair = k.now.Add(k.untilRepair(r.held) / 3)
+		}
 	}
 	switch {
 	case r.failed == 0:
