@@ -43,6 +43,7 @@ type Bridge struct {
 	exchanges *exchanges
 	registrar *registrar
 	owners    *owners
+	pace      *pace
 	targets   *targets
 	digest    *digest
 	engine    carrier
@@ -88,6 +89,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.exchanges = newExchanges(cfg.MaxPending, b.seed)
 	b.registrar = newRegistrar(&b.cfg)
 	b.owners = newOwners()
+	b.pace = newPace(cfg.CallBurst, b.seed)
 	b.targets = newTargets()
 	b.digest = newDigest(&b.cfg)
 	b.client = newClient(b)

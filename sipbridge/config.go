@@ -77,6 +77,9 @@ type Config struct {
 	ProbeTimeout time.Duration
 	// MaxPending bounds the requests in progress. Default 256.
 	MaxPending int
+	// CallBurst is how many calls and texts one name may send to one other at
+	// once; after them, one a second. Default 5; negative: no bound.
+	CallBurst int
 	// Carry configures the engine that carries calls: bounds, echo test,
 	// OnEvent. Its Sender, Agent, Refused, Now and Log are set from here.
 	Carry carry.Config
@@ -124,6 +127,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.CallTimeout, 30*time.Second)
 	setDefault(&c.ProbeTimeout, 2*time.Second)
 	setDefault(&c.MaxPending, 256)
+	setDefault(&c.CallBurst, 5)
 	if c.Refused == nil {
 		c.Refused = func(string) {}
 	}

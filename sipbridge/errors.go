@@ -32,6 +32,7 @@ const (
 	RefusedOwner        = "other_user"      // on this host, and the name belongs to another user of it
 	RefusedCredentials  = "credentials"     // digest missing, wrong, stale or replayed
 	RefusedGuessing     = "guessing"        // too many wrong passwords from one address
+	RefusedPace         = "call_rate"       // too many calls or texts from one name to one other
 	RefusedOverload     = "overload"        // too many requests in progress
 	RefusedConnections  = "connections"     // too many TCP connections
 	RefusedIdle         = "idle_connection" // a TCP connection that sent nothing for long

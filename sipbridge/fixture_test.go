@@ -158,7 +158,7 @@ func start(t testing.TB, h *hub, change func(*Config)) *rig {
 	r := &rig{hub: h, refused: &counts{}}
 	cfg := Config{
 		Listen: []string{"127.0.0.1:0"}, Overlay: "lan.example", Redirect: RedirectAlways, Directory: h,
-		Refused: r.refused.add, HostName: "host.test", ProbeTimeout: 200 * time.Millisecond,
+		Refused: r.refused.add, HostName: "host.test", CallBurst: -1, ProbeTimeout: 200 * time.Millisecond,
 		HostIPs: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("127.0.0.1")} },
 	}
 	if change != nil {

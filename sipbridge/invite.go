@@ -37,6 +37,9 @@ func (w *worker) invite(from *origin) {
 		return
 	}
 	d, r := w.destination(caller)
+	if r == nil && d.target == "" && d.name != w.b.cfg.EchoUser {
+		r = w.paced(caller, d)
+	}
 	if r != nil {
 		w.refuse(from, r)
 		return

@@ -34,6 +34,8 @@ func (w *worker) text(from *origin) {
 	case len(w.msg.Body) > MaxText:
 		w.b.refused(RefusedOversize)
 		r = refuse(513, "Message Too Large", "a text may have up to 8 KiB")
+	default:
+		r = w.paced(caller, d)
 	}
 	if r != nil {
 		w.refuse(from, r)

@@ -44,7 +44,7 @@ func run() error {
 		defer pprof.StopCPUProfile()
 	}
 	b, err := sipbridge.New(sipbridge.Config{
-		Listen: []string{*listen}, Overlay: "lan.example", Redirect: sipbridge.RedirectAlways,
+		Listen: []string{*listen}, Overlay: "lan.example", Redirect: sipbridge.RedirectAlways, CallBurst: -1,
 		Directory: &directory{accounts: make(map[string]identity.AOR), phones: make(map[string]string)},
 	})
 	if err != nil {
