@@ -7,6 +7,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -52,7 +53,7 @@ type Config struct {
 
 	CacheFor time.Duration             // how long a resolution may be reused; 0 = 60 s
 	Limits   link.Limits               // zero value = the documented defaults
-	CallRate int                       // INVITEs a caller may send per callee: burst; 0 = 5, one more a second
+	CallRate int                       // calls and texts of one person to one other, in both directions: burst; 0 = 5, one more a second
 	Clock    *identity.Clock           // overlay time; nil = the state folder's
 	Version  string                    // of the program, for status
 	Log      zerolog.Logger            // zero value logs nothing
@@ -147,6 +148,7 @@ func (a *Adapter) open() (err error) {
 	sip.Directory, sip.Overlay, sip.Now = a, a.member.Overlay, a.time.Steady
 	sip.Log, sip.Refused = a.log.With().Str("room", "sip").Logger(), func(reason string) { a.refusals.Count("sip", reason) }
 	sip.Refreshed = a.refreshed
+	sip.CallBurst = cmp.Or(sip.CallBurst, a.cfg.CallRate)
 	sip.Accounts = slices.Clone(sip.Accounts)
 	for user := range a.accounts {
 		if !slices.Contains(sip.Accounts, user) {

@@ -25,6 +25,7 @@ type Adapter struct {
 	// call that has ended.
 	CallRecords bool    `koanf:"call_records" toml:"call_records" help:"write a line to calls.jsonl in the state folder for every call"`
 	SIP         SIP     `koanf:"sip" toml:"sip"`
+	Limits      Limits  `koanf:"limits" toml:"limits"`
 	Metrics     Metrics `koanf:"metrics" toml:"metrics"`
 	Log         Log     `koanf:"log" toml:"log"`
 }
@@ -78,7 +79,8 @@ func DefaultAdapter(state string) Adapter {
 			Passwords:        "outside",
 			Accounts:         []Account{},
 		},
-		Log: defaultLog(),
+		Limits: defaultLimits(),
+		Log:    defaultLog(),
 	}
 }
 
@@ -91,6 +93,7 @@ func (c Adapter) Validate() []Problem {
 	r.advertise("advertise", c.Advertise, false, c.ListenAddr())
 	r.lasts("cache_for", c.CacheFor, 0, Hour)
 	c.SIP.validate(&r)
+	c.Limits.validate(&r)
 	r.common(c, c.Metrics)
 	return r.problems
 }

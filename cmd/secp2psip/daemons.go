@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/secp2psip/secp2psip/adapter"
 	"github.com/secp2psip/secp2psip/bootstrap"
@@ -103,14 +104,17 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 	if err != nil {
 		return nil, err
 	}
-	a, err := adapter.New(adapter.Config{
-		MediaPorts: ports, NoRecords: !cfg.CallRecords,
-		State: cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP),
+	config := adapter.Config{
+		MediaPorts: ports, NoRecords: !cfg.CallRecords, CallRate: cfg.Limits.CallBurst,
+		State: cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP, cfg.Limits),
 		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
 		Called: func(c admin.Call) {
 			t.metrics.Call(c.Direction, c.Path, c.Status, time.Duration(c.SetupMS*float64(time.Millisecond)))
 		},
-	})
+	}
+	config.Limits.RequestRate = rate.Limit(cfg.Limits.PeerRequests)
+	config.Limits.RequestBurst, config.Limits.Conns = cfg.Limits.PeerBurst, cfg.Limits.Nodes
+	a, err := adapter.New(config)
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +125,13 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 // noCache is what the directory takes for "not at all".
 const noCache = -1
 
-func sipConfig(c configs.SIP) sipbridge.Config {
+func sipConfig(c configs.SIP, l configs.Limits) sipbridge.Config {
 	out := sipbridge.Config{
 		Listen: c.Listen, Redirect: c.Redirect, Path: c.Path,
-		SHA256: slices.Contains(c.DigestAlgorithms, "SHA-256"), LocalDigest: c.Passwords == "always", Digest: map[string]string{},
+		MaxPending: l.SIPRequests,
+		SHA256:     slices.Contains(c.DigestAlgorithms, "SHA-256"), LocalDigest: c.Passwords == "always", Digest: map[string]string{},
 	}
+	out.Carry.MaxCalls = l.CarriedCalls
 	if slices.Equal(c.Listen, configs.DefaultAdapter("").SIP.Listen) {
 		out.Listen = nil // the bridge's own default, which does without [::1] where there is no IPv6
 	}
