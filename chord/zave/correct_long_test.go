@@ -11,6 +11,7 @@ import (
 // The tests of this package at their full sizes.
 
 func TestLongSampled(t *testing.T) {
+	t.Parallel()
 	for n := 4; n <= 9; n++ {
 		sampled(t, n, 20_000)
 	}
@@ -19,6 +20,7 @@ func TestLongSampled(t *testing.T) {
 // TestLongEffectiveStep: as TestEffectiveStep, with every predecessor for every
 // state of 5 IDs, and drawn at random for 6 IDs and for r = 3 with 9 IDs.
 func TestLongEffectiveStep(t *testing.T) {
+	t.Parallel()
 	const seed, draws = 5, 60
 	rng := rand.New(rand.NewPCG(seed, 3))
 	for _, n := range []int{5, 6} {
@@ -58,6 +60,7 @@ func TestLongEffectiveStep(t *testing.T) {
 
 // TestLongRandomRuns: a million steps each at N = 50 to 1,000.
 func TestLongRandomRuns(t *testing.T) {
+	t.Parallel()
 	for i, c := range []scale{
 		{2, 50, 1_000_000, 0.02}, {3, 100, 1_000_000, 0.05},
 		{8, 50, 1_000_000, 0.2}, {8, 100, 1_000_000, 0.2}, {8, 250, 1_000_000, 0.1}, {8, 500, 1_000_000, 0.1}, {8, 1000, 1_000_000, 0.05},
@@ -70,24 +73,36 @@ func TestLongRandomRuns(t *testing.T) {
 }
 
 func TestLongConvergence(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{50, 100, 250, 500, 1000} {
 		convergence(t, n, min(10, 2500/n))
 	}
 }
 
 func TestLongOracle(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{50, 250, 1000} {
 		oracles(t, n, min(10, 2500/n))
 	}
 }
 
-func TestLongSmallInductive(t *testing.T) { smallInductive(t, 5) }
+func TestLongSmallInductive(t *testing.T) {
+	t.Parallel()
+	smallInductive(t, 5)
+}
 
-func TestLongBorder(t *testing.T) { borders(t, []int{2, 3, 4}, 5, 5) }
+func TestLongBorder(t *testing.T) {
+	t.Parallel()
+	borders(t, []int{2, 3, 4}, 5, 5)
+}
 
-func TestLongMergeInductive(t *testing.T) { mergeInductive(t, 7) }
+func TestLongMergeInductive(t *testing.T) {
+	t.Parallel()
+	mergeInductive(t, 7)
+}
 
 func TestLongMergeRuns(t *testing.T) {
+	t.Parallel()
 	for i, n := range []int{60, 120, 250, 500, 1000} {
 		mergeRun(t, uint64(450+i), n, 200_000, 0.1)
 	}
