@@ -16,6 +16,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/record"
 )
 
 // TestPowerCutLAN: a LAN whose nodes all stop at once and start again in any
@@ -240,4 +241,66 @@ func (p *peer) knownOnDisk() (count int) {
 		return nil
 	})
 	return count
+}
+
+// TestKillReal: with 30 % of real nodes dead at once, whose records live with
+// the others is found.
+func TestKillReal(t *testing.T) {
+	t.Parallel()
+	killSome(t, 10, 2)
+}
+
+// killSome stops 30 % of real nodes at once, without a goodbye. Who has k
+// shares and a registration with those left must be found.
+func killSome(t *testing.T, n int, seed uint64) {
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 10))
+	l := newLAN(t, n)
+	l.settle()
+	var work sync.WaitGroup
+	for _, i := range rng.Perm(n)[:n*3/10] {
+		name := fmt.Sprintf("n%d", i)
+		p := l.nodes[name]
+		delete(l.nodes, name)
+		work.Go(p.stop)
+	}
+	work.Wait()
+	var expected []*person
+	for _, p := range l.people {
+		if shares, registered := l.left(p); shares >= int(l.trust.Charter().K) && registered {
+			expected = append(expected, p)
+		}
+	}
+	rest := l.all()
+	began := time.Now()
+	missing := l.unresolved(expected, rest[rng.IntN(len(rest))])
+	at := time.Since(began)
+	eventually(t, "everybody whose records live is found", func() bool {
+		missing = l.unresolved(missing, rest[rng.IntN(len(rest))])
+		return len(missing) == 0
+	})
+	all := time.Since(began)
+	l.becomesIdeal()
+	t.Logf("%d of %d nodes killed, load %s: %d of %d names expected, all found %.2f s later (the first look-up of each took %.2f s in all), ideal ring after %.2f s",
+		n-len(rest), n, load(t), len(expected), len(l.people), all.Seconds(), at.Seconds(), time.Since(began).Seconds())
+}
+
+// left counts what the living hold of a person's records.
+func (l *lan) left(p *person) (shares int, registered bool) {
+	for _, r := range p.records {
+		b := must(r.Body())(l.t)
+		for _, n := range l.all() {
+			if len(n.Store().Get(record.Resource(p.aor, b.Kind), &b.Part)) == 0 {
+				continue
+			}
+			switch b.Kind {
+			case record.KindShare:
+				shares++
+			case record.KindRegistration:
+				registered = true
+			}
+			break
+		}
+	}
+	return shares, registered
 }

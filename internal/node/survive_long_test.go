@@ -24,3 +24,6 @@ func TestLongKillThirty(t *testing.T) {
 		killThirty(t, 300+seed)
 	}
 }
+
+// TestLongKillReal: see TestKillReal.
+func TestLongKillReal(t *testing.T) { killSome(t, 64, 500) }
