@@ -17,6 +17,12 @@
 // 302 is sent once, where a server transaction would send it eleven times.
 // A call that is carried has real transactions, the engine's.
 //
+// A request is checked before anything handles it: message.Check refuses what
+// is malformed, says one thing twice or asks for what is not spoken here. The
+// answer to each message of RFC 4475 is in testdata/rfc4475.txt. On this host a
+// name belongs to the user who registered it (owners); calls of one name to one
+// other are bounded where they begin (pace).
+//
 // One goroutine reads each UDP socket and each connection and never waits;
 // what takes time runs beside it, bounded by Config.MaxPending. Everything a
 // stranger can make the front keep is bounded and counted: see the constants
