@@ -19,6 +19,11 @@ type Adapter struct {
 	// Advertise lists the addresses that others are told: "IP" or "IP:PORT",
 	// at most 8. Empty: the host's own.
 	Advertise []string `koanf:"advertise" toml:"advertise" help:"addresses that other adapters are told; empty: the host's own"`
+	// Role says whether the adapter holds a part of the ring.
+	Role string `koanf:"role" toml:"role" help:"hold a part of the ring when others can call this adapter, never, or always" oneof:"auto client peer"`
+	// Clients is how many adapters that nobody can call this one passes sealed
+	// packets on to, 0 to 1,024.
+	Clients int `koanf:"clients" toml:"clients" help:"how many adapters that nobody can call this one passes sealed packets on to"`
 	// CacheFor is how long a resolution is used again; 0: not at all.
 	CacheFor Duration `koanf:"cache_for" toml:"cache_for" help:"how long a looked-up name is used again"`
 	// CallRecords writes a line to calls.jsonl in the state folder for every
@@ -69,6 +74,8 @@ func DefaultAdapter(state string) Adapter {
 
 		CallRecords: true,
 		Advertise:   []string{},
+		Role:        "auto",
+		Clients:     64,
 		CacheFor:    Minute,
 		SIP: SIP{
 			Listen:           []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"},
@@ -91,6 +98,7 @@ func (c Adapter) Validate() []Problem {
 	r.need(c.State != "", "state", "there must be a folder", `set it, for example "/var/lib/secp2psip/adapter"`)
 	r.listen("listen", c.Listen)
 	r.advertise("advertise", c.Advertise, false, c.ListenAddr())
+	r.between("clients", c.Clients, 0, 1024)
 	r.lasts("cache_for", c.CacheFor, 0, Hour)
 	c.SIP.validate(&r)
 	c.Limits.validate(&r)

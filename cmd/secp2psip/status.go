@@ -52,6 +52,9 @@ func (a *app) printStatus(s admin.Status) error {
 		t.row("phones at", strings.Join(s.SIP, "  "))
 	}
 	t.row("ring", ringLine(s.Ring))
+	if r := s.Reach; r != nil {
+		t.row("reach", reachLine(r))
+	}
 	t.row("neighbours", neighbours(s))
 	t.row("links", plural(len(s.Links), "open connection"))
 	t.row("store", fmt.Sprintf("%s, %s of %s", plural(s.Store.Records, "record"), size(s.Store.Bytes), size(s.Store.MaxBytes)))
@@ -80,6 +83,31 @@ func ringLine(r admin.Ring) string {
 	line := r.Phase + ", " + plural(r.Members, "member")
 	if r.SmallRing {
 		line += ", small ring: trust rests on certificate and pin"
+	}
+	return line
+}
+
+func reachLine(r *admin.Reach) string {
+	var who []string
+	if r.Client {
+		for _, a := range r.Attached {
+			who = append(who, a.ID.Short())
+		}
+		line := "client since " + moment(r.Since) + ": " + r.Why
+		if len(who) > 0 {
+			line += "; called through " + strings.Join(who, ", ")
+		}
+		return line
+	}
+	for _, v := range r.By {
+		who = append(who, v.ID.Short()+" at "+v.Addr)
+	}
+	line := "member since " + moment(r.Since)
+	if len(who) > 0 {
+		line += ", dialled back by " + strings.Join(who, ", ")
+	}
+	if r.Clients > 0 {
+		line += ", passes on to " + plural(r.Clients, "client")
 	}
 	return line
 }

@@ -27,6 +27,7 @@ type Status struct {
 	ClockOffsetMS int64             `json:"clock_offset_ms"` // overlay time − system time
 	ClockSynced   bool              `json:"clock_synced"`    // the offset was learnt from other nodes
 	Ring          Ring              `json:"ring"`
+	Reach         *Reach            `json:"reach,omitempty"` // once it is known
 	Links         []Link            `json:"links"`
 	Store         Store             `json:"store"`
 	SIP           []string          `json:"sip,omitempty"`       // adapter: where SIP is bound, "udp:IP:PORT"
@@ -45,6 +46,29 @@ type Ring struct {
 	Succ      []Neighbour `json:"succ"` // nearest first
 	Members   int         `json:"members"`
 	SmallRing bool        `json:"small_ring"`
+}
+
+// Reach says whether others can call this node.
+type Reach struct {
+	Client   bool       `json:"client"` // no member of the ring; called through others
+	Since    time.Time  `json:"since"`
+	Why      string     `json:"why,omitempty"`         // why it is a client
+	By       []Voucher  `json:"dialled_back_by"`       // who could call it
+	Attached []Attached `json:"attached_to,omitempty"` // of a client
+	Clients  int        `json:"clients"`               // to whom it passes sealed packets on
+}
+
+// Voucher is a node that could call this one.
+type Voucher struct {
+	ID   identity.NodeID `json:"id"`
+	Addr string          `json:"addr"` // where this node was reached
+	At   time.Time       `json:"at"`
+}
+
+// Attached is a member that passes sealed packets on to this node.
+type Attached struct {
+	ID    identity.NodeID `json:"id"`
+	Since time.Time       `json:"since"`
 }
 
 // Neighbour is a node next to this one on the ring.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/admin"
 )
 
@@ -13,18 +14,45 @@ import (
 func (n *Node) Checks() []admin.Check {
 	var s admin.Status
 	n.FillStatus(&s)
-	return []admin.Check{n.ringCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
+	return []admin.Check{n.ringCheck(&s), n.reachCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
 }
 
 func (n *Node) ringCheck(s *admin.Status) admin.Check {
 	c := admin.Check{Name: "ring", Result: admin.CheckOK, Detail: fmt.Sprintf("joined, %d members known, %d links open", s.Ring.Members, len(s.Links))}
 	switch {
+	case s.Phase == chord.PhaseClient.String() && s.Ring.Members > 0:
+		c.Detail = fmt.Sprintf("client of the ring, %d members known, %d links open", s.Ring.Members, len(s.Links))
 	case s.Phase != "joined":
 		c.Result, c.Detail = admin.CheckFail, "not a member of the ring: "+s.Phase
 		c.Mend = "see that another node or the bootstrap server runs and that UDP reaches it"
 	case s.Ring.Members <= 1:
 		c.Result, c.Detail = admin.CheckWarn, "this node is alone on the ring"
 		c.Mend = "start other adapters; if they run, see that UDP to " + s.Listen + " is let through"
+	}
+	return c
+}
+
+// reachCheck says whether others can call this node, and what to do if not.
+func (n *Node) reachCheck(s *admin.Status) admin.Check {
+	c := admin.Check{Name: "reach", Result: admin.CheckOK}
+	r := s.Reach
+	port := n.link.Addr().Port()
+	switch {
+	case r == nil:
+		c.Result, c.Detail, c.Mend = admin.CheckWarn, "not known yet whether others can call this node", "ask again in a few seconds"
+	case !r.Client && len(r.By) > 0:
+		c.Detail = fmt.Sprintf("dialled back by nodes of %d other people", len(r.By))
+	case !r.Client:
+		c.Detail = "nobody else has been there to dial this node back"
+	case n.cfg.Role == RoleClient:
+		c.Detail = fmt.Sprintf("a client by choice, called through %d members", len(r.Attached))
+	case len(r.Attached) == 0:
+		c.Result, c.Detail = admin.CheckFail, "others cannot call this node, and no member passes packets on to it: "+r.Why
+		c.Mend = fmt.Sprintf("let UDP port %d through to this host at its firewall or router", port)
+	default:
+		c.Result = admin.CheckWarn
+		c.Detail = fmt.Sprintf("others cannot call this node directly (%s); it is called through %d members", r.Why, len(r.Attached))
+		c.Mend = fmt.Sprintf("nothing; calls are faster when UDP port %d is let through to this host and advertise names an address that others reach", port)
 	}
 	return c
 }

@@ -37,12 +37,29 @@ func (n *Node) FillStatus(s *admin.Status) {
 	st := ring.Status()
 	s.Phase = st.Phase.String()
 	s.Ring = admin.Ring{Phase: st.Phase.String(), Members: st.Members, SmallRing: st.Small}
+	s.Reach = n.reachStatus()
 	if st.Pred.ID != (identity.NodeID{}) {
 		s.Ring.Pred = neighbour(st.Pred)
 	}
 	for _, p := range st.Succ {
 		s.Ring.Succ = append(s.Ring.Succ, *neighbour(p))
 	}
+}
+
+// reachStatus says whether others can call this node; nil while that is open.
+func (n *Node) reachStatus() *admin.Reach {
+	st := n.Standing()
+	if st.Since.IsZero() {
+		return nil
+	}
+	r := &admin.Reach{Client: st.Client, Since: st.Since, Why: st.Why, By: []admin.Voucher{}, Clients: n.Clients()}
+	for _, v := range st.By {
+		r.By = append(r.By, admin.Voucher{ID: v.Node, Addr: v.Addr.String(), At: v.At})
+	}
+	for _, a := range n.Attachments() {
+		r.Attached = append(r.Attached, admin.Attached{ID: a.Peer.ID, Since: a.Since})
+	}
+	return r
 }
 
 func neighbour(p wire.Peer) *admin.Neighbour {
