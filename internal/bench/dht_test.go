@@ -16,6 +16,7 @@ import (
 
 var (
 	dhtNodes = flag.Int("dht.nodes", 32, "processes of each kind in BenchmarkDHT")
+	dhtOne   = flag.Bool("dht.one", false, "our nodes of BenchmarkDHT in one process, each with its own socket")
 	dhtJSON  = flag.String("dht.json", "", "append the figures of BenchmarkDHT to `FILE`, one JSON object a line")
 )
 
@@ -67,6 +68,7 @@ type dhtFigures struct {
 
 type dhtReport struct {
 	Nodes    int        `json:"nodes"`
+	One      bool       `json:"one_process"` // ours
 	Gets     int        `json:"gets"`
 	OpenDHT  dhtFigures `json:"opendht"`
 	Ours     dhtFigures `json:"secp2psip"`
@@ -126,7 +128,7 @@ func BenchmarkDHT(b *testing.B) {
 		slices.Reverse(sides)
 	}
 	r := dhtReport{
-		Nodes: *dhtNodes, Gets: len(ours.gets),
+		Nodes: *dhtNodes, One: *dhtOne, Gets: len(ours.gets),
 		OpenDHT: theirs.figures(idle[0]), Ours: ours.figures(idle[1]), Load: load(b),
 	}
 	r.GetRatio, r.PutRatio = r.Ours.GetP50/r.OpenDHT.GetP50, r.Ours.PutP50/r.OpenDHT.PutP50
@@ -202,7 +204,7 @@ func (t *tally) figures(idle float64) dhtFigures {
 		PutP50: ms(percentile(puts, .5)), PutP99: ms(percentile(puts, .99)),
 		FirstP50: ms(percentile(first, .5)), GetP50: ms(percentile(gets, .5)), GetP99: ms(percentile(gets, .99)),
 		PutCPU: net(t.putCPU, t.putFor, len(t.puts)), GetCPU: net(t.getCPU, t.getFor, len(t.gets)),
-		Failed: t.failed, IdlePercent: 100 * idle / float64(len(held)), RSS: rss[len(rss)/2], PSS: pss[len(pss)/2],
+		Failed: t.failed, IdlePercent: 100 * idle / float64(*dhtNodes+2), RSS: rss[len(rss)/2], PSS: pss[len(pss)/2],
 	}
 }
 
@@ -215,7 +217,11 @@ func load(b *testing.B) string {
 }
 
 func (r dhtReport) print(b *testing.B) {
-	fmt.Printf("\n%d processes of each, %d gets of each, load %s\n", r.Nodes, r.Gets, r.Load)
+	kind := "processes of each"
+	if r.One {
+		kind = "processes of OpenDHT, as many nodes of ours in one process"
+	}
+	fmt.Printf("\n%d %s, %d gets of each, load %s\n", r.Nodes, kind, r.Gets, r.Load)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tOpenDHT\tsecp2psip\tratio\t")
 	line := func(what string, theirs, ours float64) {

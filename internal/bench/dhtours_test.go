@@ -3,8 +3,12 @@
 package bench
 
 import (
+	"context"
+	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/secp2psip/secp2psip/adapter"
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -14,11 +18,11 @@ import (
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
-// ring is a LAN of adapters as processes, with the bootstrap server and the
-// adapter that asks in the bench itself.
+// ring is a LAN of adapters, as processes or in the bench itself, with the
+// bootstrap server and the adapter that asks in the bench.
 type ring struct {
 	b       *testing.B
-	all     []*program
+	all     []*program // none where all are in the bench
 	asking  *adapter.Adapter
 	reader  *node.Node // its node
 	self    identity.AOR
@@ -33,10 +37,15 @@ func newRing(b *testing.B, n int) *ring {
 	member := lan.Add("reader", nil)
 	member.Phone(440)
 	member.Joined()
-	r := &ring{b: b, asking: member.It, reader: member.It.Node(), all: startPrograms(b, lan, n)}
+	r := &ring{b: b, asking: member.It, reader: member.It.Node()}
+	if *dhtOne {
+		startMembers(b, lan, n)
+	} else {
+		r.all = startPrograms(b, lan, n)
+	}
 	r.self, _ = identity.NewAOR(member.Name, testnet.Overlay)
-	for _, p := range r.all {
-		aor, err := identity.NewAOR(p.name, testnet.Overlay)
+	for i := range n {
+		aor, err := identity.NewAOR(programName(i), testnet.Overlay)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,6 +61,23 @@ func newRing(b *testing.B, n int) *ring {
 		}
 	}
 	return r
+}
+
+// startMembers starts n adapters in the bench, each with a phone.
+func startMembers(b *testing.B, lan *testnet.LAN, n int) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), time.Duration(n)*testnet.Deadline)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(4)
+	for i := range n {
+		m := lan.Add(programName(i), nil)
+		phone := m.Unregistered(m.Name, 440)
+		g.Go(func() error { return phone.Register(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // put lets the asking adapter take its phone's registration back and publish
@@ -125,7 +151,13 @@ func (r *ring) times(n int, op func() (took, spent time.Duration, ok bool)) (out
 // cpu is that of the adapters and of the bench itself.
 func (r *ring) cpu() time.Duration { return totalCPU(r.b, r.all) + cpuTime(r.b) }
 
+// memory is, where all are in the bench, their part of what the bench holds.
 func (r *ring) memory() []memory {
+	if *dhtOne {
+		m := memoryOf(r.b, os.Getpid())
+		n := float64(len(r.names) + 2)
+		return []memory{{RSS: m.RSS / n, PSS: m.PSS / n}}
+	}
 	var pids []int
 	for _, p := range r.all {
 		pids = append(pids, p.cmd.Process.Pid)

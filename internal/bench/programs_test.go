@@ -48,6 +48,8 @@ func build(b *testing.B) string {
 	return path
 }
 
+func programName(i int) string { return fmt.Sprintf("p%02d", i) }
+
 // startPrograms starts n adapters of the LAN as processes, each with a phone.
 func startPrograms(b *testing.B, lan *testnet.LAN, n int) []*program {
 	b.Helper()
@@ -58,7 +60,7 @@ func startPrograms(b *testing.B, lan *testnet.LAN, n int) []*program {
 	g.SetLimit(4)
 	all := make([]*program, n)
 	for i := range all {
-		name := fmt.Sprintf("p%02d", i)
+		name := programName(i)
 		p := startProgram(b, path, name, lan.Invite(name, 1).String())
 		testnet.Eventually(b, name+"'s adapter answers", p.answers)
 		p.caller = newCaller(b, name, p.sip)
