@@ -24,9 +24,13 @@ type Host struct {
 	Addr netip.Addr // on the LAN
 	Dir  string     // its files
 
-	lab *Lab
-	ns  string
+	lab  *Lab
+	ns   string
+	port string // of the switch
 }
+
+// Cut pulls the host's plug out of the switch; its loopback goes on.
+func (h *Host) Cut() { h.lab.ip("-n", h.lab.id+"-sw", "link", "set", h.port, "down") }
 
 // Start runs a program on the host until the test ends or Kill is called. The name heads its log.
 func (h *Host) Start(name string, env []string, argv ...string) (*Proc, error) {

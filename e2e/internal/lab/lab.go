@@ -84,16 +84,16 @@ func (l *Lab) Host(name string) *Host {
 		Dir:  filepath.Join(l.dir, name),
 		lab:  l,
 		ns:   l.id + "-" + name,
+		port: "p" + strconv.Itoa(n),
 	}
 	if err := os.Mkdir(h.Dir, 0o700); err != nil {
 		l.t.Fatal(err)
 	}
-	port := "p" + strconv.Itoa(n)
 	l.ip("netns", "add", h.ns)
 	l.hosts = append(l.hosts, h)
 	l.ip("-n", h.ns, "link", "set", "lo", "up")
-	l.ip("-n", l.id+"-sw", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
-	l.ip("-n", l.id+"-sw", "link", "set", port, "master", "br0", "up")
+	l.ip("-n", l.id+"-sw", "link", "add", h.port, "type", "veth", "peer", "name", "eth0", "netns", h.ns)
+	l.ip("-n", l.id+"-sw", "link", "set", h.port, "master", "br0", "up")
 	l.ip("-n", h.ns, "addr", "add", h.Addr.String()+"/24", "dev", "eth0")
 	l.ip("-n", h.ns, "link", "set", "eth0", "up")
 	l.ip("-n", h.ns, "route", "add", "default", "via", "10.0.0.254")
