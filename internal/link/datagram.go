@@ -185,10 +185,14 @@ func (c *Conn) sendDatagrams() {
 				continue
 			}
 			c.touch()
-			if err := c.qc.SendDatagram(b); err != nil {
-				// The path has become narrower, or the connection has ended.
+			err := c.qc.SendDatagram(b)
+			var narrow *quic.DatagramTooLargeError
+			switch {
+			case errors.As(err, &narrow): // the path has become so
 				c.largest.Store(0)
 				c.link.cfg.Refused(ReasonDatagramLarge)
+			case err != nil: // the connection has ended
+				return
 			}
 		}
 	}
