@@ -55,6 +55,7 @@ type spec struct {
 	tcp    bool   // between phone and adapter
 	// loopback: the phone listens on 127.0.0.1 and nowhere else.
 	loopback bool
+	nat      bool   // the host stands behind a router of its own that translates addresses
 	desk     bool   // the phone is a host of its own and proves a password to the adapter
 	manual   bool   // the phone rings and does not answer
 	disk     string // size of a disk of its own for the adapter's state folder, as tmpfs spells it; empty for none
@@ -95,7 +96,7 @@ func newOfficeOf(t testing.TB, paths string, specs ...spec) *office {
 // hire invites somebody and switches adapter and phone on.
 func (o *office) hire(s spec) *person {
 	o.t.Helper()
-	host := o.lab.Host(s.user)
+	host := o.hostFor(s)
 	p := &person{spec: s, daemon: &daemon{t: o.t, host: host, name: "adapter", state: filepath.Join(host.Dir, "state")}, link: o.invite(s.user, s.number)}
 	p.argv = func() []string {
 		link := p.link
@@ -123,6 +124,14 @@ func (o *office) hire(s spec) *person {
 	must(o.t, p.phone.Start(within(o.t, starting)))
 	o.people[s.user], o.order = p, append(o.order, p)
 	return p
+}
+
+// hostFor is the person's host.
+func (o *office) hostFor(s spec) *lab.Host {
+	if s.nat {
+		return o.lab.HostBehind(s.user)
+	}
+	return o.lab.Host(s.user)
 }
 
 const password = "correct-horse-battery"
