@@ -170,9 +170,6 @@ func (m *Machine) bereft(id ID) {
 		return
 	}
 	m.table.remove(id)
-	if !m.news.thin {
-		m.news.stay.departed()
-	}
 }
 
 // heardDoubt answers a Doubt.

@@ -11,7 +11,7 @@ import (
 const (
 	mostLifetime  = 12 * time.Hour
 	leastLifetime = time.Minute
-	lifeSlack     = 10 * time.Second // on the way
+	lifeSlack     = 5 * time.Second // on the way
 	refuteEvery   = 10 * time.Second
 	reachable     = 10 * time.Second // heard of so lately at first hand, a member is alive
 )
@@ -123,8 +123,11 @@ func sigOf(d *wire.Descriptor) *[64]byte { return &d.Signature }
 
 // expired reports whether a descriptor has outlived itself by more than slack.
 func expired(d *wire.Descriptor, now int64, slack time.Duration) bool {
-	life := time.Duration(d.Lifetime) * time.Second
-	return d.Seq+(life+life/4+lifeSlack+slack).Milliseconds() < now
+	return outlives(d.Seq, time.Duration(d.Lifetime)*time.Second, now, slack)
+}
+
+func outlives(seq int64, life time.Duration, now int64, slack time.Duration) bool {
+	return seq+(life+life/8+lifeSlack+slack).Milliseconds() < now
 }
 
 // stale reports whether something newer is known of a member.
@@ -174,7 +177,6 @@ func (m *Machine) departing(who *Member, c *contact) bool {
 		return true
 	}
 	m.table.remove(who.ID)
-	m.news.stay.departed()
 	return true
 }
 

@@ -42,7 +42,7 @@ const (
 	exploreMost  = time.Minute
 	walkSteps    = 128 // a walk passes up to 64·r members
 	exploreLarge = 5 * time.Minute
-	walkCrowd    = 64 // members beyond which descriptors fill the table and nobody walks
+	walkCrowd    = 16 // members beyond which descriptors fill the table and nobody walks
 	findHops     = 24
 	idBits       = 128
 )

@@ -6,7 +6,7 @@ import "github.com/secp2psip/secp2psip/chord/zave"
 // each second.
 const (
 	hasteMost   = 24
-	hastePerSec = 0.2
+	hastePerSec = 0.02
 	smallCrowd  = 128 // members known up to which everything is hurried on
 )
 

@@ -28,6 +28,7 @@ type lab struct {
 	replies map[uint64]wire.Message
 	trace   uint64
 	steps   int
+	stopped bool // nobody dies any more
 
 	ledger  *ledger // nil = nobody has a descriptor
 	change  func(*MachineConfig)
@@ -237,9 +238,10 @@ func churn(t *testing.T, seed uint64, n int, changes int) *lab {
 	return l
 }
 
-func (l *lab) join() {
+func (l *lab) join() ID {
 	id, seed := l.id(), l.someone()
 	l.step(id, l.add(id), Join{Seeds: []wire.Peer{vpeer(seed.Ring().Self, 1)}})
+	return id
 }
 
 // TestMachineChurn: machines under steady churn keep lists that are in order

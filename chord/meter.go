@@ -68,10 +68,19 @@ func fade(sum float64, d, span time.Duration) float64 {
 	return sum * min(float64(d)/float64(span), 1)
 }
 
+// rate returns the lower of the two rates.
 func (r *meter) rate(now time.Time) float64 {
+	low, _ := r.rates(now)
+	return low
+}
+
+// rates returns both rates, the lower first: a node saves when both are too
+// high, and spends more when both are low.
+func (r *meter) rates(now time.Time) (low, high float64) {
 	r.decay(now)
 	long := r.long / min(max(now.Sub(r.since), meterShort), meterLong).Seconds()
-	return min(long, r.short/meterShort.Seconds())
+	short := r.short / meterShort.Seconds()
+	return min(long, short), max(long, short)
 }
 
 // sessions estimates how long members stay, from the departures seen among
@@ -87,8 +96,8 @@ const (
 	firstSession = time.Hour
 	leastSession = 30 * time.Second
 	mostSession  = 7 * 24 * time.Hour
-	firstLeft    = 2   // departures that the first guess counts for
-	mostLeft     = 200 // departures after which older ones count less
+	firstLeft    = 0.5 // departures that the first guess counts for
+	mostLeft     = 30  // departures after which older ones count less
 )
 
 // guess begins anew with what others have found.

@@ -145,7 +145,7 @@ func (m *Machine) gone(id ID, how answer) {
 	}
 	if c := m.table.get(id); c != nil {
 		met, p, who := c.is(verified), c.peer(), c.who
-		m.departedAt(c)
+		m.departedAt(id)
 		m.table.remove(id)
 		if how == silent {
 			m.witness(who)
@@ -178,9 +178,10 @@ func (m *Machine) gone(id ID, how answer) {
 	}
 }
 
-// departedAt counts a death for the estimate of how long members stay.
-func (m *Machine) departedAt(c *contact) {
-	if c.is(listed) || !m.news.thin && c.is(verified|described) {
+// departedAt counts a death for the estimate of how long members stay: of the two
+// that this node watches itself and whose deaths it is sure to find out.
+func (m *Machine) departedAt(id ID) {
+	if id == m.ring.Head() || id == m.ring.Pred {
 		m.news.stay.departed()
 	}
 }

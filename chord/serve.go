@@ -250,6 +250,7 @@ func (m *Machine) notified(p wire.Peer) wire.Message {
 // left takes in a goodbye. What the leaver says of its neighbours helps, but is
 // checked like any other hearsay.
 func (m *Machine) left(from wire.Peer, msg *wire.Leave) wire.Message {
+	m.departedAt(from.ID)
 	says := &wire.State{Self: from, Pred: msg.Pred, Succ: msg.Succ}
 	m.table.remove(from.ID)
 	m.dead.raise(from.ID)

@@ -41,7 +41,7 @@ const (
 	servePerSec   = 400              // descriptors that a node gives in snapshots
 	serveMost     = 2 * MaxMembers
 	compareEvery  = 15 * time.Second
-	compareSoon   = 2 * time.Second // after one that brought something
+	compareSoon   = 2 * time.Second // until two in a row have brought nothing
 	compareWidth  = 128             // members compared at a time
 	compareDigits = 32              // parts of them
 	inSyncEnough  = 2
@@ -107,6 +107,8 @@ func (m *Machine) serveMembers(msg *wire.GetMembers) wire.Message {
 	most := int(msg.Most)
 	if m.news.thin {
 		most = min(most, thinMost)
+	} else if m.newsRate() > m.newsBudget() {
+		most = min(most, 4*thinMost)
 	}
 	if !m.news.snap.serving.take(m.now, most, servePerSec, serveMost) {
 		m.refuse(RefusedTooMuch)
@@ -259,6 +261,7 @@ func (m *Machine) advised(answer *wire.Members) {
 	if stay := median(s.stays); stay > 0 {
 		m.news.stay.guess(time.Duration(stay) * time.Second)
 	}
+	m.announce()
 	if m.news.thin || s.known <= m.table.order.len()+1 || m.table.order.len() >= m.table.max {
 		s.done = true
 		return
@@ -322,9 +325,11 @@ func (m *Machine) tickCompare() {
 func (m *Machine) compared(ask *wire.GetMembers, answer *wire.Members, learned int) {
 	if learned > 1 {
 		m.news.inSync = 0
-		m.news.compare = m.now.Add(m.jitter(compareSoon))
 	} else {
 		m.news.inSync++
+	}
+	if m.news.inSync < inSyncEnough {
+		m.news.compare = m.now.Add(m.jitter(compareSoon))
 	}
 	if m.large() {
 		m.setComplete(m.news.inSync >= inSyncEnough)

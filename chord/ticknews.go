@@ -9,11 +9,13 @@ import (
 
 // The pace of what looks after news.
 const (
-	adaptEvery = 10 * time.Second
-	adaptFirst = time.Minute // what comes while a ring forms says little
-	sweepLeast = 5 * time.Second
-	sweepMost  = time.Hour
-	rumourFor  = 2 * time.Minute // members without a descriptor, unless they are heard of
+	adaptEvery  = 10 * time.Second
+	adaptFirst  = time.Minute // what comes while a ring forms says little
+	sweepLeast  = 5 * time.Second
+	announceBy  = 2 * time.Second
+	sweepMost   = time.Hour
+	watchedSelf = 2               // head and predecessor, whose deaths this node finds out itself
+	rumourFor   = 2 * time.Minute // members without a descriptor, unless they are heard of
 )
 
 // spreadHash makes of an ID a place that nobody has chosen.
@@ -37,11 +39,12 @@ func (m *Machine) startNews() {
 	m.news.adapt = m.now.Add(m.jitter(adaptFirst))
 	m.news.compare = m.now.Add(m.jitter(compareEvery))
 	m.news.sweep = m.now.Add(m.jitter(sweepLeast))
-	m.announce()
 	if m.ring.Succ.Len() > 0 {
+		m.news.again = m.now.Add(announceBy) // sooner when the neighbours have said how far and for how long
 		m.startSnapshot()
 	} else {
 		m.news.snap.done = true
+		m.announce()
 	}
 }
 
@@ -109,16 +112,14 @@ func (m *Machine) newsDeadline(sooner func(time.Time)) {
 // what it sends does.
 func (m *Machine) adaptNews() {
 	n := &m.news
-	count := m.table.order.len()
-	if n.thin {
-		count = m.ring.Succ.Len() + 1
-	}
-	n.stay.watch(m.now, count)
+	n.stay.watch(m.now, min(m.ring.Succ.Len(), watchedSelf))
 	rate, budget := m.newsRate(), m.newsBudget()
+	_, sent := n.spending.rates(m.now)
+	_, got := n.received.rates(m.now)
 	switch {
 	case rate > budget:
 		n.share = int(float64(n.share) * max(0.75, budget/rate))
-	case rate < 0.7*budget && n.share < fullShare:
+	case (sent+got)/2 < 0.7*budget && n.share < fullShare:
 		n.share += n.share/5 + 1
 	}
 	n.share = min(max(n.share, leastShare), fullShare)
@@ -170,7 +171,10 @@ func (m *Machine) outlived(c *contact, now int64) bool {
 		return c.heard == 0 || m.table.age(c, m.now) > rumourFor
 	}
 	life := time.Duration(d.Lifetime) * time.Second
-	return expired(d, now, 0) && (c.heard == 0 || m.table.age(c, m.now) > life)
+	if most := 2 * m.lifetime(); m.news.thin && life > most { // it was signed in calmer times
+		life = most
+	}
+	return outlives(d.Seq, life, now, 0) && (c.heard == 0 || m.table.age(c, m.now) > life)
 }
 
 // sayGoodbye tells the head, which passes it on, that this node leaves.
