@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/bootstrap"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/node"
@@ -35,9 +36,14 @@ func peersOf(m *testnet.Member) (ids []identity.NodeID) {
 // the next call comes through another one.
 func TestClientsCallThroughTheirPeers(t *testing.T) {
 	t.Parallel()
-	l := testnet.New(t, charterPaths("protected", "carried"))
+	l := testnet.New(t, func(c *bootstrap.Config) {
+		c.Charter.Paths = []string{"protected", "carried"}
+		c.Limits.Handshake = time.Second
+	})
 	members := map[identity.NodeID]*testnet.Member{}
-	quick := func(c *adapter.Config) { c.Reach = node.ReachTiming{Silent: 100 * time.Millisecond} }
+	quick := func(c *adapter.Config) {
+		c.Reach, c.Limits.Handshake = node.ReachTiming{Silent: 100 * time.Millisecond}, time.Second
+	}
 	for _, name := range []string{"carol", "dave", "erin", "frank"} {
 		m := l.Add(name, quick)
 		m.Phone(toneA)

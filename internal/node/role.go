@@ -100,6 +100,9 @@ func (n *Node) enter(ctx context.Context, seeds []wire.Peer, v verdict) error {
 	return nil
 }
 
+// untried is why a node is a client about which nobody has given a verdict.
+const untried = "nobody has tried to call it back yet"
+
 func (n *Node) whyClient(v verdict) string {
 	switch {
 	case n.cfg.Role == RoleClient:
@@ -107,7 +110,7 @@ func (n *Node) whyClient(v verdict) string {
 	case v.silent > 0:
 		return fmt.Sprintf("nodes of %d other people could not call it at the addresses that it publishes", v.silent)
 	}
-	return "nobody has tried to call it back yet"
+	return untried
 }
 
 // stand notes what the node is now.
@@ -120,7 +123,7 @@ func (n *Node) stand(s standing) {
 		s.since = old.since
 	}
 	switch {
-	case s.client && s.why == "nobody has tried to call it back yet":
+	case s.client && s.why == untried:
 		s.next = time.Now().Add(min(time.Second, t.Retry))
 	case s.client:
 		s.next = time.Now().Add(jitter(t.Retry << min(max(s.failed-1, 0), 4)))
