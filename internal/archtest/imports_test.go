@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"internal/node":      {"chord", "internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/link", "internal/record", "internal/ringdir", "internal/wire"},
 	"bootstrap":          {"internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/joinlink", "internal/link", "internal/node", "internal/record", "internal/wire", "keyshare"},
 	"adapter":            {"internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/joinlink", "internal/link", "internal/media", "internal/node", "internal/record", "internal/wire", "sipbridge"},
-	"internal/simnet":    {"chord", "internal/identity", "internal/record", "internal/wire"},
+	"internal/simnet":    {"chord", "internal/canon", "internal/directory", "internal/identity", "internal/record", "internal/ringdir", "internal/wire", "keyshare"},
 	"internal/demo":      {"adapter", "bootstrap", "internal/admin", "internal/identity", "internal/joinlink", "internal/media", "internal/node", "sipbridge"},
 	"cmd":                {"adapter", "bootstrap", "configs", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/metrics", "internal/node", "internal/simnet", "sipbridge"},
 	"e2e":                {},

@@ -55,14 +55,28 @@ func NewTrust(rootDER []byte, charter Charter) (*Trust, error) {
 	if overlay != charter.Overlay || !charter.Root.Equal(certKey(root)) {
 		return nil, fmt.Errorf("%w: charter of %s, root certificate of %s", ErrOtherOverlay, charter.Overlay, overlay)
 	}
-	return &Trust{
-		root: root, charter: charter, grace: charter.GraceTime(),
-		issuers:     NewCache[digest, *issuerEntry](cachedIssuers),
-		nodes:       NewCache[digest, *NodeCertificate](cachedLeaves),
-		accounts:    NewCache[digest, *AccountCertificate](cachedLeaves),
-		delegations: NewCache[digest, Delegation](cachedDelegations),
-		results:     NewCache[digest, any](cachedResults),
-	}, nil
+	t := &Trust{root: root, charter: charter, grace: charter.GraceTime()}
+	t.remember(0, 0)
+	return t, nil
+}
+
+// NewTrustFor is NewTrust with room in its caches for so many people and
+// records, for a process that stands for many nodes.
+func NewTrustFor(rootDER []byte, charter Charter, people, records int) (*Trust, error) {
+	t, err := NewTrust(rootDER, charter)
+	if err == nil {
+		t.remember(people, records)
+	}
+	return t, err
+}
+
+// remember makes the caches, larger than usual where need be.
+func (t *Trust) remember(people, records int) {
+	t.issuers = NewCache[digest, *issuerEntry](cachedIssuers)
+	t.nodes = NewCache[digest, *NodeCertificate](max(cachedLeaves, people))
+	t.accounts = NewCache[digest, *AccountCertificate](max(cachedLeaves, people))
+	t.delegations = NewCache[digest, Delegation](max(cachedDelegations, people))
+	t.results = NewCache[digest, any](max(cachedResults, records))
 }
 
 // Overlay returns the overlay's name.

@@ -22,9 +22,17 @@ func (s *Sim) startAny() {
 	s.move(n, &s.idle, &s.live)
 	n.gen++
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
-	m, err := chord.NewMachine(chord.MachineConfig{
-		Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse,
-	})
+	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse}
+	if s.overlay != nil {
+		if n.person == nil {
+			if err := s.enrol(n); err != nil {
+				panic(err) // nothing of it depends on anything but the code
+			}
+		}
+		cfg.Verifier, cfg.Signer = notary{s.overlay, n}, notary{s.overlay, n}
+		s.openKeeper(n)
+	}
+	m, err := chord.NewMachine(cfg)
 	if err != nil {
 		panic(err) // complete has checked what it depends on
 	}
@@ -33,6 +41,22 @@ func (s *Sim) startAny() {
 		s.schedule(n)
 	}
 	s.join(event{ref: n.num, gen: n.gen})
+}
+
+// openKeeper gives a node that starts its keeper, and its disk.
+func (s *Sim) openKeeper(n *node) {
+	n.publishDue, n.repairDue = s.now, s.now
+	n.person.registered = false
+	gen := n.gen
+	n.keeping = &keeping{keeper: chord.NewKeeper(chord.KeeperConfig{
+		Self: n.peer.ID, Records: n.person.store, Charter: s.overlay.trust.Charter(), RepairEvery: time.Minute,
+		Rand: n.person.rng, Refused: s.stats.refuse,
+		Wake: func() {
+			if n.gen == gen {
+				s.wakeKeeper(n, s.now)
+			}
+		},
+	})}
 }
 
 // move takes a node from one list and appends it to another.
@@ -88,7 +112,7 @@ func (s *Sim) end(e event) {
 	}
 	s.ring.remove(n.peer.ID)
 	s.unlink(n)
-	n.machine, n.view, n.member = nil, nil, false
+	n.machine, n.view, n.member, n.keeping = nil, nil, false, nil
 	n.gen++
 	s.move(n, &s.live, &s.idle)
 	s.stats.deaths++

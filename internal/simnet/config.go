@@ -3,6 +3,8 @@ package simnet
 import (
 	"fmt"
 	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
 // Config describes one run. A zero field takes the default in brackets.
@@ -19,6 +21,9 @@ type Config struct {
 	Cut      time.Duration // for so long, in the middle of what is measured, the ring is in two halves that do not reach each other
 	Members  int           // bound of the product's table of members; 0 = the product's
 
+	K, N int // of n shares of a key k give it back [4, 10]
+	// Plain looks up random positions, and nobody has a name or a record.
+	Plain bool
 	// RoutingOnly runs look-ups in a ring that stands when the run begins and never
 	// changes. Nobody looks after anything, and the tables are bounded by Members,
 	// by 2,048 where that is 0.
@@ -43,6 +48,9 @@ func (c *Config) complete() error {
 		}
 	}
 	def(&c.Nodes, 1000)
+	def(&c.K, 4)
+	def(&c.N, 10)
+	c.Plain = c.Plain || c.RoutingOnly
 	def(&c.Lookups, 1000)
 	if c.Warmup == 0 {
 		c.Warmup = time.Minute
@@ -66,6 +74,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: routing only is for %d nodes or more, of which none goes, and without a cut", ErrConfig, minStill)
 	}
 	switch {
+	case c.K < 2 || c.N < c.K || c.N > identity.MaxShares:
+		return fmt.Errorf("%w: %d of %d shares, not 2 to n of at most %d", ErrConfig, c.K, c.N, identity.MaxShares)
 	case c.Nodes < 2 || c.Nodes > 1_000_000:
 		return fmt.Errorf("%w: %d nodes, not 2 to 1,000,000", ErrConfig, c.Nodes)
 	case c.Lookups < 0:
@@ -83,3 +93,6 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
+
+// named tells whether there are people with names and records.
+func (c *Config) named() bool { return !c.Plain }

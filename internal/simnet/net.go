@@ -11,8 +11,9 @@ import (
 type call struct {
 	from, to       int32 // numbers; to is none where nobody is at the address
 	fromGen, toGen uint32
-	id             uint64 // the machine's or the task's
-	task           int32  // who asked; noTask is the machine
+	id             uint64 // of the machine, the keeper or the task
+	task           int32  // who asked
+	serial         uint32 // of the task
 	cold           bool   // it took a handshake
 	start          int64
 	deadline       int64
@@ -22,8 +23,9 @@ type call struct {
 }
 
 const (
-	noTask = int32(-1)
-	nobody = int32(-1)
+	byMachine = int32(-1)
+	byKeeper  = int32(-2)
+	nobody    = int32(-1)
 )
 
 // reply is what a machine answered in the step under way.
@@ -53,6 +55,14 @@ func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duratio
 	*c = call{
 		from: n.num, fromGen: n.gen, to: nobody, id: id, task: by, peer: to.ID, msg: msg,
 		start: s.now, deadline: s.now + int64(timeout),
+	}
+	if by >= 0 {
+		c.serial = s.tasks.at(by).serial
+	}
+	if to.ID == n.peer.ID { // a node's own records
+		c.to, c.toGen, c.answer = n.num, n.gen, s.serve(n, n, msg)
+		s.queue.push(event{at: s.now, kind: evAnswer, ref: ref})
+		return
 	}
 	target := s.nodeAt(&to)
 	if target == nil {
@@ -207,6 +217,12 @@ func (s *Sim) serve(n, from *node, msg wire.Message) wire.Message {
 	if s.cfg.RoutingOnly {
 		return s.frozen(n, from, msg)
 	}
+	switch msg.(type) {
+	case *wire.Store, *wire.StoreMany, *wire.Offer, *wire.Fetch:
+		if n.keeping != nil {
+			return n.keeping.keeper.Serve(s.at(s.now), n.viewOf(), from.peer, msg)
+		}
+	}
 	token := uint64(len(s.replies)) + 1
 	before := len(s.replies)
 	s.step(n, chord.Request{Token: token, From: from.peer, Msg: msg})
@@ -228,14 +244,18 @@ func (s *Sim) answered(e event) {
 	if n.gen != c.fromGen {
 		return
 	}
-	rtt := time.Duration(s.now - c.start)
-	if c.task != noTask {
-		s.taskAnswer(n, &c, rtt)
-		return
-	}
-	r := chord.Result{Call: c.id, Msg: c.answer, RTT: rtt}
+	r := chord.Result{Call: c.id, Msg: c.answer, RTT: time.Duration(s.now - c.start)}
 	if c.answer == nil {
 		r.Err = errSilent
 	}
-	s.step(n, r)
+	switch c.task {
+	case byMachine:
+		s.step(n, r)
+	case byKeeper:
+		s.aftermath(n, &c, r)
+		s.keep(n, r)
+	default:
+		s.aftermath(n, &c, r)
+		s.taskAnswer(n, &c, r)
+	}
 }

@@ -29,6 +29,11 @@ type node struct {
 	version uint64 // of view
 	links   map[int32]*link
 	known   []wire.Peer // members of its last run
+
+	person     *person // nil until it first runs, and in plain runs
+	keeping    *keeping
+	publishDue int64
+	repairDue  int64
 }
 
 func (n *node) up() bool { return n.machine != nil }
@@ -75,14 +80,19 @@ func (s *Sim) nodeAt(p *wire.Peer) *node {
 
 // step runs a node's machine and carries out what it wants done.
 func (s *Sim) step(n *node, ev chord.Event) {
+	joined, moved := false, false
 	effects := n.machine.Step(s.at(s.now), ev)
 	for i := range effects {
 		e := &effects[i]
 		switch e.Kind {
 		case chord.Send:
-			s.send(n, e.To, e.Msg, e.Timeout, e.ID, noTask)
+			s.send(n, e.To, e.Msg, e.Timeout, e.ID, byMachine)
 		case chord.Reply:
 			s.replies = append(s.replies, reply{e.ID, e.Msg})
+		case chord.Joined:
+			joined = true
+		case chord.Moved:
+			moved = true
 		case chord.JoinFailed:
 			s.after(joinRetry, event{kind: evJoin, ref: n.num, gen: n.gen})
 		}
@@ -96,6 +106,13 @@ func (s *Sim) step(n *node, ev chord.Event) {
 		}
 	}
 	s.setTimer(n)
+	if joined && n.person != nil {
+		s.keep(n, chord.Became{})
+		s.after(0, event{kind: evTend, ref: n.num, gen: n.gen})
+	}
+	if moved {
+		s.keep(n, chord.Changed{})
+	}
 }
 
 // setTimer sees to it that a node is ticked when it wants to be. A timer that

@@ -8,6 +8,8 @@ const (
 	evRequest                  // a request reaches its target
 	evAnswer                   // an answer, or its absence, reaches who asked
 	evTask                     // a task's timer
+	evKeep                     // a keeper's timer
+	evTend                     // a device looks after its owner's records
 	evEnd                      // a session ends
 	evJoin                     // a node tries (again) to join
 	evLookup                   // somebody looks something up

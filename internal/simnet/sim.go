@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -30,6 +31,7 @@ type Sim struct {
 	ring  oracle
 
 	adversary adversary
+	overlay   *overlay // nil for plain runs
 
 	parted   bool
 	filled   int   // nodes started in the first fill
@@ -61,6 +63,11 @@ func New(cfg Config) (*Sim, error) {
 		s.addNode()
 	}
 	s.stats.init()
+	if cfg.named() {
+		if s.overlay, err = newOverlay(&cfg, people); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
 	s.recruit()
 	return s, nil
 }
@@ -118,6 +125,10 @@ func (s *Sim) happen(e event) {
 		s.answered(e)
 	case evTask:
 		s.taskTimer(e)
+	case evKeep:
+		s.keepTimer(e)
+	case evTend:
+		s.tend(e)
 	case evEnd:
 		s.end(e)
 	case evJoin:

@@ -36,7 +36,7 @@ func categoryOf(t wire.Type) category {
 	switch {
 	case t == wire.TypeFind || t == wire.TypeFound:
 		return forRouting
-	case t >= wire.TypeStore && t <= wire.TypeFetched:
+	case t >= wire.TypeStore && t < wire.TypeDialBack:
 		return forRecords
 	}
 	return forMembership
@@ -54,17 +54,18 @@ type stats struct {
 	refusals   map[string]uint64
 	buf        []byte
 
-	serial    uint32
-	pending   int // look-ups under way
-	judged    int
-	abandoned int // their node died
-	right     int
-	exact     int
-	wrong     int
-	refused   int
-	deaths    int
-	took      []int64
-	hops      []int
+	serial      uint32
+	pending     int // look-ups under way
+	judged      int
+	abandoned   int // their node died
+	right       int
+	exact       int
+	wrong       int
+	refused     int
+	deaths      int
+	unpublished int
+	took        []int64
+	hops        []int
 }
 
 func (st *stats) init() { st.refusals = make(map[string]uint64) }

@@ -1,72 +1,192 @@
 package simnet
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord"
-	"github.com/secp2psip/secp2psip/internal/wire"
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/ringdir"
 )
 
-// task is something that a node does for its user, beside its machine.
+// task is something that a node does for its user, beside its machine: one of
+// the product's errands, on the ring or of the directory.
 type task struct {
 	node    int32
 	nodeGen uint32
 	serial  uint32 // no two tasks have the same
+	timerAt int64  // when the next evTask comes; 0 = none is set
 	run     runner // nil: the place is free
 }
 
-// runner is a task's own part. Its methods are called while the node runs.
+// runner is a task's own part. step and deadline are called while the node
+// runs.
 type runner interface {
-	// answer takes in what the member id said; msg is nil when it said nothing.
-	answer(s *Sim, n *node, id chord.ID, msg wire.Message, rtt time.Duration)
-	// timer is called at the time that was set.
-	timer(s *Sim, n *node)
+	// step takes in an answer to one of its calls, or that time has passed, and
+	// reports whether the task is over.
+	step(s *Sim, n *node, ref int32, ev chord.Event) (over bool)
+	deadline() time.Time
 	// died is called instead when the node is no more.
 	died(s *Sim)
 }
 
-// begin gives a task of a node a place. The caller starts it.
-func (s *Sim) begin(n *node, r runner) int32 {
+// begin gives a task of a node a place, and its first step.
+func (s *Sim) begin(n *node, r runner) {
 	ref := s.tasks.take()
 	s.stats.serial++
 	*s.tasks.at(ref) = task{node: n.num, nodeGen: n.gen, serial: s.stats.serial, run: r}
-	return ref
+	s.taskStep(n, ref, chord.Tick{})
 }
 
-func (s *Sim) setTaskTimer(ref int32, d time.Duration) {
-	s.after(d, event{kind: evTask, ref: ref, gen: s.tasks.at(ref).serial})
+func (s *Sim) taskStep(n *node, ref int32, ev chord.Event) {
+	serial := s.tasks.at(ref).serial
+	if over := s.tasks.at(ref).run.step(s, n, ref, ev); over {
+		s.tasks.put(ref)
+		return
+	}
+	t := s.tasks.at(ref)
+	at := t.run.deadline()
+	if t.serial != serial || at.IsZero() {
+		return
+	}
+	due := max(int64(at.Sub(s.start)), s.now)
+	if t.timerAt != 0 && t.timerAt <= due {
+		return
+	}
+	t.timerAt = due
+	s.queue.push(event{at: due, kind: evTask, ref: ref, gen: serial})
 }
 
 func (s *Sim) taskTimer(e event) {
-	t := *s.tasks.at(e.ref)
-	if t.run == nil || t.serial != e.gen {
+	t := s.tasks.at(e.ref)
+	if t.run == nil || t.serial != e.gen || t.timerAt != e.at {
 		return
 	}
-	n := s.nodes[t.node]
-	if n.gen != t.nodeGen {
-		s.tasks.put(e.ref)
-		t.run.died(s)
+	t.timerAt = 0
+	if n := s.nodes[t.node]; n.gen == t.nodeGen {
+		s.taskStep(n, e.ref, chord.Tick{})
 		return
 	}
-	t.run.timer(s, n)
+	r := t.run
+	s.tasks.put(e.ref)
+	r.died(s)
 }
 
-// taskAnswer hands the end of a call to the task that made it, and tells the
-// machine how it went, as chord.Node does.
-func (s *Sim) taskAnswer(n *node, c *call, rtt time.Duration) {
-	if s.cfg.RoutingOnly {
-		// The machine is not to know.
-	} else if c.answer == nil {
-		s.step(n, chord.Suspect{ID: c.peer})
-	} else if s.rng.IntN(8) == 0 {
-		s.step(n, chord.Heard{ID: c.peer, RTT: rtt})
+// aftermath tells a node's machine how a call went that it has not made itself.
+func (s *Sim) aftermath(n *node, c *call, r chord.Result) {
+	if !s.cfg.RoutingOnly && c.to != n.num {
+		if ev := n.viewOf().Aftermath(c.peer, r, s.rng.Uint32()); ev != nil {
+			s.step(n, ev)
+		}
 	}
-	t := s.tasks.at(c.task)
-	if t.run == nil || t.serial != uint32(c.id) {
-		return
+}
+
+// taskAnswer hands the end of a call to the task that made it.
+func (s *Sim) taskAnswer(n *node, c *call, r chord.Result) {
+	if t := s.tasks.at(c.task); t.run != nil && t.serial == c.serial {
+		s.taskStep(n, c.task, r)
 	}
-	if _, refused := c.answer.(*wire.Error); refused {
-		c.answer = nil
+}
+
+func (s *Sim) vantage(n *node) chord.Vantage {
+	return chord.Vantage{View: n.viewOf(), Refused: s.stats.refuse}
+}
+
+// ringErrand is a look-up, a fetch or a store.
+type ringErrand interface {
+	Step(now time.Time, ev chord.Event) []chord.Effect
+	Deadline() time.Time
+}
+
+// onRing runs one of them.
+type onRing struct {
+	errand ringErrand
+	over   func() bool
+	then   func(s *Sim, n *node) // at its end; the node runs
+	gone   func(s *Sim)          // when the node died first; nil = nothing
+}
+
+func (r *onRing) step(s *Sim, n *node, ref int32, ev chord.Event) bool {
+	for _, e := range r.errand.Step(s.at(s.now), ev) {
+		s.send(n, e.To, e.Msg, e.Timeout, e.ID, ref)
 	}
-	t.run.answer(s, n, c.peer, c.answer, rtt)
+	if !r.over() {
+		return false
+	}
+	r.then(s, n)
+	return true
+}
+
+func (r *onRing) deadline() time.Time { return r.errand.Deadline() }
+
+func (r *onRing) died(s *Sim) {
+	if r.gone != nil {
+		r.gone(s)
+	}
+}
+
+// dirErrand is a resolution, a publication or a repair.
+type dirErrand interface {
+	Step(now time.Time, ev directory.Event) []directory.Call
+	Deadline() time.Time
+	Examine(c directory.Call, recs []record.Record) directory.Findings
+	Ended() bool
+}
+
+// inDirectory runs one of them.
+type inDirectory struct {
+	errand dirErrand
+	after  func(s *Sim, n *node) // each step
+	gone   func(s *Sim)          // when the node died first; nil = nothing
+}
+
+func (d *inDirectory) step(s *Sim, n *node, ref int32, _ chord.Event) bool {
+	d.event(s, n, ref, directory.Tick{})
+	return d.errand.Ended()
+}
+
+// event is a step of the errand, whose calls become tasks of their own.
+func (d *inDirectory) event(s *Sim, n *node, ref int32, ev directory.Event) {
+	calls := slices.Clone(d.errand.Step(s.at(s.now), ev))
+	d.after(s, n)
+	serial := s.tasks.at(ref).serial
+	for _, c := range calls {
+		began := s.now
+		back := func(s *Sim, n *node, ev directory.Event) {
+			t := s.tasks.at(ref)
+			if t.run == nil || t.serial != serial {
+				return
+			}
+			d.event(s, n, ref, ev)
+			s.taskStep(n, ref, chord.Tick{}) // its deadline may have changed, or it is over
+		}
+		if c.Store != nil {
+			st := chord.NewStoring(s.vantage(n), c.Position, *c.Store)
+			s.begin(n, &onRing{errand: st, over: func() bool { _, done, _ := st.Result(); return done }, then: func(s *Sim, n *node) {
+				said, _, err := st.Result()
+				holders, err := ringdir.Stored(said, err)
+				back(s, n, directory.Written{Call: c.ID, Holders: holders, Took: time.Duration(s.now - began), Err: err})
+			}})
+			continue
+		}
+		f := chord.NewFetching(s.vantage(n), c.Position, c.Resource, c.Part)
+		s.begin(n, &onRing{errand: f, over: func() bool { _, done, _ := f.Result(); return done }, then: func(s *Sim, n *node) {
+			a, _, err := f.Result()
+			ans := ringdir.Fetched(a)
+			r := directory.Read{Call: c.ID, Holder: ans.Holder, Responsible: ans.Responsible, Took: time.Duration(s.now - began), Err: err}
+			if err == nil {
+				r.Found = d.errand.Examine(c, ans.Records)
+			}
+			back(s, n, r)
+		}})
+	}
+}
+
+func (d *inDirectory) deadline() time.Time { return d.errand.Deadline() }
+
+func (d *inDirectory) died(s *Sim) {
+	if d.gone != nil {
+		d.gone(s)
+	}
 }

@@ -1,0 +1,76 @@
+package simnet
+
+import (
+	"slices"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/wire"
+)
+
+// notary signs for one node and verifies for it, with the node's real key and
+// the product's signatures. Every device knows every other's certificate, as if
+// it had met it before: certificates stay on the disk.
+type notary struct {
+	o *overlay
+	n *node
+}
+
+func certificateOf(id chord.ID) wire.CertHash { return wire.HashCertificate(id[:]) }
+
+// SignDescriptor implements chord.Signer.
+func (y notary) SignDescriptor(d wire.Descriptor) (wire.Descriptor, error) {
+	d.Certificate = certificateOf(y.n.peer.ID)
+	return wire.SignDescriptor(d, overlayName, y.n.person.node)
+}
+
+// SignNotice implements chord.Signer.
+func (y notary) SignNotice(x wire.Notice) (wire.Notice, error) {
+	return wire.SignNotice(x, overlayName, y.n.person.node)
+}
+
+// Verify implements chord.Verifier. All nodes share what it returns.
+func (y notary) Verify(d *wire.Descriptor) (*chord.Member, chord.Verdict) {
+	at := describedAs{d.ID, d.Seq, d.Signature}
+	if who := y.o.members[at]; who != nil && same(who.Desc, d) {
+		return who, chord.VerdictValid
+	}
+	key, known := y.o.keys[d.ID]
+	if !known || d.Certificate != certificateOf(d.ID) || d.Verify(overlayName, key) != nil {
+		return nil, chord.VerdictForged
+	}
+	keep := *d
+	who := chord.NewMember(&keep, y.o.owners[d.ID])
+	if len(y.o.members) > 8*len(y.o.keys) { // of earlier descriptors
+		clear(y.o.members)
+	}
+	y.o.members[at] = who
+	return who, chord.VerdictValid
+}
+
+// same reports whether two descriptors say the same.
+func same(a, b *wire.Descriptor) bool {
+	return a == b || a.ID == b.ID && a.Certificate == b.Certificate && a.Seq == b.Seq && a.State == b.State &&
+		a.Lifetime == b.Lifetime && a.Signature == b.Signature && slices.Equal(a.Addrs, b.Addrs)
+}
+
+// VerifyNotice implements chord.Verifier.
+func (y notary) VerifyNotice(x *wire.Notice, witness *wire.Descriptor) bool {
+	if y.o.notices[*x] {
+		return x.Witness == witness.ID
+	}
+	key, known := y.o.keys[x.Witness]
+	if !known || x.Witness != witness.ID || x.Verify(overlayName, key) != nil {
+		return false
+	}
+	if len(y.o.notices) > 8*len(y.o.keys) {
+		clear(y.o.notices)
+	}
+	y.o.notices[*x] = true
+	return true
+}
+
+// Learn implements chord.Verifier.
+func (notary) Learn(*wire.Certificates) {}
+
+// Certificates implements chord.Verifier.
+func (notary) Certificates([]wire.CertHash) *wire.Certificates { return &wire.Certificates{} }

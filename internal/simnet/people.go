@@ -1,0 +1,183 @@
+package simnet
+
+import (
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/canon"
+	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
+	"github.com/secp2psip/secp2psip/keyshare"
+)
+
+const overlayName = "sim.example"
+
+// overlay is what all people share. One Trust verifies for all of them and keeps
+// what it has verified, by the bytes that were signed: the same bytes verify
+// the same everywhere, so each signature is checked once and not once a node.
+type overlay struct {
+	trust   *identity.Trust
+	issuer  *identity.Issuer
+	members map[describedAs]*chord.Member
+	notices map[wire.Notice]bool
+	keys    map[chord.ID]identity.PublicKey // node keys
+	owners  map[chord.ID]identity.OwnerTag
+}
+
+// describedAs tells descriptors apart.
+type describedAs struct {
+	id  chord.ID
+	seq int64
+	sig [64]byte
+}
+
+func newOverlay(cfg *Config, people int) (*overlay, error) {
+	root, err := newKey(rand.New(rand.NewPCG(cfg.Seed, 1)))
+	if err != nil {
+		return nil, err
+	}
+	der, err := identity.NewRootCertificate(root, overlayName, epoch())
+	if err != nil {
+		return nil, err
+	}
+	charter := identity.DefaultCharter(overlayName, root.Public(), epoch())
+	charter.K, charter.N = uint8(cfg.K), uint8(cfg.N)
+	o := &overlay{
+		members: make(map[describedAs]*chord.Member), notices: make(map[wire.Notice]bool),
+		keys: make(map[chord.ID]identity.PublicKey, people), owners: make(map[chord.ID]identity.OwnerTag, people),
+	}
+	records := people * (int(charter.N) + 4) // shares, account, registrations of late
+	if o.trust, err = identity.NewTrustFor(der, charter, people, records); err != nil {
+		return nil, err
+	}
+	key, err := newKey(rand.New(rand.NewPCG(cfg.Seed, 2)))
+	if err != nil {
+		return nil, err
+	}
+	cert, err := identity.IssueIssuerCertificate(root, der, key.Public(), epoch())
+	if err != nil {
+		return nil, err
+	}
+	o.issuer, err = identity.NewIssuer(key, cert)
+	return o, err
+}
+
+func newKey(rng *rand.Rand) (identity.PrivateKey, error) {
+	var seed [32]byte
+	for i := range 4 {
+		binary.BigEndian.PutUint64(seed[8*i:], rng.Uint64())
+	}
+	return identity.NewKeyFromSeed(seed[:])
+}
+
+// person is the owner of a device, with what an enrolment gives and what lies on
+// the device's disk.
+type person struct {
+	aor        identity.AOR
+	account    identity.PrivateKey
+	device     identity.PrivateKey
+	node       identity.PrivateKey
+	chain      record.Chain
+	records    []record.Record // shares and account record, as enrolled
+	last       *record.Record  // the registration, as published last
+	seq        uint64
+	enrolled   bool // the records have been on the ring once
+	registered bool // the registration was taken by the ring in this run
+	store      *record.Store
+	pace       directory.Pace
+	rng        *rand.Rand
+}
+
+// enrol gives a device its owner, once.
+func (s *Sim) enrol(n *node) error {
+	p := &person{rng: rand.New(rand.NewPCG(n.seed, 3))}
+	var err error
+	for _, key := range []*identity.PrivateKey{&p.account, &p.device, &p.node} {
+		if *key, err = newKey(p.rng); err != nil {
+			return err
+		}
+	}
+	if p.aor, err = identity.NewAOR(fmt.Sprintf("u%06d", n.num), overlayName); err != nil {
+		return err
+	}
+	o, now := s.overlay, s.start
+	charter := o.trust.Charter()
+	life := time.Duration(charter.CertificateLifetime) * time.Second
+	cert, err := s.accountCertificate(identity.AccountParams{
+		Key: p.account.Public(), AOR: p.aor, Version: 1, Owner: n.peer.Owner, NotBefore: now, NotAfter: now.Add(life),
+	})
+	if err != nil {
+		return err
+	}
+	delegation, err := identity.Delegation{
+		AOR: p.aor.String(), Device: p.device.Public(), Node: n.peer.ID, Part: 1, Issued: now.UnixMilli(), Expires: now.Add(life).UnixMilli(),
+	}.Sign(p.account)
+	if err != nil {
+		return err
+	}
+	p.chain = record.Chain{Certificates: [][]byte{cert, o.issuer.Certificate()}, Delegation: delegation}
+	p.records, err = keyshare.Deal(p.account.Public(), keyshare.Params{
+		AOR: p.aor, Owner: n.peer.Owner, Version: 1, Dealing: 1, K: charter.K, N: charter.N, Seq: uint64(now.UnixMilli()), Now: now,
+		Lifetime: time.Duration(charter.ShareLifetime) * time.Second,
+	}, o.issuer)
+	if err != nil {
+		return err
+	}
+	data, err := canon.Marshal(record.Account{Version: 1, Certificate: cert})
+	if err != nil {
+		return err
+	}
+	account, err := record.Sign(record.Body{
+		AOR: p.aor.String(), Kind: record.KindAccount, Seq: uint64(now.UnixMilli()), Time: now.UnixMilli(), Lifetime: charter.ShareLifetime, Data: data,
+	}, o.issuer.Key(), record.Chain{Certificates: [][]byte{o.issuer.Certificate()}})
+	if err != nil {
+		return err
+	}
+	p.records = append(p.records, account)
+	p.store, err = record.OpenStore(record.StoreConfig{
+		Trust: o.trust, Now: func() time.Time { return s.at(s.now) }, Monotonic: func() time.Duration { return time.Duration(s.now) },
+		Refused: s.stats.refuse,
+	})
+	o.keys[n.peer.ID], o.owners[n.peer.ID] = p.node.Public(), n.peer.Owner
+	n.person = p
+	return err
+}
+
+// accountCertificate issues one whose serial number has its usual length: it is
+// random, and one that begins with zeros would make records of one run shorter
+// than those of another.
+func (s *Sim) accountCertificate(params identity.AccountParams) ([]byte, error) {
+	for {
+		der, err := s.overlay.issuer.IssueAccount(params)
+		if err != nil {
+			return nil, err
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		if cert.SerialNumber.BitLen() >= 120 {
+			return der, nil
+		}
+	}
+}
+
+// registration signs the device's registration anew.
+func (s *Sim) registration(n *node) (record.Record, error) {
+	p, now := n.person, s.at(s.now)
+	data, err := canon.Marshal(record.Registration{Node: n.peer.ID, Addrs: n.peer.Addrs, Device: p.device.Public(), Features: []string{"carried"}})
+	if err != nil {
+		return record.Record{}, err
+	}
+	p.seq = max(p.seq+1, uint64(now.UnixMilli()))
+	return record.Sign(record.Body{
+		AOR: p.aor.String(), Kind: record.KindRegistration, Part: 1, Seq: p.seq, Time: now.UnixMilli(),
+		Lifetime: s.overlay.trust.Charter().RegistrationLifetime, Data: data,
+	}, p.device, p.chain)
+}
