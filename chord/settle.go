@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
@@ -9,16 +10,36 @@ import (
 // Settle makes the node a member with a place and a table that are given, as if
 // it had been there for long. It is for simulations of rings that are too large
 // to form join by join. Members of known may be shared with other machines, and
-// are taken for verified; the neighbours must be among them.
+// are taken for verified; the neighbours must be among them, and come first where
+// there are more than the table takes. known is sorted in place.
 func (m *Machine) Settle(now time.Time, place zave.State, known []*Member) {
 	m.now = now
 	m.ring = place
-	for _, who := range known {
-		if who.ID != m.ring.Self {
-			m.table.learn(who)
-		}
-	}
+	known = slices.DeleteFunc(known, func(who *Member) bool { return who.ID == place.Self })
+	known = known[:min(len(known), m.table.max)]
+	slices.SortFunc(known, func(a, b *Member) int { return a.ID.Compare(b.ID) })
+	known = slices.CompactFunc(known, func(a, b *Member) bool { return a.ID == b.ID })
+	m.table.fill(known)
 	m.become()
 	clear(m.out)
 	m.out = m.out[:0]
+}
+
+// fill makes an empty table one of the given members, which are in order.
+func (t *table) fill(known []*Member) {
+	const load = chunkSize * 3 / 4 // leaves room for a few more
+	for len(known) > 0 {
+		ch := &chunk{epoch: t.order.epoch}
+		for _, who := range known[:min(load, len(known))] {
+			ch.c[ch.n] = contact{who: who, flags: described}
+			if t.pinned(who.ID) {
+				ch.c[ch.n].set(listed, true)
+			}
+			ch.n++
+		}
+		t.order.slots = append(t.order.slots, slot{ch.c[0].who.ID, ch})
+		t.order.n += ch.n
+		known = known[ch.n:]
+	}
+	t.version++
 }

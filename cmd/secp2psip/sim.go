@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secp2psip/secp2psip/internal/simnet"
+	"github.com/secp2psip/secp2psip/internal/simnet/figures"
 )
 
 const longSim = `Run a ring of many nodes in one process on a virtual network and clock: the
@@ -48,8 +49,12 @@ func (a *app) simCommand() *cobra.Command {
 	cmd.Flags().Float64Var(&cfg.Bad, "bad", 0, "share of the devices that are bad, 0 to 1 (default with --attack 0.1)")
 	cmd.Flags().DurationVar(&cfg.Cut, "cut", 0, "for so long, in the middle of the run, the ring is in two halves")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 1, "what all chance is drawn from")
+	dir := cmd.Flags().String("figures", "", "draw every figure of the documentation into this folder, and measure nothing else")
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *dir != "" {
+			return a.drawFigures(cmd.Context(), *dir, cfg.Seed)
+		}
 		cfg.Attack = simnet.Attack(*attack)
 		return a.simulate(cmd.Context(), cfg, *asJSON)
 	}
@@ -78,6 +83,14 @@ func (a *app) simulate(ctx context.Context, cfg simnet.Config, asJSON bool) erro
 		return err
 	}
 	return ctx.Err()
+}
+
+// drawFigures runs all the simulations that the documentation shows.
+func (a *app) drawFigures(ctx context.Context, dir string, seed uint64) error {
+	m := figures.Maker{Dir: dir, Seed: seed, Progress: func(name string) {
+		fmt.Fprintf(a.stderr, "secp2psip: drawing %s\n", name)
+	}}
+	return m.Draw(ctx)
 }
 
 // simBar is a line on a terminal that tells how far a run has come.

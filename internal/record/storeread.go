@@ -1,6 +1,8 @@
 package record
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -39,14 +41,20 @@ func (s *Store) All() []Record {
 	defer s.mu.RUnlock()
 	mono := s.cfg.Monotonic()
 	out := make([]Record, 0, s.count)
-	for _, row := range s.slots {
-		for _, o := range row {
+	for _, res := range s.orderLocked() {
+		for _, o := range s.slots[res] {
 			if o.alive(mono) {
 				out = append(out, o.record)
 			}
 		}
 	}
 	return out
+}
+
+// orderLocked returns the resources in the order of their IDs: what a node does
+// with its records must not hang on the order of a map.
+func (s *Store) orderLocked() []identity.NodeID {
+	return slices.SortedFunc(maps.Keys(s.slots), identity.NodeID.Compare)
 }
 
 // Between returns each live record at each of its places under c that lies in
@@ -57,8 +65,8 @@ func (s *Store) Between(from, to identity.NodeID, c identity.Charter) []Placed {
 	mono := s.cfg.Monotonic()
 	arc := from.Distance(to)
 	var out []Placed
-	for _, row := range s.slots {
-		for _, o := range row {
+	for _, res := range s.orderLocked() {
+		for _, o := range s.slots[res] {
 			if !o.alive(mono) {
 				continue
 			}

@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord"
@@ -23,15 +24,10 @@ func (s *Sim) startAny() {
 	n.gen++
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
 	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse}
-	if s.overlay != nil {
-		if n.person == nil {
-			if err := s.enrol(n); err != nil {
-				panic(err) // nothing of it depends on anything but the code
-			}
-		}
-		cfg.Verifier, cfg.Signer = notary{s.overlay, n}, notary{s.overlay, n}
-		s.openKeeper(n)
+	if err := s.equip(n); err != nil {
+		panic(err) // nothing of it depends on anything but the code
 	}
+	cfg.Verifier, cfg.Signer = notary{s.overlay, n}, notary{s.overlay, n}
 	m, err := chord.NewMachine(cfg)
 	if err != nil {
 		panic(err) // complete has checked what it depends on
@@ -41,6 +37,27 @@ func (s *Sim) startAny() {
 		s.schedule(n)
 	}
 	s.join(event{ref: n.num, gen: n.gen})
+}
+
+// equip gives a node that starts what enrolment has given it, once, and a
+// keeper.
+func (s *Sim) equip(n *node) (err error) {
+	if n.key.IsZero() {
+		if n.key, err = newKey(rand.New(rand.NewPCG(n.seed, 4))); err != nil {
+			return err
+		}
+		s.overlay.keys[n.peer.ID], s.overlay.owners[n.peer.ID] = n.key.Public(), n.peer.Owner
+	}
+	if s.cfg.Plain {
+		return nil
+	}
+	if n.person == nil {
+		if err := s.enrol(n); err != nil {
+			return err
+		}
+	}
+	s.openKeeper(n)
+	return nil
 }
 
 // openKeeper gives a node that starts its keeper, and its disk.

@@ -21,7 +21,8 @@ type Config struct {
 	Cut      time.Duration // for so long, in the middle of what is measured, the ring is in two halves that do not reach each other
 	Members  int           // bound of the product's table of members; 0 = the product's
 
-	K, N int // of n shares of a key k give it back [4, 10]
+	K, N int  // of n shares of a key k give it back [4, 10]
+	Cold bool // every link of a node is cut before it looks something up
 	// Plain looks up random positions, and nobody has a name or a record.
 	Plain bool
 	// RoutingOnly runs look-ups in a ring that stands when the run begins and never
@@ -93,6 +94,3 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
-
-// named tells whether there are people with names and records.
-func (c *Config) named() bool { return !c.Plain }

@@ -6,8 +6,10 @@
 //
 // # What is real, and what is modelled
 //
-// Real: every ring state machine, every look-up, every message and its encoded
-// size, and the order in which anything happens at a node.
+// Real: every ring state machine, look-up, fetch, store, keeper, resolution and
+// publication, keys, signatures and shares, the stores' rules, every message and
+// its encoded size. All nodes share what one of them has verified, by the bytes
+// that were signed: the same bytes verify the same everywhere.
 //
 // Modelled:
 //
@@ -18,6 +20,9 @@
 //   - Links: the first contact of two nodes takes a round trip more and the bytes
 //     of a handshake; later ones find the link warm, until one of the nodes goes
 //     or the place is needed.
+//   - Node certificates: every device knows all of them, as from earlier meetings.
+//   - An owner's habits, which are the adapter's: publishing, and repairing now and
+//     then.
 //   - Bytes: the encoded message and packetOverhead for each packet that it takes.
 //
 // Nodes compute in no time.

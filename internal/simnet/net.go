@@ -166,6 +166,15 @@ func (s *Sim) unlink(n *node) {
 	n.links = nil
 }
 
+// chill cuts a live node's links, at both ends.
+func (s *Sim) chill(n *node) {
+	for num, l := range n.links {
+		s.touch(l)
+		delete(s.nodes[num].links, n.num)
+	}
+	n.links = nil
+}
+
 // settleLinks counts the keep-alives that are not counted yet.
 func (s *Sim) settleLinks() {
 	for _, n := range s.nodes {

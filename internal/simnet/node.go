@@ -30,7 +30,8 @@ type node struct {
 	links   map[int32]*link
 	known   []wire.Peer // members of its last run
 
-	person     *person // nil until it first runs, and in plain runs
+	key        identity.PrivateKey // the node's
+	person     *person             // nil until it first runs, and in plain runs
 	keeping    *keeping
 	publishDue int64
 	repairDue  int64

@@ -20,12 +20,12 @@ func certificateOf(id chord.ID) wire.CertHash { return wire.HashCertificate(id[:
 // SignDescriptor implements chord.Signer.
 func (y notary) SignDescriptor(d wire.Descriptor) (wire.Descriptor, error) {
 	d.Certificate = certificateOf(y.n.peer.ID)
-	return wire.SignDescriptor(d, overlayName, y.n.person.node)
+	return wire.SignDescriptor(d, overlayName, y.n.key)
 }
 
 // SignNotice implements chord.Signer.
 func (y notary) SignNotice(x wire.Notice) (wire.Notice, error) {
-	return wire.SignNotice(x, overlayName, y.n.person.node)
+	return wire.SignNotice(x, overlayName, y.n.key)
 }
 
 // Verify implements chord.Verifier. All nodes share what it returns.

@@ -48,6 +48,8 @@ func newOverlay(cfg *Config, people int) (*overlay, error) {
 	}
 	charter := identity.DefaultCharter(overlayName, root.Public(), epoch())
 	charter.K, charter.N = uint8(cfg.K), uint8(cfg.N)
+	charter.OwnerRecords = max(charter.OwnerRecords, 2*uint32(cfg.N)) // a small ring gives one holder all of them
+	charter.OwnerBytes = max(charter.OwnerBytes, 2<<10*uint32(cfg.N))
 	o := &overlay{
 		members: make(map[describedAs]*chord.Member), notices: make(map[wire.Notice]bool),
 		keys: make(map[chord.ID]identity.PublicKey, people), owners: make(map[chord.ID]identity.OwnerTag, people),
@@ -82,7 +84,6 @@ type person struct {
 	aor        identity.AOR
 	account    identity.PrivateKey
 	device     identity.PrivateKey
-	node       identity.PrivateKey
 	chain      record.Chain
 	records    []record.Record // shares and account record, as enrolled
 	last       *record.Record  // the registration, as published last
@@ -98,7 +99,7 @@ type person struct {
 func (s *Sim) enrol(n *node) error {
 	p := &person{rng: rand.New(rand.NewPCG(n.seed, 3))}
 	var err error
-	for _, key := range []*identity.PrivateKey{&p.account, &p.device, &p.node} {
+	for _, key := range []*identity.PrivateKey{&p.account, &p.device} {
 		if *key, err = newKey(p.rng); err != nil {
 			return err
 		}
@@ -144,7 +145,6 @@ func (s *Sim) enrol(n *node) error {
 		Trust: o.trust, Now: func() time.Time { return s.at(s.now) }, Monotonic: func() time.Duration { return time.Duration(s.now) },
 		Refused: s.stats.refuse,
 	})
-	o.keys[n.peer.ID], o.owners[n.peer.ID] = p.node.Public(), n.peer.Owner
 	n.person = p
 	return err
 }

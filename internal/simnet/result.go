@@ -26,7 +26,8 @@ type Result struct {
 	RSSMiB          float64     `json:"rss_mib"`
 	Seed            uint64      `json:"seed"`
 
-	RoutingExact float64                `json:"routing_exact"` // share in which the first node named was the one
+	RoutingRight float64                `json:"routing_right"` // share of plain look-ups whose first live node named was the right one
+	RoutingExact float64                `json:"routing_exact"` // share in which the first one named was
 	KeepAlive    float64                `json:"keep_alive_bytes_per_s_node"`
 	Deaths       int                    `json:"deaths"`        // since the start
 	Handshakes   uint64                 `json:"handshakes"`    // complete ones
@@ -86,7 +87,10 @@ func (s *Sim) result(wall time.Duration) *Result {
 	r.SuccessInterval = wilson(st.right, st.judged)
 	if st.judged > 0 {
 		r.Success = round(float64(st.right)/float64(st.judged), 6)
-		r.RoutingExact = round(float64(st.exact)/float64(st.judged), 6)
+	}
+	if st.routes > 0 {
+		r.RoutingRight = round(float64(st.routed)/float64(st.routes), 6)
+		r.RoutingExact = round(float64(st.exact)/float64(st.routes), 6)
 	}
 	for i := range r.SuccessInterval {
 		r.SuccessInterval[i] = round(r.SuccessInterval[i], 6)
@@ -97,6 +101,16 @@ func (s *Sim) result(wall time.Duration) *Result {
 		}
 	}
 	return r
+}
+
+// Latencies returns the time that each look-up took that was not refused, in ms,
+// the shortest first.
+func (s *Sim) Latencies() []float64 {
+	out := make([]float64, len(s.stats.took))
+	for i, ns := range sorted(s.stats.took) {
+		out[i] = ms(ns)
+	}
+	return out
 }
 
 func ms(ns int64) float64 { return round(float64(ns)/1e6, 3) }

@@ -22,9 +22,11 @@ func (s *Sim) lookup() {
 		if !n.member || n.bad {
 			continue
 		}
+		if s.cfg.Cold {
+			s.chill(n)
+		}
 		if !s.cfg.Plain {
-			s.resolve(n)
-			return
+			s.resolve(n) // and the way to some position beside it
 		}
 		target := s.randomID()
 		if s.adversary.kind == Eclipse {
@@ -79,12 +81,14 @@ func depth(hops []chord.Hop) int {
 func (s *Sim) judge(target chord.ID, r *chord.Route, err error, began int64) {
 	st := &s.stats
 	st.pending--
-	st.judged++
+	st.routes++
 	if err != nil {
-		st.refused++
+		s.verdict(&st.refused)
 		return
 	}
-	st.took = append(st.took, s.now-began)
+	if s.cfg.Plain {
+		st.took = append(st.took, s.now-began)
+	}
 	st.hops = append(st.hops, depth(r.Hops))
 	owner := s.ring.owner(target)
 	if r.Responsible.ID == owner {
@@ -93,11 +97,20 @@ func (s *Sim) judge(target chord.ID, r *chord.Route, err error, began int64) {
 	for _, p := range append([]wire.Peer{r.Responsible}, r.Successors...) {
 		if i, found := s.byID[p.ID]; found && s.nodes[i].member {
 			if p.ID == owner {
-				st.right++
+				st.routed++
+				s.verdict(&st.right)
 				return
 			}
 			break
 		}
 	}
-	st.wrong++
+	s.verdict(&st.wrong)
+}
+
+// verdict counts a plain look-up, where those are what is judged.
+func (s *Sim) verdict(count *int) {
+	if s.cfg.Plain {
+		s.stats.judged++
+		*count++
+	}
 }

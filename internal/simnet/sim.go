@@ -31,7 +31,7 @@ type Sim struct {
 	ring  oracle
 
 	adversary adversary
-	overlay   *overlay // nil for plain runs
+	overlay   *overlay // nil for routing only
 
 	parted   bool
 	filled   int   // nodes started in the first fill
@@ -63,7 +63,7 @@ func New(cfg Config) (*Sim, error) {
 		s.addNode()
 	}
 	s.stats.init()
-	if cfg.named() {
+	if !cfg.RoutingOnly {
 		if s.overlay, err = newOverlay(&cfg, people); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}

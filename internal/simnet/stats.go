@@ -62,6 +62,8 @@ type stats struct {
 	exact       int
 	wrong       int
 	refused     int
+	routes      int // plain look-ups
+	routed      int // that led to the right node
 	deaths      int
 	unpublished int
 	took        []int64

@@ -78,13 +78,15 @@ func (s *Sim) settle(i int, all []*chord.Member) {
 		var d chord.ID
 		d[15-bit/8] = 1 << (bit % 8)
 		at, _ := s.ring.search(self.Add(d))
-		known = append(known, all[at%len(all)])
+		if f := all[at%len(all)]; f != known[len(known)-1] && f.ID != succ[0] {
+			known = append(known, f)
+		}
 	}
 	if len(all) <= most {
 		known = append(known, all...)
 	} else {
 		rng := rand.New(rand.NewPCG(n.seed, 0x7374696c6c))
-		for range most - zave.MaxSuccessors - 32 {
+		for len(known) < most {
 			known = append(known, all[rng.IntN(len(all))])
 		}
 	}
