@@ -40,7 +40,8 @@
 //
 // # Look-ups
 //
-// A node keeps a table of up to 8,192 members, filled by walks round the ring,
+// A node keeps a table of up to 8,192 members, filled by the signed descriptors
+// that members spread ([Verifier]), in a small ring by walks round it as well,
 // so that it mostly knows who precedes a target; that member is asked, and names
 // the responsible node. Where the table falls short, the members named come ever
 // closer, three are asked at a time, and there is a cap. Store and Fetch go

@@ -5,6 +5,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
 )
 
@@ -16,3 +17,11 @@ func (n *Node) OverlayTime() time.Time { return n.time.Now() }
 
 // TimeIsSynced tells whether others have confirmed it.
 func (n *Node) TimeIsSynced() bool { return n.time.Synced() }
+
+// Notary is what a node verifies and signs members' descriptors with.
+type Notary = notary
+
+// NewNotary returns one.
+func NewNotary(trust *identity.Trust, key identity.PrivateKey, chain [][]byte, refused func(string)) (*Notary, error) {
+	return newNotary(trust, time.Now, key, chain, refused)
+}
