@@ -53,14 +53,15 @@ func (k *Keeper) begin(all bool) {
 		l.pushes = append(l.pushes, p)
 	}
 	for _, l := range k.round.lines {
-		if !l.handover && len(l.pushes) > offerFrom {
+		if !l.handover && (all || len(l.pushes) > offerFrom) {
 			l.offers, l.pushes = l.pushes, nil
 		}
 	}
 }
 
-// offerFrom is how many records are sent to a node without asking whether it
-// lacks them, unless it has just become the predecessor and lacks them all.
+// offerFrom is how many records are sent to a node, in a round of what is new,
+// without asking whether it lacks them. One that has just become the predecessor
+// lacks them all.
 const offerFrom = 2
 
 // beginLeaving begins the round in which everything is pushed to where it
