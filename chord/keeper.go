@@ -229,6 +229,9 @@ func (k *Keeper) start() bool {
 		k.beginLeaving()
 	case all || !k.due.IsZero() && !k.now.Before(k.due):
 		k.due = time.Time{}
+		if all {
+			k.failures = 0
+		}
 		k.begin(all)
 	}
 	return k.round != nil
