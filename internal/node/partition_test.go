@@ -26,7 +26,7 @@ var (
 // TestPartitionMerges: a ring is cut in two for minutes, both sides go on
 // storing, and when the cut heals they are one ring again that has lost
 // nothing, with the newest of what contradicts.
-func TestPartitionMerges(t *testing.T) { partition(t, 41, 24, arc) }
+func TestPartitionMerges(t *testing.T) { partition(t, 41, 16, arc) }
 
 func partition(t *testing.T, seed uint64, n int, shape cutShape) {
 	inVirtualTime(t, seed, n, func(t *testing.T, w *vring) {

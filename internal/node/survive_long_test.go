@@ -21,7 +21,7 @@ func TestLongPartitions(t *testing.T) {
 // TestLongKillThirty: see TestKillThirty.
 func TestLongKillThirty(t *testing.T) {
 	for seed := range uint64(10) {
-		killThirty(t, 300+seed)
+		killThirty(t, 300+seed, 64)
 	}
 }
 
