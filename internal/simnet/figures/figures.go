@@ -38,7 +38,7 @@ func (m *Maker) Draw(ctx context.Context) error {
 	for _, f := range []figure{
 		{"hops", m.hops, "Queries one after the other until a look-up knows who is responsible, mean, in rings that stand, each node's table bounded at 2,048 members; a still ring of the product's own next-hop functions."},
 		{"latency", m.latency, "Time from asking for a name to its verified key and devices: the registration from two positions and 4 of 10 shares. Cold: every link of the asking node is cut before each look-up."},
-		{"bad-peers", m.badPeers, "Resolutions that give the right key and device, beside plain Chord look-ups along one path. What is not right is refused, never wrong: no run gave a wrong key."},
+		{"bad-peers", m.badPeers, "Resolutions that give the right key and device, beside plain Chord look-ups along one path."},
 		{"share-holders", m.shareHolders, "Points: readings of keyshare's own code with real signatures, the holders drawn from 100 nodes anew each time. Lines: hypergeometric distribution. No reading gave a key of the attackers; the thin lines are what unsigned shares would allow."},
 		{"bytes", m.bytes, "What a node sends, by purpose, where the median node stays for 84 s. Handshakes include the first packets to nodes that have died."},
 	} {
@@ -218,6 +218,7 @@ func (m *Maker) bytes(ctx context.Context, name string) error {
 	}
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Y.Max *= 6 // room for the legend
 	p.Legend.Left, p.Legend.Top = true, true
 	return save(p, m.Dir, name)
 }
