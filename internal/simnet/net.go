@@ -75,12 +75,12 @@ func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duratio
 		s.fail(ref)
 		return
 	}
-	ready, cold := s.connect(n, target)
-	c.cold = cold
-	if target.peer.ID != to.ID { // the certificate at the other end is not the one expected
-		s.queue.push(event{at: min(ready, c.deadline), kind: evAnswer, ref: ref})
+	if target.peer.ID != to.ID {
+		s.refuseStranger(n, target, ref)
 		return
 	}
+	ready, cold := s.connect(n, target)
+	c.cold = cold
 	d, sends, ok := s.travel(n, target)
 	s.stats.sent(s.measuring(), msg, sends)
 	at := max(s.now, ready) + int64(d)
@@ -89,6 +89,15 @@ func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duratio
 		return
 	}
 	s.queue.push(event{at: at, kind: evRequest, ref: ref})
+}
+
+// refuseStranger ends a call whose handshake shows another certificate than the
+// one expected. Links are kept by Node-ID, so each such call makes one anew.
+func (s *Sim) refuseStranger(n, target *node, ref int32) {
+	out, sends, _ := s.travel(n, target)
+	back, sends2, _ := s.travel(target, n)
+	s.stats.handshake(s.measuring(), clientBytes+serverBytes+(sends+sends2-2)*initialBytes, true)
+	s.queue.push(event{at: min(s.now+int64(out+back), s.calls.at(ref).deadline), kind: evAnswer, ref: ref})
 }
 
 // fail ends a call at its deadline.

@@ -109,6 +109,9 @@ func (s *Sim) Run(ctx context.Context) *Result {
 			s.cfg.Progress(s.progress())
 		}
 		e := s.queue.pop()
+		if e.at < s.now {
+			panic("simnet: an event in the past") // a fault of the simulator's own
+		}
 		s.now = e.at
 		s.happen(e)
 	}
