@@ -290,8 +290,9 @@ func TestLeaverLeavesNothingBehind(t *testing.T) {
 			w.ring(n)
 			w.await(5*time.Second, w.ideal)
 			recs := w.fill(80)
-			pause(t.Context(), 10*time.Second)
 			for i := range n - 1 {
+				w.await(30*time.Second, w.ideal)
+				pause(t.Context(), 10*time.Second) // who leaves while a neighbour's leaving is being made good cannot know of it
 				v := w.live()[(5*i)%(n-i)]
 				if err := v.Leave(t.Context()); err != nil {
 					t.Fatal(err)

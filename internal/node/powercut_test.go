@@ -52,8 +52,10 @@ func newLAN(t testing.TB, n int) *lan {
 	var mu sync.Mutex
 	room := make(chan struct{}, 8)
 	for i := 1; i < n; i++ {
+		l.identify(fmt.Sprintf("n%d", i))
+	}
+	for i := 1; i < n; i++ {
 		name := fmt.Sprintf("n%d", i)
-		l.identify(name)
 		room <- struct{}{}
 		work.Go(func() {
 			defer func() { <-room }()
