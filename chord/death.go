@@ -37,7 +37,6 @@ const (
 	doubtFor  = time.Minute
 	nearMost  = 12              // members that may lie between a witness and its subject
 	othersFor = 4 * time.Second // the other witness has to spread a death that both saw
-	newest    = 64              // descriptors looked at again when certificates have come
 )
 
 // near reports whether two places lie close to one another on the ring.

@@ -65,7 +65,7 @@ func (m *Machine) spread(n item, seq int64, gone bool) {
 		m.queue(n)
 		return
 	}
-	start := partOf(n.id)
+	start := spreadHash(n.id)
 	end := start.Add(scale(m.news.share))
 	n.from, n.until = start, end
 	if a, b := self.Distance(start), self.Distance(end); a.Compare(b) < 0 {
@@ -78,9 +78,6 @@ func (m *Machine) spread(n item, seq int64, gone bool) {
 	before.until = self
 	m.queue(before)
 }
-
-// partOf is where the part of the circle begins that news of a member go to.
-func partOf(id ID) ID { return spreadHash(id) }
 
 // scale returns the length of a share of the circle, in 1024ths below 1024.
 func scale(share int) ID {
@@ -104,7 +101,7 @@ func (m *Machine) offered(d *wire.Descriptor, from ID, n item) (who *Member, isN
 		m.refuse(RefusedStale)
 		return nil, false
 	}
-	if c := m.table.get(d.ID); c != nil && c.who.Desc != nil && *sigOf(c.who.Desc) == d.Signature && c.who.Desc.Seq == d.Seq {
+	if c := m.table.get(d.ID); c != nil && c.who.Desc != nil && c.who.Desc.Signature == d.Signature && c.who.Desc.Seq == d.Seq {
 		return c.who, false // known and verified already
 	}
 	who, verdict := m.cfg.Verifier.Verify(d)
@@ -118,8 +115,6 @@ func (m *Machine) offered(d *wire.Descriptor, from ID, n item) (who *Member, isN
 	}
 	return who, m.accept(who)
 }
-
-func sigOf(d *wire.Descriptor) *[64]byte { return &d.Signature }
 
 // expired reports whether a descriptor has outlived itself by more than slack.
 func expired(d *wire.Descriptor, now int64, slack time.Duration) bool {

@@ -20,16 +20,27 @@ type pending struct {
 
 const (
 	maxPending = 512
+	sentMost   = 64 // of one sender, unasked: it cannot keep out what others send
 	pendingFor = 10 * time.Second
 )
 
 // park keeps a descriptor until its certificate comes.
 func (m *Machine) park(d *wire.Descriptor, from ID, n item) {
-	if len(m.news.pending) >= maxPending {
+	unasked := func(p pending) bool { return p.from == from && p.item.id != (ID{}) }
+	if len(m.news.pending) >= maxPending || n.id != (ID{}) && count(m.news.pending, unasked) >= sentMost {
 		m.refuse(RefusedTooMuch)
 		return
 	}
 	m.news.pending = append(m.news.pending, pending{desc: *d, from: from, item: n, at: m.now})
+}
+
+func count(list []pending, is func(pending) bool) (n int) {
+	for i := range list {
+		if is(list[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 // askCertificates asks each sender for the certificates that its descriptors

@@ -123,6 +123,37 @@ func TestFloodOfNews(t *testing.T) {
 	}
 }
 
+// TestParkedOfOneSender: descriptors whose certificates nobody has wait for them,
+// and one sender's do not take the places of others'.
+func TestParkedOfOneSender(t *testing.T) {
+	l := newLab(t, 57)
+	l.notaries()
+	l.grow(12, 100*time.Millisecond)
+	l.run(time.Minute)
+	ids := l.sorted()
+	m := l.nodes[ids[0]]
+	m.cfg.Verifier.(*notary).certs = map[wire.CertHash]bool{}
+	strangers := func(count int) []wire.Descriptor {
+		var descs []wire.Descriptor
+		for range count {
+			id := l.id()
+			d, _ := (&notary{self: id, overlay: "lan.example", shared: l.ledger}).SignDescriptor(wire.Descriptor{ID: id, Seq: l.now.UnixMilli(), Lifetime: 600})
+			descs = append(descs, d)
+		}
+		return descs
+	}
+	for range 4 {
+		l.hand(m, ids[1], all(ids[0], strangers(wire.MaxNews)))
+	}
+	if got := len(m.news.pending); got != sentMost || l.refused[RefusedTooMuch] == 0 {
+		t.Fatalf("%d of one sender wait, not %d; refused %v", got, sentMost, l.refused)
+	}
+	l.hand(m, ids[2], all(ids[0], strangers(5)))
+	if got := len(m.news.pending); got != sentMost+5 {
+		t.Errorf("%d wait: another sender's were kept out", got)
+	}
+}
+
 // TestRefutation: two neighbours of different owners declare a live member dead.
 // Its next descriptor, with a higher number, brings it back everywhere, and its
 // other neighbours never drop it.

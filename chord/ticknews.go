@@ -18,7 +18,8 @@ const (
 	rumourFor   = 2 * time.Minute // members without a descriptor, unless they are heard of
 )
 
-// spreadHash makes of an ID a place that nobody has chosen.
+// spreadHash is where the part of the circle begins that news of a member go to:
+// a place that nobody has chosen.
 func spreadHash(id ID) ID {
 	sum := sha256.Sum256(append([]byte("spread"), id[:]...))
 	return ID(sum[:len(id)])
@@ -190,7 +191,7 @@ func (m *Machine) sayGoodbye() {
 	head := m.ring.Head()
 	group := wire.News{From: head, Until: m.ring.Self, Descs: []wire.Descriptor{*who.Desc}}
 	if m.news.share < fullShare {
-		group.From = partOf(who.ID)
+		group.From = spreadHash(who.ID)
 		group.Until = group.From.Add(scale(m.news.share))
 	}
 	m.callPeer(callLeave, head, &wire.Gossip{Groups: []wire.News{group}})

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -156,7 +157,7 @@ func (t *notary) Certificates(hashes []wire.CertHash) *wire.Certificates {
 			continue
 		}
 		need := len(cert.DER)
-		known := containsBytes(out.Issuers, cert.issuer)
+		known := slices.ContainsFunc(out.Issuers, func(der []byte) bool { return bytes.Equal(der, cert.issuer) })
 		if !known {
 			need += len(cert.issuer)
 		}
@@ -169,13 +170,4 @@ func (t *notary) Certificates(hashes []wire.CertHash) *wire.Certificates {
 		out.Nodes = append(out.Nodes, cert.DER)
 	}
 	return out
-}
-
-func containsBytes(list [][]byte, b []byte) bool {
-	for _, x := range list {
-		if bytes.Equal(x, b) {
-			return true
-		}
-	}
-	return false
 }
