@@ -29,13 +29,13 @@ const maxWays = 1024
 type vias struct {
 	mu       sync.Mutex
 	attached map[identity.NodeID]bool
-	called   map[identity.NodeID]time.Time
+	called   map[identity.NodeID]bool
 	ways     map[identity.NodeID]identity.NodeID // through which peer a node was reached last
 }
 
 func newVias() *vias {
 	return &vias{
-		attached: make(map[identity.NodeID]bool), called: make(map[identity.NodeID]time.Time),
+		attached: make(map[identity.NodeID]bool), called: make(map[identity.NodeID]bool),
 		ways: make(map[identity.NodeID]identity.NodeID),
 	}
 }
@@ -43,8 +43,7 @@ func newVias() *vias {
 func (v *vias) has(peer identity.NodeID) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, called := v.called[peer]
-	return called || v.attached[peer]
+	return v.called[peer] || v.attached[peer]
 }
 
 func (v *vias) call(peer identity.NodeID) {
@@ -53,7 +52,7 @@ func (v *vias) call(peer identity.NodeID) {
 	if len(v.called) >= maxWays {
 		clear(v.called)
 	}
-	v.called[peer] = time.Now()
+	v.called[peer] = true
 }
 
 // way returns through which peer a node was reached last, the zero ID for none.
