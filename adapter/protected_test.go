@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,7 +115,7 @@ func TestMatrixF6Downgrades(t *testing.T) {
 	a := l.Add("alice", device("require-protected"))
 	a.Phone(toneA)
 	mallory := newRogue(t, l, "mallory")
-	attacks := 0
+	var attacks atomic.Int32 // counted where the rogue answers
 	for what, spoil := range map[string]func(*wire.RedirectBody){
 		"direct only":         func(b *wire.RedirectBody) { b.Paths = []string{"direct"} },
 		"carried only":        func(b *wire.RedirectBody) { b.Paths, b.Token = []string{"carried"}, [16]byte{1} },
@@ -122,7 +123,7 @@ func TestMatrixF6Downgrades(t *testing.T) {
 		"protected tokenless": func(b *wire.RedirectBody) { b.Paths = []string{"protected", "direct"} },
 	} {
 		mallory.answers(func(_ *link.Conn, req wire.Message) wire.Message {
-			attacks++
+			attacks.Add(1)
 			b := mallory.reply(req.(*wire.Invite))
 			spoil(&b)
 			return mallory.signReply(b)
@@ -141,8 +142,8 @@ func TestMatrixF6Downgrades(t *testing.T) {
 			t.Errorf("%s: the INVITE offers %v, %v", what, body.Paths, err)
 		}
 	}
-	if attacks != 4 {
-		t.Errorf("%d attacks", attacks)
+	if attacks.Load() != 4 {
+		t.Errorf("%d attacks", attacks.Load())
 	}
 }
 
