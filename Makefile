@@ -1,6 +1,6 @@
 # make test passes every check; make demo shows a call. The rest is parts of these.
 
-.PHONY: help build test test-long unit lint fuzz e2e cross demo bench bench-dht bench-micro bench-front figures install clean
+.PHONY: help build test test-long unit matrix lint fuzz e2e cross demo bench bench-dht bench-micro bench-front figures install clean
 
 help:        ## list the targets
 	@grep -hE '^[a-z0-9-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1	/' | expand -t 14
@@ -16,6 +16,9 @@ test-long:   ## the tests at their full sizes; ARGS="correctness survival fuzz" 
 
 unit:        ## the tests of each room, with the race detector
 	scripts/test.sh unit
+
+matrix:      ## the attack tests, a line for each row of docs/security.md; ARGS=--json
+	scripts/matrix.sh $(ARGS)
 
 lint:        ## gofmt, go vet, staticcheck, go mod tidy
 	scripts/test.sh format vet lint tidy

@@ -17,7 +17,7 @@ import (
 )
 
 // pages are the documents under test, by their path from this folder.
-var pages = []string{"../README.md", "architecture.md", "protocol.md", "operations.md", "benchmarks.md"}
+var pages = []string{"../README.md", "architecture.md", "protocol.md", "operations.md", "benchmarks.md", "security.md"}
 
 func read(t *testing.T, path string) string {
 	t.Helper()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target of the module for a while, two at a time: scripts/fuzz.sh [SECONDS], or [EXECUTIONSx]
+# With FUZZ_RECORD=1 the executions are added to the table in docs/security.md, if no target failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=${1:-15}
@@ -14,7 +15,10 @@ trap 'rm -rf "$logs"' EXIT
 one() {
   local log="$1/${3//\//_}.$4" start=$SECONDS
   if go test -run '^$' -fuzz "^$4\$" -fuzztime "$2" -fuzzminimizetime 20x -parallel 1 "$3" >"$log" 2>&1 || over "$log"; then
-    printf '  %-60s %s, %d s\n' "$3 $4" "$(grep -o 'execs: [0-9]*' "$log" | tail -n 1)" $((SECONDS - start))
+    local execs
+    execs=$(grep -o 'execs: [0-9]*' "$log" | tail -n 1)
+    printf '  %-60s %s, %d s\n' "$3 $4" "$execs" $((SECONDS - start))
+    echo "$3 $4 ${execs#execs: } $((SECONDS - start))" >>"$1/tally"
   else
     printf '  %s %s FAILED\n' "$3" "$4"
     cat "$log"
@@ -37,3 +41,6 @@ if [ ${#targets[@]} -eq 0 ]; then
 fi
 echo "${#targets[@]} fuzz targets, $each each, two at a time"
 printf '%s\n' "${targets[@]}" | xargs -P 2 -L 1 bash -c 'one "$@"' fuzz "$logs" "$each"
+if [ -n "${FUZZ_RECORD:-}" ]; then
+  go run ./internal/matrix/tally docs/security.md <"$logs/tally"
+fi

@@ -23,7 +23,11 @@ lint() {
 
 tidy() { go mod tidy -diff && go -C tools mod tidy -diff; }
 
-unit() { go test -race -shuffle=on ./...; }
+# The report prints what go test would, and then the attack matrix of the same run.
+unit() {
+  go build -o bin/matrix ./internal/matrix/report
+  go test -race -shuffle=on -json ./... | bin/matrix docs/security.md
+}
 
 cross() {
   local target

@@ -301,6 +301,7 @@ func flood(t *testing.T, total, first, perTick, windows int, length time.Duratio
 	grown := heap() - before
 	st := r.Stats()
 	t.Logf("%d sources, then %d: heap %+d KiB, RSS %d MiB, %+v", first, attack, grown>>10, rss(t)>>10, st)
+	t.Logf("matrix: H4 packets from sources of their own: %d, %d KiB of heap, RSS %d MiB", first+attack, grown>>10, rss(t)>>10)
 	if grown > 4<<20 || rss(t) > 128<<10 && !raceEnabled {
 		t.Errorf("the heap grew by %d KiB, and the process has %d MiB", grown>>10, rss(t)>>10)
 	}
@@ -351,4 +352,5 @@ func TestMatrixH4Unacknowledged(t *testing.T) {
 	if s.final.Load() < invites || st.Repeated == 0 {
 		t.Errorf("%d answers, %d repeated: that was no attack", s.final.Load(), st.Repeated)
 	}
+	t.Logf("matrix: H4 answers to %d INVITEs that nobody acknowledges: %d, bytes back for each sent: %.2f", s.sent.Load(), s.got.Load(), float64(s.gotBytes.Load())/float64(s.sentBytes.Load()))
 }

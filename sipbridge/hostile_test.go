@@ -190,6 +190,7 @@ func TestMatrixF3Smuggling(t *testing.T) {
 			t.Errorf("the hub was asked for %q", c)
 		}
 	}
+	t.Logf("matrix: F3 smuggled header fields that came out: 0 in %d answers to %d requests", answers, attacks)
 }
 
 // unsplit fails if what came is more than one message, or has an attacker's
@@ -242,6 +243,7 @@ func TestMatrixF3SmugglingFromAfar(t *testing.T) {
 	if seen < 6*len(smuggles) {
 		t.Errorf("%d messages came", seen)
 	}
+	t.Logf("matrix: F3 header fields smuggled by other adapters that reached a phone: 0 in %d messages", seen)
 }
 
 // takeText lets the front deliver a text to a phone whose contact is hostile,

@@ -124,6 +124,7 @@ func besiege(t *testing.T, connections, windows int, length time.Duration, judge
 	})
 	grown := heap() - before
 	t.Logf("%d connections, %d refused or displaced: heap %+d KiB, RSS %d MiB, %+v", s.opened.Load(), r.refused.of(RefusedConnections), grown>>10, rss(t)>>10, r.Stats())
+	t.Logf("matrix: H4 TCP connections: %d opened, %d kept, %d KiB of heap", s.opened.Load(), r.Stats().Conns, grown>>10)
 	if grown > 8<<20 || r.Stats().Conns > MaxConns {
 		t.Errorf("the heap grew by %d KiB; %d connections", grown>>10, r.Stats().Conns)
 	}
@@ -183,6 +184,7 @@ func TestMatrixH4Slowloris(t *testing.T) {
 				cancel()
 				far.Close()
 				attacker.Wait()
+				t.Logf("matrix: H4 slow connection (%s) closed after: %v", name, took)
 				if took != c.ends || refused.of(RefusedIdle) != 1 {
 					t.Errorf("closed after %v, want %v; counted %d times", took, c.ends, refused.of(RefusedIdle))
 				}

@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"cmd":                {"adapter", "bootstrap", "configs", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/metrics", "internal/node", "internal/simnet", "sipbridge"},
 	"e2e":                {},
 	"internal/archtest":  {},
+	"internal/matrix":    {},
 	"internal/testnet":   {"adapter", "bootstrap", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/node", "sipbridge"},
 	"internal/bench":     {"internal/testnet"},
 	"docs":               {},

@@ -44,6 +44,7 @@ func TestMatrixA2SecondKeyIsRefusedAndKeptAsEvidence(t *testing.T) {
 				})
 				res, err := d.Resolve(t.Context(), bob.aor, directory.Options{})
 				wantErr(t, err, directory.ErrKeyConflict)
+				t.Logf("matrix: A2 second keys of version %d taken: 0 of %d answers", version, attacks.Load())
 				if !res.Key.IsZero() || res.Evidence.Conflict == nil || attacks.Load() == 0 {
 					t.Errorf("resolution %+v after %d attacks", res, attacks.Load())
 				}
@@ -84,6 +85,7 @@ func TestMatrixA2PinStandsAgainstTheIssuer(t *testing.T) {
 			}
 			later(5 * time.Second)
 		}
+		t.Logf("matrix: A2 a pinned key overridden by the issuer's second one: 0 of 10 resolutions, %d answers", attacks.Load())
 		if attacks.Load() == 0 || len(d.Conflicts()) != 1 {
 			t.Errorf("%d attacks, %d conflicts kept", attacks.Load(), len(d.Conflicts()))
 		}
@@ -117,6 +119,7 @@ func TestMatrixA2SecondKeyIsHeardWhileListening(t *testing.T) {
 	if heard == 0 || attacks.Load() == 0 {
 		t.Errorf("heard %d times, attacked %d times", heard, attacks.Load())
 	}
+	t.Logf("matrix: A2 a second key at 2 of 10 positions: heard %d time, after the call went on; %d answers", heard, attacks.Load())
 }
 
 // An issuer certifies another key for bob and deals it, while bob goes on
@@ -161,6 +164,7 @@ func TestMatrixA2NewKeyWhileTheOldOneIsInUse(t *testing.T) {
 				}
 			})
 		}
+		t.Logf("matrix: A2 a new key beside one in use (pinned: %v): taken 0 times, heard %d time; %d answers", pinned, heard, attacks.Load())
 		if heard == 0 || attacks.Load() == 0 {
 			t.Errorf("pinned %v: heard %d times, attacked %d times", pinned, heard, attacks.Load())
 		}
@@ -194,6 +198,7 @@ func TestMatrixF2KeySwapIsRefused(t *testing.T) {
 			w.refused.of(directory.ReasonKeyChanged) != 1 {
 			t.Errorf("resolution %+v, %d alarms", res, len(alarms))
 		}
+		t.Logf("matrix: F2 calls with a swapped key: 0 of 1, alarms: %d", len(alarms))
 		// A person decides.
 		must(t, d.Accept(bob.aor, evil.key.Public(), 2))
 		res, err = d.Resolve(t.Context(), bob.aor, directory.Options{})

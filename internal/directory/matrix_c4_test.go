@@ -15,6 +15,7 @@ import (
 func TestMatrixC4OneNodeCannotFakeNotFound(t *testing.T) {
 	var w0 *world
 	var bob *person
+	var asked atomic.Int64
 	synctest.Test(t, func(t *testing.T) {
 		w0 = newWorld(t, 1)
 		bob = w0.enrol("bob", "")
@@ -43,11 +44,13 @@ func TestMatrixC4OneNodeCannotFakeNotFound(t *testing.T) {
 					}
 				})
 			}
+			asked.Add(attacks.Load())
 			if attacks.Load() == 0 {
 				t.Error("no liar was asked")
 			}
 		})
 	}
+	t.Logf("matrix: C4 \"no such name\" believed from one holder: 0 of 108 look-ups, %d lies told", asked.Load())
 }
 
 // C4: whoever is not responsible proves nothing by having nothing.
@@ -63,6 +66,7 @@ func TestMatrixC4IntermediatesCannotFakeNotFound(t *testing.T) {
 		})
 		_, err := w.directory().Resolve(t.Context(), bob.aor, directory.Options{})
 		wantErr(t, err, directory.ErrRingDown)
+		t.Logf("matrix: C4 \"no such name\" believed from nodes that are not responsible: 0 of %d answers", attacks.Load())
 		if attacks.Load() == 0 {
 			t.Error("nobody was asked")
 		}
@@ -96,4 +100,5 @@ func TestMatrixC4OneNodeCannotFakeExistence(t *testing.T) {
 	if attacks.Load() == 0 {
 		t.Error("the liar was never asked")
 	}
+	t.Logf("matrix: C4 names made up by one holder: 0 of 18 look-ups, %d lies told", attacks.Load())
 }

@@ -49,6 +49,7 @@ func stocked(t *testing.T) (w *world, s *stock) {
 
 func TestMatrixD3HoldersLieInEveryWay(t *testing.T) {
 	w0, s := stocked(t)
+	var lied, right atomic.Int64
 	for _, lie := range []struct {
 		name   string
 		answer func(s *stock, a ask, x int) []record.Record
@@ -87,14 +88,18 @@ func TestMatrixD3HoldersLieInEveryWay(t *testing.T) {
 					res, err := w.directory().Resolve(t.Context(), s.bob.aor, directory.Options{})
 					if err != nil || res.Key != s.bob.key.Public() {
 						t.Errorf("key %s, error %v", res.Key, err)
+						return
 					}
+					right.Add(1)
 				})
 			}
+			lied.Add(attacks.Load())
 			if attacks.Load() < rounds {
 				t.Errorf("the attackers answered only %d times in %d resolutions", attacks.Load(), rounds)
 			}
 		})
 	}
+	t.Logf("matrix: D3 n-k lying holders on a ring: right key in %d of 80 resolutions, %d lies told", right.Load(), lied.Load())
 }
 
 // Beside the shares, one holder of the registration and of the account record
@@ -139,6 +144,7 @@ func TestMatrixD3OldKeyReplayedEverywhere(t *testing.T) {
 	if attacks.Load() < rounds {
 		t.Errorf("the attackers answered only %d times", attacks.Load())
 	}
+	t.Logf("matrix: D3 an old key replayed: right key in %d of %d resolutions, %d replays", rounds, rounds, attacks.Load())
 }
 
 // Every position behaves as it likes; at least k shares and two registrations
@@ -200,4 +206,5 @@ func TestMatrixD3RandomFaults(t *testing.T) {
 	if attacks.Load() == 0 {
 		t.Error("nothing went wrong")
 	}
+	t.Logf("matrix: D3 random faults at all but k share holders: attacker's key 0, %d faults", attacks.Load())
 }

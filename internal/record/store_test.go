@@ -229,6 +229,7 @@ func TestMatrixD2ReplaysRefused(t *testing.T) {
 	if attacks == 0 || c.n["stale"]+c.n["expired"] < attacks {
 		t.Fatal("no attack happened:", attacks, c.n)
 	}
+	t.Logf("matrix: D2 replays that rolled a holder back: 0 of %d", attacks)
 }
 
 // An issuer that certifies a second key for a name cannot push it over the
@@ -295,6 +296,7 @@ func TestMatrixD7StoreBounded(t *testing.T) {
 	if len(s.Get(record.Resource(small.aor, record.KindRegistration), nil)) != 1 {
 		t.Fatal("the smallest owner's record went, not the largest's")
 	}
+	t.Logf("matrix: D7 one owner's flood of %d: %d kept; 480 stores of 40 owners: %d of %d bytes held", flood, flood-refused, st.Bytes, limit)
 }
 
 func TestStoreQuotaHoldsAPersonInASmallRing(t *testing.T) {

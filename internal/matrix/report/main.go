@@ -1,0 +1,66 @@
+// Report reads what `go test -json` prints from its standard input, prints
+// what `go test` would have printed, and then the attack matrix: one line a
+// row of docs/security.md, with what its tests measured. It ends with 1 if a
+// test failed, or if a row that the document calls covered has no test that
+// passed.
+//
+//	go test -json ./... | go run ./internal/matrix/report [--json] [--quiet] docs/security.md
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/secp2psip/secp2psip/internal/matrix"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "matrix:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, in io.Reader, out, errs io.Writer) error {
+	flags := flag.NewFlagSet("report", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	asJSON := flags.Bool("json", false, "print the matrix as JSON, and everything else to standard error")
+	quiet := flags.Bool("quiet", false, "leave out the results of packages that passed")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return errors.New("say where the table is: docs/security.md")
+	}
+	document, err := os.ReadFile(flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	rows, err := matrix.ReadTable(string(document))
+	if err != nil {
+		return err
+	}
+	shown := out
+	if *asJSON {
+		shown = errs
+	}
+	results, err := matrix.Run(in, shown, *quiet)
+	if err != nil {
+		return err
+	}
+	lines, failure := results.Report(rows)
+	if *asJSON {
+		if err := matrix.WriteJSON(out, lines); err != nil {
+			return err
+		}
+	} else {
+		matrix.WriteText(out, lines)
+	}
+	if failure == nil && results.Failed {
+		failure = matrix.ErrFailed
+	}
+	return failure
+}
