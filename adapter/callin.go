@@ -163,7 +163,7 @@ func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.S
 	if r.caller.Overlay() != r.node.Trust().Overlay() {
 		return identity.PublicKey{}, nil, sipbridge.CallerUntrusted("the caller belongs to another overlay")
 	}
-	res, err := r.node.Directory().Resolve(ctx, r.caller, directory.Options{})
+	res, err := patiently(ctx, r.node, r.caller, directory.Options{})
 	if errors.Is(err, directory.ErrNotRegistered) && res != nil && !res.Key.IsZero() {
 		err = nil
 	}

@@ -152,23 +152,30 @@ func (a *Adapter) resolve(ctx context.Context, n *node.Node, target string, opt 
 	if err != nil {
 		return nil, sipbridge.AddressIncomplete(err.Error())
 	}
+	res, err := patiently(ctx, n, name, opt)
+	if errors.Is(err, directory.ErrNoSuchName) && n.CutOff() {
+		err = directory.ErrRingDown // others may well know the name
+	}
+	if err != nil {
+		return res, resolveRefusal(err)
+	}
+	return res, nil
+}
+
+// patiently resolves a name, again for a while where nodes answered but none
+// vouched for what it holds: so it is for a moment when nodes join or leave.
+func patiently(ctx context.Context, n *node.Node, name identity.AOR, opt directory.Options) (*directory.Resolution, error) {
 	began := time.Now()
 	for {
 		res, err := n.Directory().Resolve(ctx, name, opt)
-		if err == nil {
-			return res, nil
-		}
-		if errors.Is(err, directory.ErrNoSuchName) && n.CutOff() {
-			return res, resolveRefusal(directory.ErrRingDown) // others may well know the name
-		}
-		// While nodes join or leave, holders vouch for nothing for a moment.
-		if !errors.Is(err, directory.ErrTimeout) || time.Since(began) > resolvePatience {
-			return res, resolveRefusal(err)
+		unsettled := errors.Is(err, directory.ErrTimeout) || errors.Is(err, directory.ErrRingDown) && !n.CutOff()
+		if !unsettled || time.Since(began) > resolvePatience {
+			return res, err
 		}
 		select {
 		case <-time.After(patientFor):
 		case <-ctx.Done():
-			return res, resolveRefusal(err)
+			return res, err
 		}
 	}
 }

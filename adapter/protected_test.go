@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
@@ -252,7 +253,7 @@ func TestStatusShowsTheCallAndTheRecordItsEnd(t *testing.T) {
 	for _, m := range []*testnet.Member{a, b} {
 		testnet.Eventually(t, m.Name+"'s record", func() bool {
 			text, err := os.ReadFile(filepath.Join(m.State(), "calls.jsonl"))
-			if err != nil {
+			if err != nil || !bytes.HasSuffix(text, []byte("\n")) { // not there yet, or not whole
 				return false
 			}
 			var r admin.CallRecord

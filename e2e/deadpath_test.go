@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,12 @@ func TestDeadPath(t *testing.T) {
 			t.Errorf("%s is hung up with the reason %q", p.phone.Name(), reason)
 		}
 		p.wait("no call goes on", func(s admin.Status) bool { return len(s.Live) == 0 })
-		text, err := os.ReadFile(filepath.Join(p.state, "calls.jsonl"))
+		var text []byte
+		var err error
+		p.wait("its end is written down", func(admin.Status) bool {
+			text, err = os.ReadFile(filepath.Join(p.state, "calls.jsonl"))
+			return err == nil && bytes.HasSuffix(text, []byte("\n"))
+		})
 		if err != nil || !strings.Contains(string(text), `"path":"protected"`) || !strings.Contains(string(text), "fallen silent") && !strings.Contains(string(text), "lost") {
 			t.Errorf("%s's file of calls: %v %s", p.user, err, text)
 		}
