@@ -55,6 +55,20 @@ func (v *View) Peers() []wire.Peer {
 	return out
 }
 
+// Descriptors returns what the known members have signed about themselves, in
+// the order of their IDs. They are not to be changed.
+func (v *View) Descriptors() []*wire.Descriptor {
+	out := make([]*wire.Descriptor, 0, v.members.len())
+	for _, s := range v.members.slots {
+		for i := range s.chunk.n {
+			if d := s.chunk.c[i].who.Desc; d != nil {
+				out = append(out, d)
+			}
+		}
+	}
+	return out
+}
+
 // Responsible reports whether pos lies in the node's own interval.
 func (v *View) Responsible(pos ID) bool {
 	return v.Settled && !v.gone && zave.Owns(v.Pred.ID, pos, v.Self.ID)

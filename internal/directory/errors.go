@@ -30,6 +30,8 @@ var (
 	// ErrKeyChanged: the key is not the pinned one; the error is a
 	// *KeyChangedError.
 	ErrKeyChanged = errors.New("the key has changed")
+	// ErrRevoked: the name's account has been revoked.
+	ErrRevoked = identity.ErrRevoked
 
 	// ErrBusy: too many names are being resolved at once.
 	ErrBusy = errors.New("too many resolutions at once")

@@ -71,6 +71,9 @@ func (d *Directory) resolve(ctx context.Context, aor identity.AOR, opt Options) 
 func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.standing(aor); err != nil {
+		return nil, &Resolution{AOR: aor}, err
+	}
 	if x, ok := d.conflicts.get(aor); ok && x.blocked {
 		return nil, &Resolution{AOR: aor, Evidence: Evidence{Conflict: x.conflict}}, x.conflict
 	}
@@ -94,6 +97,28 @@ func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, 
 	d.running++
 	d.work.Go(f.run)
 	return f, nil, nil
+}
+
+// standing refuses names whose account has been revoked.
+func (d *Directory) standing(aor identity.AOR) error {
+	note, revoked := d.Trust().Board().RevokedName(aor, d.cfg.Now())
+	switch {
+	case !revoked:
+		return nil
+	case note != "":
+		return fmt.Errorf("%w by the operator: %s", ErrRevoked, note)
+	}
+	return fmt.Errorf("%w by the operator", ErrRevoked)
+}
+
+// Recheck forgets all cached resolutions, because something was revoked that
+// may be in them. What was seen of sequences stays known.
+func (d *Directory) Recheck() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.cache.all() {
+		e.until = time.Time{}
+	}
 }
 
 // landed makes a finished resolution known: cache, first-use pin, alarms.

@@ -15,6 +15,10 @@ var (
 	ErrOtherOverlay = errors.New("belongs to another overlay")
 	// ErrRevoked: withdrawn by its issuer or owner.
 	ErrRevoked = errors.New("revoked")
+	// ErrBoardFull: no place for another bulletin of that kind.
+	ErrBoardFull = errors.New("no place for another bulletin")
+	// ErrTooLate: a veto after the recovery has come into force.
+	ErrTooLate = errors.New("too late")
 	// ErrDowngrade: a charter that is older than the one in force, or differs
 	// from it under the same number.
 	ErrDowngrade = errors.New("older than the charter in force")

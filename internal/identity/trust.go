@@ -35,6 +35,7 @@ type Trust struct {
 	accounts    *Cache[digest, *AccountCertificate]
 	delegations *Cache[digest, Delegation]
 	results     *Cache[digest, any]
+	board       *Board
 }
 
 type issuerEntry struct {
@@ -57,6 +58,7 @@ func NewTrust(rootDER []byte, charter Charter) (*Trust, error) {
 	}
 	t := &Trust{root: root, charter: charter, grace: charter.GraceTime()}
 	t.remember(0, 0)
+	t.board = newBoard(t)
 	return t, nil
 }
 
@@ -78,6 +80,10 @@ func (t *Trust) remember(people, records int) {
 	t.delegations = NewCache[digest, Delegation](max(cachedDelegations, people))
 	t.results = NewCache[digest, any](max(cachedResults, records))
 }
+
+// Board holds the overlay's bulletins. What they revoke, this Trust refuses with
+// ErrRevoked.
+func (t *Trust) Board() *Board { return t.board }
 
 // Overlay returns the overlay's name.
 func (t *Trust) Overlay() string { return t.charter.Overlay }
@@ -134,34 +140,55 @@ func (t *Trust) VerifyNode(chain [][]byte, now time.Time) (*NodeCertificate, err
 	if err := t.checkTime("node certificate", node.NotBefore, node.NotAfter, now); err != nil {
 		return nil, err
 	}
+	if t.board.IssuerRevoked(issuer.out.Key) {
+		return nil, fmt.Errorf("%w: the issuing key", ErrRevoked)
+	}
+	if t.board.NodeRevoked(node.Key, node.Owner) {
+		return nil, fmt.Errorf("%w: the node", ErrRevoked)
+	}
 	return node, nil
 }
 
 // VerifyAccount checks an account's certificate as VerifyNode checks a node's.
 func (t *Trust) VerifyAccount(chain [][]byte, now time.Time) (*AccountCertificate, error) {
-	issuer, key, err := t.above(chain, now)
+	account, issuer, err := t.anyAccount(chain, now)
 	if err != nil {
 		return nil, err
+	}
+	if t.board.IssuerRevoked(issuer) {
+		return nil, fmt.Errorf("%w: the issuing key", ErrRevoked)
+	}
+	if t.board.AccountRevoked(account.Key.Digest()) {
+		return nil, fmt.Errorf("%w: the account", ErrRevoked)
+	}
+	return account, nil
+}
+
+// anyAccount is VerifyAccount without regard to what is revoked.
+func (t *Trust) anyAccount(chain [][]byte, now time.Time) (*AccountCertificate, PublicKey, error) {
+	issuer, key, err := t.above(chain, now)
+	if err != nil {
+		return nil, PublicKey{}, err
 	}
 	account, ok := t.accounts.Get(key)
 	if !ok {
 		cert, parsed, err := parseAccount(bytes.Clone(chain[0]))
 		if err != nil {
-			return nil, err
+			return nil, PublicKey{}, err
 		}
 		if parsed.AOR.Overlay() != t.charter.Overlay {
-			return nil, fmt.Errorf("%w: account of %s", ErrOtherOverlay, parsed.AOR.Overlay())
+			return nil, PublicKey{}, fmt.Errorf("%w: account of %s", ErrOtherOverlay, parsed.AOR.Overlay())
 		}
 		if err := signedBy(cert, issuer.cert); err != nil {
-			return nil, err
+			return nil, PublicKey{}, err
 		}
 		account = parsed
 		t.accounts.Put(key, account)
 	}
 	if err := t.checkTime("account certificate", account.NotBefore, account.NotAfter, now); err != nil {
-		return nil, err
+		return nil, PublicKey{}, err
 	}
-	return account, nil
+	return account, issuer.out.Key, nil
 }
 
 // VerifyDelegation is SignedDelegation.Verify with the charter's grace and a
@@ -179,6 +206,9 @@ func (t *Trust) VerifyDelegation(s SignedDelegation, account PublicKey, now time
 	if err := d.checkTime(t.grace, now); err != nil {
 		return Delegation{}, err
 	}
+	if t.board.DeviceRevoked(account.Digest(), d.Device) {
+		return Delegation{}, fmt.Errorf("%w: the device", ErrRevoked)
+	}
 	return d, nil
 }
 
@@ -191,7 +221,7 @@ func (t *Trust) above(chain [][]byte, now time.Time) (*issuerEntry, digest, erro
 	if len(chain[0]) > MaxCertificate {
 		return nil, digest{}, fmt.Errorf("%w: certificate of %d bytes", ErrMalformed, len(chain[0]))
 	}
-	issuer, err := t.issuer(chain[1], now)
+	issuer, err := t.anyIssuer(chain[1], now)
 	if err != nil {
 		return nil, digest{}, err
 	}
@@ -199,6 +229,15 @@ func (t *Trust) above(chain [][]byte, now time.Time) (*issuerEntry, digest, erro
 }
 
 func (t *Trust) issuer(der []byte, now time.Time) (*issuerEntry, error) {
+	e, err := t.anyIssuer(der, now)
+	if err == nil && t.board.IssuerRevoked(e.out.Key) {
+		return nil, fmt.Errorf("%w: the issuing key", ErrRevoked)
+	}
+	return e, err
+}
+
+// anyIssuer is issuer without regard to what is revoked.
+func (t *Trust) anyIssuer(der []byte, now time.Time) (*issuerEntry, error) {
 	if len(der) > MaxCertificate {
 		return nil, fmt.Errorf("%w: certificate of %d bytes", ErrMalformed, len(der))
 	}

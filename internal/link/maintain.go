@@ -2,7 +2,10 @@ package link
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
 // How often connections are looked through, and how long a second connection to
@@ -33,11 +36,18 @@ func (l *Link) maintain(ctx context.Context) {
 func (l *Link) dropExpired() {
 	for _, c := range l.pool.all() {
 		if _, err := l.cfg.Trust.VerifyNode(c.chain, l.verifyTime()); err != nil {
-			l.cfg.Refused(ReasonExpired)
+			reason := ReasonExpired
+			if errors.Is(err, identity.ErrRevoked) {
+				reason = ReasonRevoked
+			}
+			l.cfg.Refused(reason)
 			c.close(CloseExpired, "certificate no longer valid")
 		}
 	}
 }
+
+// Recheck closes connections to nodes whose certificate has been revoked.
+func (l *Link) Recheck() { l.dropExpired() }
 
 // dropSpare closes what two nodes have too much because both have dialled at
 // the same time.

@@ -11,6 +11,7 @@ const (
 	ReasonHandshakesAddr = "handshakes_address"  // too many of one address at once
 	ReasonHandshake      = "handshake_failed"    // not completed, for whatever reason
 	ReasonCertificate    = "bad_certificate"     // a certificate that is not of a node of this overlay
+	ReasonRevoked        = "certificate_revoked" // of a node that is, or wants to be, connected
 	ReasonProtocol       = "unknown_protocol"    // an ALPN that is not served here
 	ReasonSelf           = "own_certificate"     // another program shows this node's certificate
 	ReasonConnsFull      = "connections_full"    // no place for another connection

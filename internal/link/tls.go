@@ -100,7 +100,7 @@ func (l *Link) ringServerTLS(protocol string, p *pass) *tls.Config {
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
 		_, err := l.verify(cs)
 		if err != nil {
-			p.because(ReasonCertificate)
+			p.because(certificateReason(err))
 		}
 		return err
 	}
@@ -128,10 +128,17 @@ func (l *Link) clientTLS(protocol string, accept func(*identity.NodeCertificate)
 }
 
 func (l *Link) refuseCertificate(err error) {
-	for _, known := range []error{identity.ErrMalformed, identity.ErrUntrusted, identity.ErrOtherOverlay, identity.ErrExpired} {
+	for _, known := range []error{identity.ErrMalformed, identity.ErrUntrusted, identity.ErrOtherOverlay, identity.ErrExpired, identity.ErrRevoked} {
 		if errors.Is(err, known) {
-			l.cfg.Refused(ReasonCertificate)
+			l.cfg.Refused(certificateReason(err))
 			return
 		}
 	}
+}
+
+func certificateReason(err error) string {
+	if errors.Is(err, identity.ErrRevoked) {
+		return ReasonRevoked
+	}
+	return ReasonCertificate
 }

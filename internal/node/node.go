@@ -57,6 +57,7 @@ type Config struct {
 	Alone     bool                                            // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
 	Log       zerolog.Logger                                  // zero value logs nothing
 	Refused   func(room, reason string)                       // optional: counts what was refused
+	Posted    func([]*identity.Posted)                        // optional: called with bulletins that are new here
 }
 
 // Node is one running node. Its methods are safe for concurrent use.
@@ -75,6 +76,7 @@ type Node struct {
 	dialBacks *dialBacks
 	clients   *attachments
 	holding   *holding
+	bulletins *bulletins
 
 	mu       sync.Mutex
 	servers  []string    // host:port of bootstrap servers
@@ -100,6 +102,9 @@ func New(cfg Config) (*Node, error) {
 		cfg.Role = RoleAuto
 	}
 	cfg.Reach = cfg.Reach.withDefaults()
+	if err := loadBulletins(cfg.DB, cfg.Trust.Board(), time.Time{}); err != nil {
+		return nil, err
+	}
 	cert, err := cfg.Trust.VerifyNode(cfg.Chain, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("node certificate: %w", err)
@@ -109,6 +114,8 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding()}
 	n.chain.Store(&cfg.Chain)
+	n.bulletins = newBulletins(cfg.Trust.Board(), n.recordTime, n.time.Now, n.count("node"))
+	n.bulletins.keep, n.bulletins.effect = n.keepBulletins, n.bulletinsIn
 	if n.notary, err = newNotary(cfg.Trust, n.time.Now, cfg.Key, cfg.Chain, n.count("chord")); err != nil {
 		return nil, fmt.Errorf("node certificate: %w", err)
 	}
@@ -151,6 +158,7 @@ func (n *Node) Run(ctx context.Context) error {
 		r := n.rooms.Load()
 		g.Go(func() error { return r.ring.Run(ctx) })
 		g.Go(func() error { return r.dir.Run(ctx) })
+		g.Go(func() error { n.tellBulletins(ctx); return nil })
 		return n.stayJoined(ctx)
 	})
 	err := g.Wait()

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,10 @@ const (
 // refusedCertificate counts certificates that another node gave and that do not
 // lead to the overlay's root.
 const refusedCertificate = "bad_certificate"
+
+// refusedRevoked counts what nodes say of themselves whose certificate is
+// revoked.
+const refusedRevoked = "certificate_revoked"
 
 // notary verifies and signs what the ring's members say about themselves. It
 // implements chord.Verifier and chord.Signer. Safe for concurrent use.
@@ -85,6 +90,10 @@ func (t *notary) Verify(d *wire.Descriptor) (*chord.Member, chord.Verdict) {
 	if err != nil {
 		return nil, chord.VerdictForged
 	}
+	if t.revoked(d.Certificate) {
+		t.refused(refusedRevoked)
+		return nil, chord.VerdictForged
+	}
 	key := sha256.Sum256(encoded)
 	if who, ok := t.valid.Get(key); ok {
 		return who, chord.VerdictValid
@@ -108,6 +117,19 @@ func (t *notary) VerifyNotice(n *wire.Notice, witness *wire.Descriptor) bool {
 	return cert != nil && cert.ID == n.Witness && n.Verify(t.trust.Overlay(), cert.Key) == nil
 }
 
+// revoked tells whether a certificate is known, and revoked.
+func (t *notary) revoked(hash wire.CertHash) bool {
+	if t.trust.Board().Len() == 0 {
+		return false
+	}
+	cert, ok := t.certs.Get(hash)
+	if !ok {
+		return false
+	}
+	_, err := t.trust.VerifyNode([][]byte{cert.DER, cert.issuer}, time.Time{})
+	return errors.Is(err, identity.ErrRevoked)
+}
+
 // certificate returns a known certificate that is valid now, or nil.
 func (t *notary) certificate(hash wire.CertHash) *certificate {
 	cert, ok := t.certs.Get(hash)
@@ -115,7 +137,7 @@ func (t *notary) certificate(hash wire.CertHash) *certificate {
 		return nil
 	}
 	now, grace := t.now(), t.trust.Charter().GraceTime()
-	if now.Before(cert.NotBefore.Add(-identity.ClockSkew)) || now.After(cert.NotAfter.Add(grace)) {
+	if now.Before(cert.NotBefore.Add(-identity.ClockSkew)) || now.After(cert.NotAfter.Add(grace)) || t.revoked(hash) {
 		return nil
 	}
 	return cert

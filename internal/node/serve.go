@@ -29,6 +29,8 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 			return nil
 		}
 		return &wire.CharterIs{Charter: h.n.cfg.Charter}
+	case *wire.GetBulletins, *wire.Post:
+		return h.n.bulletins.serve(from.ID(), req)
 	case *wire.DialBack:
 		return h.n.serveDialBack(ctx, from, m)
 	case *wire.Attach:

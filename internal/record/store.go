@@ -43,6 +43,7 @@ const (
 	ReasonTooLarge    = "too_large"
 	ReasonUntrusted   = "untrusted"
 	ReasonExpired     = "expired"
+	ReasonRevoked     = "revoked" // by or about a key that is revoked
 	ReasonFuture      = "future"
 	ReasonStale       = "stale"
 	ReasonConflict    = "conflict"
@@ -193,6 +194,7 @@ func reasonOf(err error) string {
 		{ErrTooLarge, ReasonTooLarge},
 		{ErrFuture, ReasonFuture},
 		{identity.ErrExpired, ReasonExpired},
+		{identity.ErrRevoked, ReasonRevoked},
 		{identity.ErrUntrusted, ReasonUntrusted},
 		{identity.ErrOtherOverlay, ReasonUntrusted},
 	} {

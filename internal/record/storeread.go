@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -89,6 +90,41 @@ func (s *Store) Drop(res identity.NodeID, k Kind, part uint64) {
 	if o := s.findLocked(slotID{res, part}); o != nil && o.kind == k {
 		s.removeLocked(o)
 	}
+}
+
+// Recheck drops what has been revoked since it was stored, and returns how many
+// records that were. Nothing is kept of them, so that the name is free for the
+// key that a recovery gives it.
+func (s *Store) Recheck() int {
+	s.mu.RLock()
+	trust := s.trust
+	s.mu.RUnlock()
+	now := s.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var void []*slot
+	for _, row := range s.slots {
+		for _, o := range row {
+			if o.revoked(trust, now) {
+				void = append(void, o)
+			}
+		}
+	}
+	for _, o := range void {
+		s.removeLocked(o)
+	}
+	return len(void)
+}
+
+func (o *slot) revoked(t *identity.Trust, now time.Time) bool {
+	if o.keyed && t.Board().AccountRevoked(o.digest) {
+		return true
+	}
+	if !o.live {
+		return false
+	}
+	_, err := Verify(o.record, t, now)
+	return errors.Is(err, identity.ErrRevoked)
 }
 
 // Revision rises with every change, so that a reader can tell whether there

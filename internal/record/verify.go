@@ -62,7 +62,7 @@ func Verify(r Record, t *identity.Trust, now time.Time) (*Verified, error) {
 	key := r.hash()
 	if known, ok := t.Recall(key); ok {
 		if v, ok := known.(*Verified); ok {
-			return v.at(now)
+			return v.at(t, now)
 		}
 	}
 	v, err := verify(r.clone(), t)
@@ -70,15 +70,42 @@ func Verify(r Record, t *identity.Trust, now time.Time) (*Verified, error) {
 		return nil, err
 	}
 	t.Remember(key, v)
-	return v.at(now)
+	return v.at(t, now)
 }
 
-// at returns v if its time is right.
-func (v *Verified) at(now time.Time) (*Verified, error) {
+// at returns v if its time is right and none of its keys is revoked by now.
+func (v *Verified) at(t *identity.Trust, now time.Time) (*Verified, error) {
 	if err := v.checkTime(now); err != nil {
 		return nil, err
 	}
+	if t.Board().Len() > 0 {
+		if err := v.checkStanding(t.Board(), now); err != nil {
+			return nil, err
+		}
+	}
 	return v, nil
+}
+
+// checkStanding refuses records by or about keys that are revoked. Tombstones
+// of a revoked name stay: they say no more than that.
+func (v *Verified) checkStanding(b *identity.Board, now time.Time) error {
+	if b.IssuerRevoked(v.Issuer.Key) {
+		return fmt.Errorf("%w: the issuing key of a record", identity.ErrRevoked)
+	}
+	if v.Delegation != nil && b.DeviceRevoked(v.Account.Key.Digest(), v.Delegation.Device) {
+		return fmt.Errorf("%w: the device of a record", identity.ErrRevoked)
+	}
+	if digest, ok := v.KeyDigest(); ok {
+		return b.CheckName(v.AOR, digest, now)
+	}
+	if v.Number == nil {
+		return nil
+	}
+	target, err := identity.ParseAOR(v.Number.AOR)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return b.CheckName(target, identity.KeyDigest{}, now)
 }
 
 func verify(r Record, t *identity.Trust) (*Verified, error) {

@@ -19,6 +19,7 @@ const (
 	MaxIssuers      = 4                                              // issuers' certificates in one Certificates
 	MaxCertificates = 64                                             // node certificates in one Certificates
 	MaxItems        = 15                                             // records in one StoreMany or Fetched: always fit a message
+	MaxBulletinIDs  = 1024                                           // bulletins named in one Bulletins
 	MaxOffers       = 256                                            // records named in one Offer
 	MaxShares       = identity.MaxShares                             // shares in one Registered
 	MaxChain        = 3                                              // certificates of one chain

@@ -22,6 +22,8 @@ var most = map[string]int{
 	"Descriptor.Addrs": 5, "Gossip.Groups": 64, "News.Descs": 64, "News.Notices": 64, "GetMembers.Digests": 256, "Members.Descs": 384,
 	"GetCertificates.Hashes": 64, "Certificates.Issuers": 4, "Certificates.Issuers[]": 2048,
 	"Certificates.Nodes": 64, "Certificates.Nodes[]": 2048,
+	"GetBulletins.Want": 15, "Bulletins.IDs": 1024, "Bulletins.Items": 15, "Post.Items": 15,
+	"SignedBulletin.Signed": 512, "SignedBulletin.Chain": 2, "SignedBulletin.Chain[]": 2048,
 	"DialBack.Addrs": 4, "DialBack.Padding": 4096, "Dialed.Reached": 4, "Dialed.Silent": 4, "Dialed.Others": 4, "Attached.Addrs": 8,
 	"StoreMany.Items": 15, "StoredMany.Outcomes": 15, "Fetched.Records": 15,
 	"Offer.Items": 256, "Wanted.Answers": 256,
@@ -162,6 +164,8 @@ func resize(f reflect.Value, n int) {
 		item = reflect.ValueOf(rec)
 	case reflect.TypeFor[wire.Placed]():
 		item = reflect.ValueOf(wire.Placed{Record: rec})
+	case reflect.TypeFor[identity.SignedBulletin]():
+		item = reflect.ValueOf(identity.SignedBulletin{Signed: []byte{0xd2}})
 	case reflect.TypeFor[[]byte]():
 		item = reflect.ValueOf([]byte{0x30})
 	}

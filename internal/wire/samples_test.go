@@ -108,6 +108,14 @@ func notice(t testing.TB) wire.Notice {
 	return must[wire.Notice](t)(wire.SignNotice(n, "lan.example", key(t, "bob's node")))
 }
 
+func bulletin(t testing.TB) identity.SignedBulletin {
+	t.Helper()
+	return must[identity.SignedBulletin](t)(identity.SignBulletin(identity.Bulletin{
+		Overlay: "lan.example", Kind: identity.RevokeNode, Subject: key(t, "alice's node").Public().Digest(),
+		Issued: 1_700_000_000_000, Until: 1_700_000_001_000, Note: "lost",
+	}, key(t, "alice"), []byte{0x30, 2}))
+}
+
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -129,6 +137,10 @@ func samples(t testing.TB) []wire.Message {
 		&wire.GetTime{Nonce: nonce16}, &wire.Time{Nonce: nonce16, Now: -1},
 		&wire.GetCharter{}, &wire.CharterIs{Charter: identity.SignedCharter{0xd2}},
 		&wire.Challenge{Nonce: nonce16, Now: 1},
+		&wire.GetBulletins{Digest: nonce32, After: exporter, Want: []identity.BulletinID{nonce32}},
+		&wire.Bulletins{IDs: []identity.BulletinID{nonce32, exporter}},
+		&wire.Bulletins{Items: []identity.SignedBulletin{bulletin(t), {Signed: []byte{0xd2}, Chain: chain}}},
+		&wire.Post{Items: []identity.SignedBulletin{bulletin(t)}},
 		&wire.GetState{}, &wire.GetState{Seen: 1 << 63}, &wire.Unchanged{},
 		&wire.Gossip{Groups: []wire.News{
 			{From: peerB.ID, Until: peerA.ID, Descs: []wire.Descriptor{descriptor(t)}, Notices: []wire.Notice{notice(t)}}, {Until: peerB.ID},

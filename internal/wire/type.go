@@ -18,6 +18,10 @@ const (
 	TypeCharterIs  Type = 8
 	TypeChallenge  Type = 9
 
+	TypeGetBulletins Type = 10
+	TypeBulletins    Type = 11
+	TypePost         Type = 12
+
 	TypeGetState Type = 16
 	TypeState    Type = 17
 	TypeFind     Type = 18
@@ -103,6 +107,12 @@ func newGeneral(t Type) Message {
 		return new(CharterIs)
 	case TypeChallenge:
 		return new(Challenge)
+	case TypeGetBulletins:
+		return new(GetBulletins)
+	case TypeBulletins:
+		return new(Bulletins)
+	case TypePost:
+		return new(Post)
 	}
 	return nil
 }
