@@ -18,6 +18,8 @@ func (a *Adapter) Handlers() admin.Handlers {
 	return admin.Handlers{
 		admin.MethodStatus: func(context.Context, json.RawMessage) (any, error) { return a.Status(), nil },
 		admin.MethodLookup: admin.Handle(a.lookup),
+		admin.MethodAccept: admin.Handle(a.acceptKey),
+		admin.MethodVerify: admin.Handle(a.verifyKey),
 		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil
 		},
@@ -97,10 +99,9 @@ func (a *Adapter) accountStatus(acct *account) admin.Account {
 }
 
 func (a *Adapter) lookup(ctx context.Context, req admin.LookupRequest) (*admin.LookupResult, error) {
-	n := a.Node()
-	if n == nil {
-		return nil, admin.Errorf(admin.CodeUnavailable, "this adapter is not enrolled yet").
-			WithHint("register a phone as " + a.expected() + " first")
+	n, err := a.enrolledNode()
+	if err != nil {
+		return nil, err
 	}
 	return n.Lookup(ctx, req)
 }

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,13 +10,15 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/testnet"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
 // TestMatrixF2ChangedKeys: a key that is not the one of earlier calls is
-// refused, in both directions, and everybody at this adapter is told; looking
-// the name up pins nothing; who deletes the pin accepts the new key.
+// refused, in both directions, and everybody at this adapter is told, also
+// after a restart; looking the name up pins nothing; who accepts the new key by
+// its fingerprint, and no other, is called again.
 func TestMatrixF2ChangedKeys(t *testing.T) {
 	t.Parallel()
 	l := testnet.New(t, nil)
@@ -68,18 +71,37 @@ func TestMatrixF2ChangedKeys(t *testing.T) {
 	if status, err := call(t, b, "alice"); status != 437 {
 		t.Errorf("bob, whose key has changed, calls and is answered %d (%v)", status, err)
 	}
+	a.Stop(t) // the alarm outlives it
+	a.Start()
+	a.Joined()
 	warned := strings.Join(a.It.Status().Warnings, "\n")
-	if !strings.Contains(warned, "bob@") || !strings.Contains(warned, "pins") {
+	if !strings.Contains(warned, "bob@") || !strings.Contains(warned, "secp2psip accept") {
 		t.Errorf("the status does not say whose key has changed and what to do: %q", warned)
+	}
+	status, err := call(t, a, "bob")
+	if status != 403 || !strings.Contains(err.Error(), "has changed") || !strings.Contains(err.Error(), "secp2psip accept") {
+		t.Errorf("after a restart: %d (%v)", status, err)
 	}
 	if a.It.Status().Refusals["directory/key_changed"] == 0 {
 		t.Errorf("not counted: %v", a.It.Status().Refusals)
 	}
 	refused := a.It.Status().Refusals["directory/key_changed"]
-	a.Stop(t)
-	rewrite(func(string) string { return "" })
-	a.Start()
-	a.Joined()
+	accept := func(fingerprint string) (admin.AcceptResult, error) {
+		return ask[admin.AcceptResult](t, a, admin.MethodAccept, admin.AcceptRequest{Name: "bob", Fingerprint: fingerprint})
+	}
+	shown, err := accept("")
+	if err != nil || shown.Accepted || shown.NewFingerprint != b.Lookup("bob").Fingerprint || len(shown.Seen) == 0 {
+		t.Fatalf("what has changed: %+v, %v", shown, err)
+	}
+	if _, err := accept(shown.OldFingerprint); err == nil {
+		t.Error("another fingerprint than the new key's is accepted")
+	}
+	if status, _ := call(t, a, "bob"); status != 403 {
+		t.Errorf("before anybody has accepted the key: %d", status)
+	}
+	if _, err := accept(strings.ToUpper(shown.NewFingerprint)); err != nil {
+		t.Fatal(err)
+	}
 	testnet.Eventually(t, "bob can be called with the accepted key", func() bool {
 		status, _ := call(t, a, "bob")
 		return status == 302
@@ -87,7 +109,76 @@ func TestMatrixF2ChangedKeys(t *testing.T) {
 	if got := a.It.Status().Warnings; len(got) > 0 {
 		t.Errorf("still warned: %q", got)
 	}
-	t.Logf("matrix: F2 calls with a changed key: 0 of 2 go through, %d refusals counted and shown", refused)
+	t.Logf("matrix: F2 calls with a changed key: 0 of 4 go through, %d refusals counted and shown", refused)
+	if status, err := call(t, b, "alice"); status != 302 {
+		t.Errorf("bob calls after his key was accepted: %d (%v)", status, err)
+	}
+	if _, err := accept(""); err == nil {
+		t.Error("there is something to accept still")
+	}
+}
+
+// ask asks a member's admin socket.
+func ask[T any](t *testing.T, m *testnet.Member, method string, req any) (T, error) {
+	t.Helper()
+	var out T
+	raw, err := json.Marshal(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := m.It.Handlers()[method](limited(), raw)
+	if err != nil {
+		return out, err
+	}
+	if raw, err = json.Marshal(answer); err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, nil
+}
+
+// TestComparedKeys: both sides see the same number, another number is refused,
+// and that it was compared stays with the pin.
+func TestComparedKeys(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, nil)
+	a, b := l.Add("alice", nil), l.Add("bob", nil)
+	a.Phone(toneA)
+	b.Phone(toneB)
+	verify := func(m *testnet.Member, r admin.VerifyRequest) (admin.VerifyResult, error) {
+		return ask[admin.VerifyResult](t, m, admin.MethodVerify, r)
+	}
+	alices, err := verify(a, admin.VerifyRequest{Name: "bob"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bobs, err := verify(b, admin.VerifyRequest{Name: "sip:alice@" + testnet.Overlay, As: "bob"})
+	if err != nil || bobs.Number != alices.Number || len(strings.Fields(alices.Number)) != 12 || !alices.Compared.IsZero() {
+		t.Fatalf("%+v and %+v, %v", alices, bobs, err)
+	}
+	if _, err := verify(a, admin.VerifyRequest{Name: "bob", Number: "12345" + alices.Number[5:], Same: true}); err == nil {
+		t.Error("another number is taken for the same")
+	}
+	for _, bad := range []admin.VerifyRequest{{Name: "alice"}, {Name: "nobody"}, {Name: "bob", As: "carol"}} {
+		if _, err := verify(a, bad); err == nil {
+			t.Errorf("%+v: no error", bad)
+		}
+	}
+	if got := a.Lookup("bob"); !got.Compared.IsZero() {
+		t.Error("compared, although nobody said so")
+	}
+	if _, err := verify(a, admin.VerifyRequest{Name: "bob", Number: strings.ReplaceAll(bobs.Number, " ", ""), Same: true}); err != nil {
+		t.Fatal(err)
+	}
+	a.Pin()
+	a.Stop(t)
+	a.Start()
+	a.Joined()
+	if got := a.Lookup("bob"); got.Compared.IsZero() || got.ComparedKey != 1 {
+		t.Errorf("after a restart: %+v", got)
+	}
 }
 
 // TestALiarDoesNotSetTheClock: one member that tells a wrong time moves nobody

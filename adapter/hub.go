@@ -191,7 +191,7 @@ func resolveRefusal(err error) error {
 	case errors.Is(err, directory.ErrNotRegistered):
 		return sipbridge.NotRegistered("")
 	case errors.Is(err, directory.ErrKeyChanged):
-		return sipbridge.KeyUnverified(err.Error() + "; ask its owner; 'secp2psip status' says how to accept it")
+		return sipbridge.KeyUnverified(err.Error() + "; ask its owner, then run 'secp2psip accept' for that name")
 	case errors.Is(err, directory.ErrKeyConflict), errors.Is(err, directory.ErrNotEnoughShares):
 		return sipbridge.KeyUnverified(err.Error())
 	case errors.Is(err, directory.ErrTimeout), errors.Is(err, context.DeadlineExceeded):

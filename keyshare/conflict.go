@@ -11,15 +11,16 @@ import (
 // Claim is one statement that a name has a key, signed by an issuer: a share
 // or an account certificate.
 type Claim struct {
-	Version     uint32            `json:"version"`
-	Digest      [sha256.Size]byte `json:"-"`
-	Record      *record.Record    `json:"record,omitempty"`      // of a share
-	Certificate []byte            `json:"certificate,omitempty"` // DER, of an account
+	Version     uint32             `json:"version"`
+	Digest      [sha256.Size]byte  `json:"-"`
+	Record      *record.Record     `json:"record,omitempty"`      // of a share
+	Certificate []byte             `json:"certificate,omitempty"` // DER, of an account
+	Key         identity.PublicKey `json:"-"`                     // that the certificate names
 }
 
 // ClaimOf returns what an account certificate claims.
 func ClaimOf(a *identity.AccountCertificate) Claim {
-	return Claim{Version: a.Version, Digest: sha256.Sum256(a.Key[:]), Certificate: a.DER}
+	return Claim{Version: a.Version, Digest: sha256.Sum256(a.Key[:]), Certificate: a.DER, Key: a.Key}
 }
 
 func (g *group) claim() Claim {

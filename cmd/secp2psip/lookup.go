@@ -76,6 +76,9 @@ func (a *app) printLookup(r admin.LookupResult) error {
 	if !r.Pinned.IsZero() {
 		t.row("known since", moment(r.Pinned))
 	}
+	if !r.Compared.IsZero() {
+		t.row("compared", comparedLine(r))
+	}
 	e := r.Evidence
 	t.row("shares", sharesLine(e))
 	t.row("took", millis(e.ElapsedMS)+map[bool]string{true: ", from the cache"}[r.Cached])
@@ -86,6 +89,15 @@ func (a *app) printLookup(r admin.LookupResult) error {
 		return err
 	}
 	return a.printEvidence(e)
+}
+
+// comparedLine says when two people have compared the key, and what came after.
+func comparedLine(r admin.LookupResult) string {
+	line := moment(r.Compared)
+	if r.ComparedKey < r.KeyVersion {
+		line += fmt.Sprintf(", version %d; changed since, each key signed by the one before", r.ComparedKey)
+	}
+	return line
 }
 
 func sharesLine(e admin.Evidence) string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,12 +141,36 @@ func adapterHandlers(dir string) admin.Handlers {
 			Warnings: []string{"certificates end soon"},
 		}),
 		admin.MethodLookup: admin.Handle(lookup),
+		admin.MethodAccept: admin.Handle(accept),
+		admin.MethodVerify: admin.Handle(verify),
 		admin.MethodDoctor: always(admin.DoctorReport{Checks: []admin.Check{
 			{Name: "ring", Result: admin.CheckOK, Detail: "3 members"},
 			{Name: "clock", Result: admin.CheckWarn, Detail: "off by 2 h", Mend: "set this host's clock"},
 			{Name: "phone", Result: admin.CheckFail, Detail: "no phone is registered", Mend: "set the phone's registrar to 127.0.0.1"},
 		}}),
 	}
+}
+
+func accept(_ context.Context, r admin.AcceptRequest) (admin.AcceptResult, error) {
+	if r.Name != "bob" {
+		return admin.AcceptResult{}, admin.Errorf(admin.CodeNotFound, "the key of %s has not changed", r.Name)
+	}
+	res := admin.AcceptResult{Accepted: r.Fingerprint == "abcd-efgh", ChangedKey: admin.ChangedKey{
+		AOR: "sip:bob@lan.example", OldFingerprint: "1234-5678", OldVersion: 1, NewFingerprint: "abcd-efgh", NewVersion: 2,
+		Seen: []admin.Sighting{{Kind: "share", X: 3, Node: nodeID(0x23), Owner: "aabb"}},
+	}}
+	if r.Fingerprint != "" && !res.Accepted {
+		return res, admin.Errorf(admin.CodeRefused, "that is not the fingerprint")
+	}
+	return res, nil
+}
+
+func verify(_ context.Context, r admin.VerifyRequest) (admin.VerifyResult, error) {
+	res := admin.VerifyResult{AOR: "sip:bob@lan.example", Own: "sip:alice@lan.example", Number: strings.Repeat("12345 ", 11) + "67890"}
+	if r.Number != "" && !identity.SameNumber(r.Number, res.Number) {
+		return res, admin.Errorf(admin.CodeRefused, "that is another number")
+	}
+	return res, nil
 }
 
 func lookup(_ context.Context, r admin.LookupRequest) (admin.LookupResult, error) {

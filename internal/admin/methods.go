@@ -47,7 +47,9 @@ type LookupResult struct {
 	Key         string    `json:"key,omitempty"`    // account key, text form
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	KeyVersion  uint32    `json:"key_version,omitempty"`
-	Pinned      time.Time `json:"pinned,omitzero"` // when this key was first seen here
+	Pinned      time.Time `json:"pinned,omitzero"`                // when this key was first seen here
+	Compared    time.Time `json:"compared,omitzero"`              // when two people have compared it
+	ComparedKey uint32    `json:"compared_key_version,omitempty"` // what they compared; below KeyVersion, if the owner has changed keys since
 	Devices     []Device  `json:"devices"`
 	Evidence    Evidence  `json:"evidence"`
 	Cached      bool      `json:"cached"`

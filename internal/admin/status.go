@@ -30,13 +30,14 @@ type Status struct {
 	Reach         *Reach            `json:"reach,omitempty"` // once it is known
 	Links         []Link            `json:"links"`
 	Store         Store             `json:"store"`
-	SIP           []string          `json:"sip,omitempty"`       // adapter: where SIP is bound, "udp:IP:PORT"
-	Accounts      []Account         `json:"accounts,omitempty"`  // adapter
-	Calls         []Call            `json:"calls,omitempty"`     // adapter: the last ones, newest first
-	Live          []LiveCall        `json:"live,omitempty"`      // adapter: those that it carries now, oldest first
-	Enrolment     *Enrolment        `json:"enrolment,omitempty"` // bootstrap server
-	Refusals      map[string]uint64 `json:"refusals"`            // "room/reason" → how often since the start
-	Warnings      []string          `json:"warnings,omitempty"`  // what a person should know, one sentence each
+	SIP           []string          `json:"sip,omitempty"`          // adapter: where SIP is bound, "udp:IP:PORT"
+	Accounts      []Account         `json:"accounts,omitempty"`     // adapter
+	Calls         []Call            `json:"calls,omitempty"`        // adapter: the last ones, newest first
+	Live          []LiveCall        `json:"live,omitempty"`         // adapter: those that it carries now, oldest first
+	Enrolment     *Enrolment        `json:"enrolment,omitempty"`    // bootstrap server
+	ChangedKeys   []ChangedKey      `json:"changed_keys,omitempty"` // that are not those of earlier calls, the settled ones too
+	Refusals      map[string]uint64 `json:"refusals"`               // "room/reason" → how often since the start
+	Warnings      []string          `json:"warnings,omitempty"`     // what a person should know, one sentence each
 }
 
 // Ring is this node's view of the ring.

@@ -61,6 +61,7 @@ type Config struct {
 	Refused  func(reason string)            // counts refusals; nil = ignored
 	Conflict func(c *keyshare.Conflict)     // alarm: called once for each new conflict; nil = logged only
 	Changed  func(changed *KeyChangedError) // alarm: a pinned key has changed; nil = logged only
+	Matched  func(aor identity.AOR)         // the ring says the pinned key; nil = ignored
 
 	CacheFor  time.Duration // how long a resolution is used again; 0 = 60 s, below 0 = not at all
 	CacheSize int           // names; 0 = 1024
@@ -85,6 +86,9 @@ func (c *Config) fill() {
 	}
 	if c.Changed == nil {
 		c.Changed = func(*KeyChangedError) {}
+	}
+	if c.Matched == nil {
+		c.Matched = func(identity.AOR) {}
 	}
 	c.CacheFor = orElse(c.CacheFor, time.Minute)
 	c.CacheSize = orElse(c.CacheSize, 1024)

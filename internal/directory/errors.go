@@ -49,12 +49,24 @@ var (
 	ErrConflict = record.ErrConflict
 )
 
-// KeyChangedError tells which key was expected for a name and which was found.
+// KeyChangedError tells which key was expected for a name, which was found, and
+// where.
 type KeyChangedError struct {
 	AOR                    identity.AOR
 	Old, New               identity.PublicKey
 	OldVersion, NewVersion uint32
+	Seen                   []Sighting // at most maxSightings
 }
+
+// Sighting is an answer that spoke for a key.
+type Sighting struct {
+	Kind   string `json:"kind"`        // "registration", "account" or "share"
+	X      uint8  `json:"x,omitempty"` // of a share
+	Holder Holder `json:"holder"`
+}
+
+// maxSightings bounds the sightings of one error.
+const maxSightings = 16
 
 // Error implements error.
 func (e *KeyChangedError) Error() string {

@@ -91,7 +91,24 @@ func (f *Resolving) comparePin(key identity.PublicKey, version uint32) error {
 
 func (f *Resolving) changed(key identity.PublicKey, version uint32) error {
 	f.evidence.Pin = pinChanged
-	return &KeyChangedError{AOR: f.aor, Old: f.known.Pin.Key, New: key, OldVersion: f.known.Pin.Version, NewVersion: version}
+	return &KeyChangedError{
+		AOR: f.aor, Old: f.known.Pin.Key, New: key, OldVersion: f.known.Pin.Version, NewVersion: version, Seen: f.sightings(key),
+	}
+}
+
+// sightings names who spoke for a key.
+func (f *Resolving) sightings(key identity.PublicKey) (out []Sighting) {
+	for _, h := range f.heard {
+		if h.cert.Key == key {
+			out = append(out, Sighting{Kind: kindName(h.kind), Holder: h.holder})
+		}
+	}
+	if k, ok := f.col.Key(); ok && k.Key == key {
+		for _, u := range k.Used {
+			out = append(out, Sighting{Kind: kindName(record.KindShare), X: u.X, Holder: f.holder(u.From)})
+		}
+	}
+	return out[:min(len(out), maxSightings)]
 }
 
 // countOwners counts the people who hold the shares used, caller and callee

@@ -135,6 +135,9 @@ func (d *Directory) landed(f *flight) {
 	if f.conflict != nil {
 		d.alarm(f)
 	}
+	if f.res.Evidence.Pin == pinMatches {
+		d.cfg.Matched(f.aor)
+	}
 	var changed *KeyChangedError
 	if errors.As(f.err, &changed) {
 		d.cfg.Refused(ReasonKeyChanged)
@@ -302,26 +305,4 @@ func (d *Directory) Conflicts() []*keyshare.Conflict {
 		out[i] = x.conflict
 	}
 	return out
-}
-
-// Accept is a person's decision that key, of the given version, is the right
-// one for aor: it is pinned, and what spoke against it no longer refuses
-// calls.
-func (d *Directory) Accept(aor identity.AOR, key identity.PublicKey, version uint32) error {
-	d.pinning.Lock()
-	defer d.pinning.Unlock()
-	now := d.cfg.Now()
-	if err := d.cfg.Pins.SetAll(map[identity.AOR]identity.Pin{aor: {Key: key, Version: version, First: now, Last: now}}); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.pending, aor)
-	if x, ok := d.conflicts.get(aor); ok {
-		x.blocked = false
-	}
-	if e, ok := d.cache.get(aor); ok {
-		e.until = time.Time{}
-	}
-	return nil
 }

@@ -26,11 +26,18 @@ type Pin struct {
 	Key         PublicKey
 	Version     uint32    // of the key, as certified
 	First, Last time.Time // seen, to the second
+
+	// Two people have compared the key; zero: they have not. The key that they
+	// compared had version ComparedVersion: where that is below Version, its
+	// owner has changed keys since, each change signed by the key before.
+	Compared        time.Time // to the second
+	ComparedVersion uint32
 }
 
 // Pins are the keys that this node has seen, in a text file with one line each:
 //
 //	sip:bob@lan.example p2psip-pub1… VERSION FIRST LAST
+//	sip:eve@lan.example p2psip-pub1… VERSION FIRST LAST compared VERSION WHEN
 //
 // with times in RFC 3339, UTC. Empty lines and lines that begin with # are
 // skipped. Safe for concurrent use by one process; reading never waits for the
@@ -93,8 +100,8 @@ func parsePins(b []byte) (map[AOR]Pin, error) {
 
 func parsePin(line string) (AOR, Pin, error) {
 	f := strings.Fields(line)
-	if len(f) != 5 {
-		return AOR{}, Pin{}, fmt.Errorf("%w: a pin has five fields", ErrMalformed)
+	if len(f) != 5 && (len(f) != 8 || f[5] != "compared") {
+		return AOR{}, Pin{}, fmt.Errorf("%w: a pin has five fields, or eight", ErrMalformed)
 	}
 	var (
 		name AOR
@@ -108,6 +115,15 @@ func parsePin(line string) (AOR, Pin, error) {
 		return AOR{}, Pin{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	pin.Version, pin.First, pin.Last = uint32(version), first.UTC(), last.UTC()
+	if len(f) == 5 {
+		return name, pin, nil
+	}
+	compared, errVersion := strconv.ParseUint(f[6], 10, 32)
+	when, errWhen := time.Parse(time.RFC3339, f[7])
+	if err := errors.Join(errVersion, errWhen); err != nil || when.IsZero() {
+		return AOR{}, Pin{}, fmt.Errorf("%w: when it was compared: %w", ErrMalformed, err)
+	}
+	pin.Compared, pin.ComparedVersion = when.UTC(), uint32(compared)
 	return name, pin, nil
 }
 
@@ -142,7 +158,7 @@ func (p *Pins) SetAll(pins map[AOR]Pin) error {
 	defer p.writing.Unlock()
 	news := false
 	for name, pin := range pins {
-		pin.First, pin.Last = pin.First.UTC().Truncate(time.Second), pin.Last.UTC().Truncate(time.Second)
+		pin.First, pin.Last, pin.Compared = toSecond(pin.First), toSecond(pin.Last), toSecond(pin.Compared)
 		p.mu.Lock()
 		if _, known := p.byName[name]; !known && len(p.byName) >= MaxPins {
 			p.forgetOldestLocked()
@@ -150,13 +166,15 @@ func (p *Pins) SetAll(pins map[AOR]Pin) error {
 		p.byName[name] = pin
 		p.mu.Unlock()
 		old, ok := p.written[name]
-		news = news || !ok || old.Key != pin.Key || old.Version != pin.Version || pin.Last.Sub(old.Last) >= pinTouch
+		news = news || !ok || old.Key != pin.Key || old.Version != pin.Version || !old.Compared.Equal(pin.Compared) || pin.Last.Sub(old.Last) >= pinTouch
 	}
 	if !news {
 		return nil
 	}
 	return p.write()
 }
+
+func toSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // Forget removes the pin of a name.
 func (p *Pins) Forget(name AOR) error {
@@ -168,14 +186,17 @@ func (p *Pins) Forget(name AOR) error {
 	return p.write()
 }
 
+// forgetOldestLocked makes room. What people have compared goes last.
 func (p *Pins) forgetOldestLocked() {
 	var (
 		oldest AOR
-		last   time.Time
+		worth  Pin
 	)
 	for name, pin := range p.byName {
-		if oldest.IsZero() || pin.Last.Before(last) {
-			oldest, last = name, pin.Last
+		kept := !pin.Compared.IsZero()
+		than := !worth.Compared.IsZero()
+		if oldest.IsZero() || !kept && than || kept == than && pin.Last.Before(worth.Last) {
+			oldest, worth = name, pin
 		}
 	}
 	delete(p.byName, oldest)
@@ -197,11 +218,14 @@ func (p *Pins) write() error {
 
 func formatPins(byName map[AOR]Pin) []byte {
 	var b bytes.Buffer
-	b.WriteString("# Keys seen: name, key, version, first and last time. One line a name; delete a line to forget its key.\n")
+	b.WriteString("# Keys seen: name, key, version, first and last time, and the version and time of a key that people have compared. One line a name; delete a line to forget its key.\n")
 	for _, name := range sortedNames(byName) {
 		pin := byName[name]
-		fmt.Fprintf(&b, "%s %s %d %s %s\n", name, pin.Key, pin.Version,
-			pin.First.Format(time.RFC3339), pin.Last.Format(time.RFC3339))
+		fmt.Fprintf(&b, "%s %s %d %s %s", name, pin.Key, pin.Version, pin.First.Format(time.RFC3339), pin.Last.Format(time.RFC3339))
+		if !pin.Compared.IsZero() {
+			fmt.Fprintf(&b, " compared %d %s", pin.ComparedVersion, pin.Compared.Format(time.RFC3339))
+		}
+		b.WriteByte('\n')
 	}
 	return b.Bytes()
 }

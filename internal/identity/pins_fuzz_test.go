@@ -17,6 +17,7 @@ func FuzzParsePins(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(formatPins(map[AOR]Pin{bob: {Key: k.Public(), Version: 1, First: time.Unix(1, 0).UTC(), Last: time.Unix(1e9, 0).UTC()}}))
+	f.Add(formatPins(map[AOR]Pin{bob: {Key: k.Public(), Version: 3, Compared: time.Unix(1e9, 0).UTC(), ComparedVersion: 2}}))
 	f.Add([]byte("# nothing\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		pins, err := parsePins(data)
@@ -24,7 +25,7 @@ func FuzzParsePins(f *testing.F) {
 			return
 		}
 		for name, pin := range pins { // the format has whole seconds
-			pin.First, pin.Last = pin.First.Truncate(time.Second), pin.Last.Truncate(time.Second)
+			pin.First, pin.Last, pin.Compared = toSecond(pin.First), toSecond(pin.Last), toSecond(pin.Compared)
 			pins[name] = pin
 		}
 		again, err := parsePins(formatPins(pins))

@@ -12,14 +12,9 @@ import (
 // Lookup resolves a name and reports the evidence, whatever came out. Looking
 // is no reason to believe: it pins no key.
 func (n *Node) Lookup(ctx context.Context, req admin.LookupRequest) (*admin.LookupResult, error) {
-	name, err := identity.ParseAOR(req.Name)
+	name, err := n.parseName(req.Name)
 	if err != nil {
-		if name, err = identity.NewAOR(req.Name, n.cfg.Trust.Overlay()); err != nil {
-			return nil, admin.Errorf(admin.CodeBadRequest, "%v", err)
-		}
-	}
-	if name.Overlay() != n.cfg.Trust.Overlay() {
-		return nil, admin.Errorf(admin.CodeBadRequest, "%s is another overlay; this is %s", name.Overlay(), n.cfg.Trust.Overlay())
+		return nil, err
 	}
 	dir := n.Directory()
 	if dir == nil {
@@ -36,6 +31,20 @@ func (n *Node) Lookup(ctx context.Context, req admin.LookupRequest) (*admin.Look
 		n.fillLookup(out, res)
 	}
 	return out, nil
+}
+
+// parseName reads "bob", "bob@lan.example" or "sip:bob@lan.example".
+func (n *Node) parseName(text string) (identity.AOR, error) {
+	name, err := identity.ParseAOR(text)
+	if err != nil {
+		if name, err = identity.NewAOR(text, n.cfg.Trust.Overlay()); err != nil {
+			return name, admin.Errorf(admin.CodeBadRequest, "%v", err)
+		}
+	}
+	if name.Overlay() != n.cfg.Trust.Overlay() {
+		return name, admin.Errorf(admin.CodeBadRequest, "%s is another overlay; this is %s", name.Overlay(), n.cfg.Trust.Overlay())
+	}
+	return name, nil
 }
 
 // emptyLookup has lists, so that scripts find no null.
@@ -56,7 +65,7 @@ func (n *Node) fillLookup(out *admin.LookupResult, res *directory.Resolution) {
 	}
 	if n.cfg.Pins != nil {
 		if pin, ok := n.cfg.Pins.Get(res.AOR); ok {
-			out.Pinned = pin.First
+			out.Pinned, out.Compared, out.ComparedKey = pin.First, pin.Compared, pin.ComparedVersion
 		}
 	}
 	for _, d := range res.Devices {

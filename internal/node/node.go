@@ -44,6 +44,7 @@ type Config struct {
 	Charter   identity.SignedCharter // what Trust was made with; optional: without it nobody is told
 	Time      *Timekeeper
 	Pins      *identity.Pins
+	Changed   string // file of what is known of changed keys; "" keeps it in memory
 	Listen    netip.AddrPort
 	Advertise []netip.AddrPort                                // optional: addresses others reach us at; guessed when empty
 	Enrol     link.EnrolHandler                               // optional: only a bootstrap server enrols
@@ -72,7 +73,7 @@ type Node struct {
 	notary    *notary
 	rooms     atomic.Pointer[rooms] // set when the port is bound, since the ring names it
 	joined    chan struct{}         // closed at the first join
-	alarms    alarms
+	changed   *changedKeys
 	dialBacks *dialBacks
 	clients   *attachments
 	holding   *holding
@@ -116,6 +117,10 @@ func New(cfg Config) (*Node, error) {
 	n.chain.Store(&cfg.Chain)
 	n.bulletins = newBulletins(cfg.Trust.Board(), n.recordTime, n.time.Now, n.count("node"))
 	n.bulletins.keep, n.bulletins.effect = n.keepBulletins, n.bulletinsIn
+	if n.changed, err = loadChanged(cfg.Changed, cfg.Log); err != nil {
+		return nil, err
+	}
+	n.changed.reconcile(cfg.Pins, n.time.Now())
 	if n.notary, err = newNotary(cfg.Trust, n.time.Now, cfg.Key, cfg.Chain, n.count("chord")); err != nil {
 		return nil, fmt.Errorf("node certificate: %w", err)
 	}
@@ -181,7 +186,7 @@ func (n *Node) furnish() error {
 	}
 	dir, err := directory.New(directory.Config{
 		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
-		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
+		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Matched: n.keyBack, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {
 		return err

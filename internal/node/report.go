@@ -29,6 +29,7 @@ func (n *Node) FillStatus(s *admin.Status) {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("this machine's clock is off by %v: set it", offset.Round(time.Second)))
 	}
 	s.Warnings = append(s.Warnings, n.Alarms()...)
+	s.ChangedKeys = n.changed.all()
 	s.Phase, s.Ring.Phase = "starting", "starting"
 	ring := n.Ring()
 	if ring == nil {
