@@ -22,7 +22,7 @@ type Party struct {
 //
 // Each person has 30 digits: six groups, each of five bytes of
 //
-//	SHA-512("secp2psip/1 comparison" 00 root AOR 00 key)
+//	SHA-512("secp2psip comparison" 00 root AOR 00 key)
 //
 // big-endian, modulo 100,000, and the lower AOR's come first. That is the form of
 // Signal's numbers. The halves are hashed apart so that somebody in the middle,
@@ -40,7 +40,7 @@ func ComparisonNumber(root PublicKey, a, b Party) string {
 
 func half(root PublicKey, p Party) []string {
 	h := sha512.New()
-	h.Write([]byte("secp2psip/1 comparison"))
+	h.Write([]byte("secp2psip comparison"))
 	h.Write([]byte{0})
 	h.Write(root[:])
 	h.Write([]byte(p.AOR.String() + "\x00"))
