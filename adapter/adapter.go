@@ -30,12 +30,15 @@ import (
 	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/internal/media/relay"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/seal"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
 // Config of an adapter.
 type Config struct {
-	State     string           // the state folder, made when missing
+	State      string      // the state folder, made when missing
+	Passphrase seal.Source // of the keys in it; zero value = none
+
 	Join      *joinlink.Link   // optional: an invitation, or the way to an open overlay
 	Listen    netip.AddrPort   // UDP, port 0 = any
 	Advertise []netip.AddrPort // where others reach us; guessed when empty
@@ -104,7 +107,7 @@ func New(cfg Config) (*Adapter, error) {
 		nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
 	}
 	var err error
-	if a.state, err = openState(cfg.State); err != nil {
+	if a.state, err = openState(cfg.State, cfg.Passphrase); err != nil {
 		return nil, err
 	}
 	if err := a.open(); err != nil {
@@ -123,11 +126,11 @@ func (a *Adapter) open() (err error) {
 	a.time = node.NewTimekeeper(clock, a.log)
 	a.calls.told = a.cfg.Called
 	if !a.cfg.NoRecords {
-		a.records = newRecords(a.cfg.State, func() { a.refusals.Count("adapter", reasonRecordLost) }, a.log)
+		a.records = newRecords(a.cfg.State, a.state.file.Box, func() { a.refusals.Count("adapter", reasonRecordLost) }, a.log)
 		a.calls.ended = a.records.add
 	}
 	a.gate.init(a.time.Now, a.cfg.CallRate)
-	if a.pins, err = identity.LoadPins(filepath.Join(a.cfg.State, "pins")); err != nil {
+	if a.pins, err = identity.LoadSealedPins(filepath.Join(a.cfg.State, pinsFile), a.state.file.Box); err != nil {
 		return err
 	}
 	if a.nodeKey, err = a.state.nodeKey(); err != nil {

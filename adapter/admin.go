@@ -20,6 +20,7 @@ func (a *Adapter) Handlers() admin.Handlers {
 		admin.MethodLookup: admin.Handle(a.lookup),
 		admin.MethodAccept: admin.Handle(a.acceptKey),
 		admin.MethodVerify: admin.Handle(a.verifyKey),
+		admin.MethodCalls:  func(context.Context, json.RawMessage) (any, error) { return admin.Stream(a.writeRecords), nil },
 		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil
 		},
@@ -29,7 +30,7 @@ func (a *Adapter) Handlers() admin.Handlers {
 // Status is the state of the adapter for people and scripts.
 func (a *Adapter) Status() *admin.Status {
 	s := &admin.Status{
-		Kind: admin.KindAdapter, Version: a.cfg.Version, Overlay: a.membership().Overlay, State: a.cfg.State, Phase: "not enrolled",
+		Kind: admin.KindAdapter, Version: a.cfg.Version, Overlay: a.membership().Overlay, State: a.cfg.State, KeysSealed: a.state.file.Box != nil, Phase: "not enrolled",
 		Started: a.started, UptimeSeconds: time.Since(a.started).Seconds(), SIP: a.sipAddrs(),
 		Refusals: a.refusals.Counts(), Calls: a.calls.last(), Live: a.live(), Links: []admin.Link{},
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/secp2psip/secp2psip/internal/admin"
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/seal"
 )
 
 // The files of calls, in the state folder: the present one and the one before.
@@ -18,7 +20,9 @@ const (
 	recordsFile = "calls.jsonl"
 	recordsOld  = "calls.1.jsonl"
 	maxRecords  = 1 << 20 // bytes of one file
-	recordQueue = 256     // that wait to be written
+
+	recordsContext = "calls" // of sealed lines
+	recordQueue    = 256     // that wait to be written
 )
 
 // reasonRecordLost: a call was not written down, because the disk is slow or full.
@@ -28,14 +32,15 @@ const reasonRecordLost = "record_lost"
 // never waits for the disk.
 type records struct {
 	dir   string
+	box   *seal.Box // nil: in the clear
 	most  int64
 	queue chan admin.CallRecord
 	lost  func()
 	log   zerolog.Logger
 }
 
-func newRecords(dir string, lost func(), log zerolog.Logger) *records {
-	return &records{dir: dir, most: maxRecords, queue: make(chan admin.CallRecord, recordQueue), lost: lost, log: log}
+func newRecords(dir string, box *seal.Box, lost func(), log zerolog.Logger) *records {
+	return &records{dir: dir, box: box, most: maxRecords, queue: make(chan admin.CallRecord, recordQueue), lost: lost, log: log}
 }
 
 // add hands a record over to Run. r may be nil: nothing is written then.
@@ -107,8 +112,12 @@ func (r *records) write(f *os.File, c admin.CallRecord) (*os.File, error) {
 	if err != nil {
 		return f, fmt.Errorf("record of a call: %w", err)
 	}
+	line = r.box.SealLine(recordsContext, line)
 	path := filepath.Join(r.dir, recordsFile)
 	if f == nil {
+		if err := identity.CheckSecretFile(path); err != nil {
+			return nil, fmt.Errorf("file of calls: %w", err)
+		}
 		if f, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 			return nil, fmt.Errorf("file of calls: %w", err)
 		}

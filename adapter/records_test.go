@@ -38,7 +38,7 @@ func ended(reason string) admin.CallRecord {
 func TestEveryCallIsWrittenDownWithinBounds(t *testing.T) {
 	dir := t.TempDir()
 	lost := 0
-	r := newRecords(dir, func() { lost++ }, zerolog.Nop())
+	r := newRecords(dir, nil, func() { lost++ }, zerolog.Nop())
 	r.most = 4 << 10
 	stop := r.start()
 	for range recordQueue {
@@ -55,7 +55,7 @@ func TestEveryCallIsWrittenDownWithinBounds(t *testing.T) {
 			t.Errorf("%v %v", info, err)
 		}
 	}
-	stop = newRecords(dir, func() { lost++ }, zerolog.Nop()).start() // again after a restart: nothing is lost of what was there
+	stop = newRecords(dir, nil, func() { lost++ }, zerolog.Nop()).start() // again after a restart: nothing is lost of what was there
 	stop()
 	if len(lines(t, now)) == 0 {
 		t.Error("a restart empties the file")
@@ -64,7 +64,7 @@ func TestEveryCallIsWrittenDownWithinBounds(t *testing.T) {
 
 func TestADiskThatFailsHoldsUpNoCall(t *testing.T) {
 	lost := 0
-	r := newRecords(filepath.Join(t.TempDir(), "gone"), func() { lost++ }, zerolog.Nop())
+	r := newRecords(filepath.Join(t.TempDir(), "gone"), nil, func() { lost++ }, zerolog.Nop())
 	for range recordQueue + 10 { // nobody writes
 		r.add(ended("hung up"))
 	}

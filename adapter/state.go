@@ -12,6 +12,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/seal"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -135,34 +136,60 @@ func withInvitation(secrets [][]byte, secret []byte) [][]byte {
 	return out[max(0, len(out)-maxInvited):]
 }
 
-type state struct{ db *bbolt.DB }
+// state is the open state file; its values are sealed if there is a passphrase.
+type state struct {
+	db   *bbolt.DB
+	file *node.State
+}
 
-func openState(dir string) (*state, error) {
+// State describes the state file in a folder, for who opens it or gives it a
+// passphrase. All of it but what the node keeps for the ring is sealed, and so
+// are the files that name the people of calls.
+func State(dir string) node.StateFile {
+	return node.StateFile{
+		Path: filepath.Join(dir, StateFile), Program: "adapter", Mend: mendState,
+		Buckets: [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings},
+		Secret: func(bucket, _ []byte) bool {
+			return !slices.Contains([]string{"records", "node"}, string(bucket))
+		},
+		Beside: []node.Beside{{Name: pinsFile}, {Name: recordsFile, Lines: true}, {Name: recordsOld, Lines: true}},
+	}
+}
+
+// pinsFile holds the keys of the people seen.
+const pinsFile = "pins"
+
+func openState(dir string, source seal.Source) (*state, error) {
 	if err := identity.MakeStateDir(dir); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
-	db, err := node.OpenState(node.StateFile{
-		Path: filepath.Join(dir, StateFile), Program: "adapter", Mend: mendState,
-		Buckets: [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings},
-	})
-	return &state{db}, err
+	file, err := node.OpenSealed(State(dir), source)
+	if err != nil {
+		return nil, err
+	}
+	return &state{file.DB, file}, nil
 }
 
 // mendState is what to do where the state cannot be read.
 const mendState = "move the file away; what it held is lost with it, so enrol again with a new invitation"
 
 // nodeKey returns the key of this running program, made at the first start.
-func (s *state) nodeKey() (key identity.PrivateKey, err error) {
-	err = s.db.Update(func(tx *bbolt.Tx) error {
+func (s *state) nodeKey() (identity.PrivateKey, error) {
+	var key identity.PrivateKey
+	err := s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketMeta)
 		if text := b.Get(metaNodeKey); text != nil {
-			key, err = identity.ParsePrivateKey(string(text))
+			text, err := s.file.Open(bucketMeta, metaNodeKey, text)
+			if err == nil {
+				key, err = identity.ParsePrivateKey(string(text))
+			}
 			return err
 		}
+		var err error
 		if key, err = identity.GenerateKey(); err != nil {
 			return err
 		}
-		return b.Put(metaNodeKey, []byte(key.Secret()))
+		return b.Put(metaNodeKey, s.file.Seal(bucketMeta, metaNodeKey, []byte(key.Secret())))
 	})
 	if err != nil {
 		err = fmt.Errorf("state file, node key: %w; %s", err, mendState)
@@ -177,6 +204,10 @@ func (s *state) get(bucket, key []byte, v any) (found bool, err error) {
 			return nil
 		}
 		found = true
+		data, err := s.file.Open(bucket, key, data)
+		if err != nil {
+			return err
+		}
 		return json.Unmarshal(data, v)
 	})
 	if err != nil {
@@ -205,7 +236,7 @@ func (s *state) put(entries ...entry) error {
 			if err != nil {
 				return err
 			}
-			if err := tx.Bucket(e.bucket).Put(e.key, data); err != nil {
+			if err := tx.Bucket(e.bucket).Put(e.key, s.file.Seal(e.bucket, e.key, data)); err != nil {
 				return err
 			}
 		}
@@ -220,23 +251,27 @@ func (s *state) put(entries ...entry) error {
 // accounts returns all accounts of this device by user part.
 func (s *state) accounts() (map[string]*account, error) {
 	all := map[string]*account{}
-	err := eachValue(s.db, bucketAccounts, func(_ string, a account) { all[a.User] = &a })
+	err := eachValue(s, bucketAccounts, func(_ string, a account) { all[a.User] = &a })
 	return all, err
 }
 
 // bindings returns the phones that were registered when the adapter stopped.
 func (s *state) bindings() (map[string][]sipbridge.Binding, error) {
 	all := map[string][]sipbridge.Binding{}
-	err := eachValue(s.db, bucketBindings, func(user string, bs []sipbridge.Binding) { all[user] = bs })
+	err := eachValue(s, bucketBindings, func(user string, bs []sipbridge.Binding) { all[user] = bs })
 	return all, err
 }
 
 // eachValue reads every value of a bucket.
-func eachValue[T any](db *bbolt.DB, bucket []byte, f func(key string, v T)) error {
-	return db.View(func(tx *bbolt.Tx) error {
+func eachValue[T any](s *state, bucket []byte, f func(key string, v T)) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucket).ForEach(func(k, data []byte) error {
 			var v T
-			if err := json.Unmarshal(data, &v); err != nil {
+			data, err := s.file.Open(bucket, k, data)
+			if err == nil {
+				err = json.Unmarshal(data, &v)
+			}
+			if err != nil {
 				return fmt.Errorf("state file, %s %q: %w; %s", bucket, k, err, mendState)
 			}
 			f(string(k), v)

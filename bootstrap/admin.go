@@ -31,7 +31,7 @@ func (s *Server) Handlers() admin.Handlers {
 // Status is the state of the server for people and scripts.
 func (s *Server) Status() *admin.Status {
 	st := &admin.Status{
-		Kind: admin.KindBootstrap, Version: s.cfg.Version, State: s.cfg.State, Started: s.started,
+		Kind: admin.KindBootstrap, Version: s.cfg.Version, State: s.cfg.State, KeysSealed: s.file.Box != nil, Started: s.started,
 		UptimeSeconds: time.Since(s.started).Seconds(), Refusals: s.refusals.Counts(), Links: []admin.Link{},
 		Enrolment: &admin.Enrolment{
 			Mode: "invite", Names: s.countNames(), MaxNames: s.cfg.MaxNames, Invitations: s.countInvitations(),

@@ -87,9 +87,11 @@ func checkBackup(path string) error {
 			if b == nil {
 				return errors.New("it holds no overlay")
 			}
-			o := &overlay{}
-			if err := o.read(b); err != nil {
-				return err
+			o := &overlay{charter: b.Get(metaCharter), rootCert: b.Get(metaRootCert)}
+			if !node.IsSealed(db) { // else who starts it shows whether the keys are there
+				if err := o.read(&node.State{DB: db}, b); err != nil {
+					return err
+				}
 			}
 			_, err := o.trust()
 			return err

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/node"
 )
 
 // overlay is what makes this server the authority of its name space. Safe for
@@ -28,12 +29,13 @@ type overlay struct {
 
 // loadOverlay resumes the overlay of the state file, or makes a new one by
 // the plan when the file is empty. fresh tells which.
-func loadOverlay(db *bbolt.DB, plan identity.Charter, now time.Time) (o *overlay, fresh bool, err error) {
+func loadOverlay(file *node.State, plan identity.Charter, now time.Time) (o *overlay, fresh bool, err error) {
+	db := file.DB
 	err = db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketMeta)
 		if b.Get(metaCharter) == nil {
 			fresh = true
-			return createOverlay(b, plan, now)
+			return createOverlay(file, b, plan, now)
 		}
 		return nil
 	})
@@ -41,14 +43,14 @@ func loadOverlay(db *bbolt.DB, plan identity.Charter, now time.Time) (o *overlay
 		return nil, false, fmt.Errorf("make the overlay: %w", err)
 	}
 	o = &overlay{}
-	if err := db.View(func(tx *bbolt.Tx) error { return o.read(tx.Bucket(bucketMeta)) }); err != nil {
+	if err := db.View(func(tx *bbolt.Tx) error { return o.read(file, tx.Bucket(bucketMeta)) }); err != nil {
 		return nil, false, fmt.Errorf("read the overlay's state: %w; bring a backup back with 'secp2psip restore FILE'", err)
 	}
 	return o, fresh, o.renewIssuer(db, now)
 }
 
 // createOverlay makes the keys, the certificates and the charter.
-func createOverlay(b *bbolt.Bucket, plan identity.Charter, now time.Time) error {
+func createOverlay(file *node.State, b *bbolt.Bucket, plan identity.Charter, now time.Time) error {
 	var keys [3]identity.PrivateKey
 	for i := range keys {
 		var err error
@@ -80,26 +82,39 @@ func createOverlay(b *bbolt.Bucket, plan identity.Charter, now time.Time) error 
 		{metaNodeKey, []byte(nodeKey.Secret())},
 		{metaSlotKey, secretBytes(32)},
 	} {
-		if err := b.Put(kv.key, kv.value); err != nil {
+		if err := b.Put(kv.key, file.Seal(bucketMeta, kv.key, kv.value)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *overlay) read(b *bbolt.Bucket) error {
+func (o *overlay) read(file *node.State, b *bbolt.Bucket) error {
 	get := func(key []byte) []byte { return append([]byte(nil), b.Get(key)...) }
 	o.charter = get(metaCharter)
 	o.rootCert = get(metaRootCert)
-	o.slotKey = get(metaSlotKey)
-	if text := get(metaRootKey); len(text) > 0 {
-		root, err := identity.ParsePrivateKey(string(text))
+	var altered error
+	open := func(key []byte) []byte {
+		text := get(key)
+		if len(text) == 0 {
+			return nil
+		}
+		text, err := file.Open(bucketMeta, key, text)
+		altered = errors.Join(altered, err)
+		return text
+	}
+	root, issuerText, nodeText := open(metaRootKey), open(metaIssuerKey), open(metaNodeKey)
+	if o.slotKey = open(metaSlotKey); altered != nil {
+		return altered
+	}
+	if len(root) > 0 {
+		key, err := identity.ParsePrivateKey(string(root))
 		if err != nil {
 			return fmt.Errorf("root key: %w", err)
 		}
-		o.root = &root
+		o.root = &key
 	}
-	issuerKey, err := identity.ParsePrivateKey(string(get(metaIssuerKey)))
+	issuerKey, err := identity.ParsePrivateKey(string(issuerText))
 	if err != nil {
 		return fmt.Errorf("issuing key: %w", err)
 	}
@@ -108,7 +123,7 @@ func (o *overlay) read(b *bbolt.Bucket) error {
 		return fmt.Errorf("issuing certificate: %w", err)
 	}
 	o.issuer.Store(issuer)
-	if o.nodeKey, err = identity.ParsePrivateKey(string(get(metaNodeKey))); err != nil {
+	if o.nodeKey, err = identity.ParsePrivateKey(string(nodeText)); err != nil {
 		return fmt.Errorf("node key: %w", err)
 	}
 	if len(o.slotKey) < 32 {

@@ -20,11 +20,14 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/seal"
 )
 
 // Config of a bootstrap server.
 type Config struct {
-	State     string           // the state folder, made when missing
+	State      string      // the state folder, made when missing
+	Passphrase seal.Source // of the keys in it; zero value = none
+
 	AnyName   bool             // resume an overlay of another name than the plan's
 	Charter   identity.Charter // the plan for a new overlay: name, k, n, lifetimes …; an existing one keeps its own
 	Listen    netip.AddrPort   // UDP, port 0 = any
@@ -47,6 +50,7 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	db       *bbolt.DB
+	file     *node.State // the same, with the box of its keys
 	overlay  *overlay
 	trust    *identity.Trust
 	time     *node.Timekeeper
@@ -75,9 +79,10 @@ func New(cfg Config) (*Server, error) {
 	if s.reserved, err = reservedNames(cfg.Reserved); err != nil {
 		return nil, err
 	}
-	if s.db, err = openState(cfg.State); err != nil {
+	if s.file, err = openState(cfg.State, cfg.Passphrase); err != nil {
 		return nil, err
 	}
+	s.db = s.file.DB
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
@@ -108,7 +113,7 @@ func (s *Server) open() (err error) {
 	s.time = node.NewTimekeeper(clock, s.log)
 	now := s.time.Now()
 	fresh := false
-	if s.overlay, fresh, err = loadOverlay(s.db, s.cfg.Charter, now); err != nil {
+	if s.overlay, fresh, err = loadOverlay(s.file, s.cfg.Charter, now); err != nil {
 		return err
 	}
 	if s.trust, err = s.overlay.trust(); err != nil {
@@ -144,7 +149,7 @@ func (s *Server) buildNode(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	pins, err := identity.LoadPins(filepath.Join(s.cfg.State, "pins"))
+	pins, err := identity.LoadSealedPins(filepath.Join(s.cfg.State, pinsFile), s.file.Box)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,6 +17,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/seal"
 )
 
 // StateFile is the one file in the state folder that holds everything a
@@ -44,6 +46,12 @@ var (
 	metaCompact    = []byte("compact")     // present: rewrite the file at the next start
 	metaSlotKey    = []byte("slot key")    // 32 random bytes: Node-IDs are drawn from it
 )
+
+// secretKeys are those whose values a passphrase seals.
+func secretKeys() [][]byte { return [][]byte{metaRootKey, metaIssuerKey, metaNodeKey, metaSlotKey} }
+
+// pinsFile holds the keys of the people seen.
+const pinsFile = "pins"
 
 // device is one admitted device of a person.
 type device struct {
@@ -107,28 +115,39 @@ func (i *invitation) open(now time.Time) bool {
 }
 
 // openState opens the state file, creating folder and file where they are missing.
-func openState(dir string) (*bbolt.DB, error) {
+func openState(dir string, source seal.Source) (*node.State, error) {
 	if err := identity.MakeStateDir(dir); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
-	f := stateFile(filepath.Join(dir, StateFile))
-	db, err := node.OpenState(f)
+	f := State(dir)
+	file, err := node.OpenSealed(f, source)
 	if err != nil {
 		return nil, err
 	}
-	asked, err := compactAsked(db)
-	if err != nil || !asked {
-		return db, err
+	asked, err := compactAsked(file.DB)
+	if err != nil {
+		return nil, errors.Join(err, file.DB.Close())
 	}
-	if err := rewrite(db, f.Path); err != nil {
+	if !asked {
+		return file, nil
+	}
+	if err := rewrite(file.DB, f.Path); err != nil {
 		return nil, fmt.Errorf("rewrite %s without the root key: %w; make room on the disk and start again", f.Path, err)
 	}
-	return node.OpenState(f)
+	file.DB, err = node.OpenState(f)
+	return file, err
 }
 
-func stateFile(path string) node.StateFile {
+// State describes the state file in a folder, for who opens it or gives it a
+// passphrase, which seals the server's keys. Who is enrolled is no secret of
+// the server's: a certificate says so.
+func State(dir string) node.StateFile {
 	return node.StateFile{
-		Path: path, Program: "bootstrap server",
+		Secret: func(bucket, key []byte) bool {
+			return string(bucket) == string(bucketMeta) && slices.ContainsFunc(secretKeys(), func(k []byte) bool { return string(k) == string(key) })
+		},
+		Beside: []node.Beside{{Name: pinsFile}},
+		Path:   filepath.Join(dir, StateFile), Program: "bootstrap server",
 		Mend:    "move the file away and bring a backup back with 'secp2psip restore FILE'",
 		Buckets: [][]byte{bucketMeta, bucketPeople, bucketNumbers, bucketInvitations, bucketNodes, bucketSources},
 	}

@@ -11,6 +11,9 @@ import (
 type Adapter struct {
 	// State is the folder for keys and database. Default: see DefaultState.
 	State string `koanf:"state" toml:"state" help:"folder for keys and database"`
+	// PassphraseFile holds the passphrase that seals the keys: a path, or
+	// "fd:N". Empty: what systemd hands over, else none.
+	PassphraseFile string `koanf:"passphrase_file" toml:"passphrase_file" help:"file with the passphrase that seals the keys in the state folder, or fd:N; empty: systemd's credential secp2psip.passphrase, else none"`
 	// Join is the join link; it is needed once, before the name is enrolled.
 	Join string `koanf:"join" toml:"join" help:"join link from the bootstrap server; needed once"`
 	// Listen is the UDP address of the link: "IP:PORT", or ":PORT" for every

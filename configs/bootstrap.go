@@ -8,6 +8,9 @@ import "net/netip"
 type Bootstrap struct {
 	// State is the folder for keys and database. Default: see DefaultState.
 	State string `koanf:"state" toml:"state" help:"folder for keys and database"`
+	// PassphraseFile holds the passphrase that seals the keys: a path, or
+	// "fd:N". Empty: what systemd hands over, else none.
+	PassphraseFile string `koanf:"passphrase_file" toml:"passphrase_file" help:"file with the passphrase that seals the keys in the state folder, or fd:N; empty: systemd's credential secp2psip.passphrase, else none"`
 	// Overlay is the name space, a host name that need not exist in the DNS.
 	Overlay string `koanf:"overlay" toml:"overlay" help:"name of the overlay: the part after the @"`
 	// Listen is the UDP address of the link and of STUN: "IP:PORT", or

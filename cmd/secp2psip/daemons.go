@@ -18,6 +18,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/joinlink"
 	"github.com/secp2psip/secp2psip/internal/metrics"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/seal"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -40,6 +41,7 @@ type tools struct {
 	version string
 	log     zerolog.Logger
 	metrics *metrics.Set
+	keys    seal.Source // where the passphrase comes from
 }
 
 // refused counts a refusal in the metrics.
@@ -69,7 +71,7 @@ func theDaemons() daemons {
 
 func buildBootstrap(cfg configs.Bootstrap, t tools) (*daemon, error) {
 	s, err := bootstrap.New(bootstrap.Config{
-		State: cfg.State, Charter: charterOf(cfg), AnyName: cfg.Overlay == configs.DefaultBootstrap("").Overlay, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseIPs(), JoinAddrs: cfg.AdvertiseAddrs(),
+		State: cfg.State, Passphrase: t.keys, Charter: charterOf(cfg), AnyName: cfg.Overlay == configs.DefaultBootstrap("").Overlay, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseIPs(), JoinAddrs: cfg.AdvertiseAddrs(),
 		Open: cfg.Enrol == "open", OpenPerSource: cfg.OpenPerSource, MaxNames: cfg.MaxNames, Reserved: cfg.Reserved,
 		Version: t.version, Log: t.log, Refused: t.refused,
 	})
@@ -106,7 +108,7 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 	}
 	config := adapter.Config{
 		MediaPorts: ports, NoRecords: !cfg.CallRecords, CallRate: cfg.Limits.CallBurst,
-		State: cfg.State, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP, cfg.Limits),
+		State: cfg.State, Passphrase: t.keys, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP, cfg.Limits),
 		Role: node.Role(cfg.Role), Clients: node.Clients{Most: cmp.Or(cfg.Clients, -1)},
 		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
 		Called: func(c admin.Call) {

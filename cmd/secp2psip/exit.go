@@ -15,6 +15,8 @@ import (
 	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/joinlink"
 	"github.com/secp2psip/secp2psip/internal/metrics"
+	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/seal"
 )
 
 // The exit codes, as the help lists them.
@@ -127,6 +129,10 @@ func classify(err error) (code int, hint string) {
 	case errors.Is(err, admin.ErrUnreachable):
 		code = exitUnreachable
 		hint = "start it, or name its state folder with --state; another user's daemon needs sudo"
+	case errors.Is(err, seal.ErrLocked), errors.Is(err, seal.ErrWeak):
+		code = exitUsage
+	case errors.Is(err, seal.ErrPassphrase), errors.Is(err, node.ErrSealed), errors.Is(err, node.ErrNotSealed):
+		code = exitRefused
 	case errors.Is(err, context.DeadlineExceeded):
 		code = exitNotNow
 	}
@@ -159,6 +165,12 @@ func answerCode(e *admin.Error) (code int, hint string) {
 // commonHint knows what to do about what can happen to any program.
 func commonHint(err error) string {
 	switch {
+	case errors.Is(err, seal.ErrLocked):
+		return "start it on a terminal, name a file with passphrase_file, or under systemd add LoadCredentialEncrypted=" + credential + ":FILE to the unit"
+	case errors.Is(err, node.ErrSealed):
+		return "'secp2psip passphrase change' gives them another"
+	case errors.Is(err, node.ErrNotSealed):
+		return "'secp2psip passphrase set' gives them one"
 	case errors.Is(err, admin.ErrRunning):
 		return "stop the other one, or give this one a folder of its own with --state"
 	case errors.Is(err, metrics.ErrListen):

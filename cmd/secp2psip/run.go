@@ -86,7 +86,8 @@ func (a *app) rootCommand() *cobra.Command {
 		{"run", "Run:", []*cobra.Command{a.bootstrapCommand(), a.adapterCommand(), a.demoCommand()}},
 		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.peopleCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand()}},
 		{"keys", "Keys (on an adapter):", []*cobra.Command{a.acceptCommand(), a.verifyCommand()}},
-		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.lookupCommand(), a.doctorCommand()}},
+		{"privacy", "Privacy:", []*cobra.Command{a.passphraseCommand()}},
+		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.callsCommand(), a.lookupCommand(), a.doctorCommand()}},
 		{"tools", "Tools:", []*cobra.Command{a.simCommand(), a.configCommand(), a.manCommand(), a.versionCommand()}},
 	}
 	for _, g := range groups {

@@ -40,7 +40,7 @@ starts resume it. Once people are enrolled, their calls need it no more.`,
 		}
 		c := l.Config
 		return a.serve(cmd.Context(), service{
-			kind: configs.KindBootstrap, state: c.State, log: c.Log, metrics: c.Metrics, warnings: l.Warnings,
+			kind: configs.KindBootstrap, state: c.State, passphrase: c.PassphraseFile, log: c.Log, metrics: c.Metrics, warnings: l.Warnings,
 			build: func(t tools) (*daemon, error) { return a.daemons.bootstrap(c, t) },
 		})
 	}
@@ -68,7 +68,7 @@ point the phone's registrar, or its outbound proxy, at 127.0.0.1:5060.`,
 		}
 		c := l.Config
 		return a.serve(cmd.Context(), service{
-			kind: configs.KindAdapter, state: c.State, log: c.Log, metrics: c.Metrics, warnings: l.Warnings,
+			kind: configs.KindAdapter, state: c.State, passphrase: c.PassphraseFile, log: c.Log, metrics: c.Metrics, warnings: l.Warnings,
 			build: func(t tools) (*daemon, error) { return a.daemons.adapter(c, join, t) },
 		})
 	}
@@ -107,6 +107,7 @@ func (a *app) loadAdapter(src configs.Source) (*configs.Loaded[configs.Adapter],
 // service is what the two daemons have in common.
 type service struct {
 	kind, state string
+	passphrase  string // file that holds it, or fd:N
 	log         configs.Log
 	metrics     configs.Metrics
 	warnings    []string
@@ -116,7 +117,7 @@ type service struct {
 // serve claims the state folder, builds the daemon and runs it with its admin
 // socket and its metrics until ctx ends.
 func (a *app) serve(ctx context.Context, s service) error {
-	t := tools{version: buildVersion(), log: a.logger(s.log)}
+	t := tools{version: buildVersion(), log: a.logger(s.log), keys: a.passphraseSource(s.passphrase)}
 	t.metrics = metrics.New(t.version, s.kind)
 	for _, w := range s.warnings {
 		t.log.Warn().Msg(w)

@@ -59,7 +59,7 @@ func (a *app) printStatus(s admin.Status) error {
 	t.row("links", plural(len(s.Links), "open connection"))
 	t.row("store", fmt.Sprintf("%s, %s of %s", plural(s.Store.Records, "record"), size(s.Store.Bytes), size(s.Store.MaxBytes)))
 	t.row("clock", clockLine(s))
-	t.row("state", s.State)
+	t.row("state", s.State+map[bool]string{true: ", keys sealed by a passphrase", false: ", keys in the clear"}[s.KeysSealed])
 	if e := s.Enrolment; e != nil {
 		t.row("enrolment", fmt.Sprintf("%s, %d of %d names, %s", e.Mode, e.Names, e.MaxNames, plural(e.Invitations, "open invitation")))
 		t.row("issuing key", "until "+day(e.IssuerExpires)+", root key "+map[bool]string{true: "offline", false: "in the state folder"}[e.RootOffline])

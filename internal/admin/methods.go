@@ -16,6 +16,8 @@ const (
 	MethodPeople = "people" // null → People
 	MethodBackup = "backup" // BackupRequest → a Stream: the backup file
 	MethodRoot   = "root"   // RootRequest → RootResult
+
+	MethodCalls = "calls" // adapter: null → a Stream: a CallRecord in JSON a line, oldest first
 )
 
 // LookupRequest asks the ring for a name or number: "bob", "101",

@@ -19,6 +19,7 @@ type Status struct {
 	Overlay       string            `json:"overlay"`
 	NodeID        identity.NodeID   `json:"node_id"`
 	State         string            `json:"state"`           // the state folder
+	KeysSealed    bool              `json:"keys_sealed"`     // by a passphrase
 	Listen        string            `json:"listen"`          // where the link is bound, IP:PORT
 	Advertised    []string          `json:"advertised"`      // addresses that others are told
 	Started       time.Time         `json:"started"`         // by the system's clock

@@ -63,7 +63,7 @@ func ReadSecretFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", ErrUnsafeFile, path)
+		return nil, fmt.Errorf("%w: %s is not a regular file; move it away", ErrUnsafeFile, path)
 	}
 	if err := checkPrivate(path, info, "chmod 600"); err != nil {
 		return nil, err
@@ -76,6 +76,28 @@ func ReadSecretFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s has more than %d bytes", ErrMalformed, path, maxSecretFile)
 	}
 	return b, nil
+}
+
+// CheckSecretFile looks whether the file at path is one that ReadSecretFile
+// would read, but for its length. One that is missing is fine.
+func CheckSecretFile(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return symlinked(path)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: %s is not a regular file; move it away", ErrUnsafeFile, path)
+	}
+	return checkPrivate(path, info, "chmod 600")
+}
+
+// symlinked refuses a link: who may write beside it would choose what it is.
+func symlinked(path string) error {
+	return fmt.Errorf("%w: %s is a symbolic link; put what it points to in its place, or name that itself", ErrUnsafeFile, path)
 }
 
 // MakeStateDir makes the folder at path, and the missing ones above it, with
@@ -94,8 +116,11 @@ func MakeStateDir(path string) error {
 	if statErr != nil {
 		return err
 	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return symlinked(path)
+	}
 	if !info.IsDir() {
-		return fmt.Errorf("%w: %s is not a folder", ErrUnsafeFile, path)
+		return fmt.Errorf("%w: %s is not a folder; move it away", ErrUnsafeFile, path)
 	}
 	unsafe := checkPrivate(path, info, "chmod 700")
 	if unsafe == nil {

@@ -3,7 +3,6 @@
 package identity
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 )
@@ -14,7 +13,7 @@ func openNoFollow(path string) (*os.File, error) {
 		return nil, err
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
-		return nil, fmt.Errorf("%w: %s is a symbolic link", ErrUnsafeFile, path)
+		return nil, symlinked(path)
 	}
 	return os.Open(path)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ type Pin struct {
 // disk.
 type Pins struct {
 	path string
+	box  Box
 
 	writing sync.Mutex  // held while the file is written; before mu
 	written map[AOR]Pin // as on disk; of writing
@@ -52,11 +54,21 @@ type Pins struct {
 	byName map[AOR]Pin
 }
 
-// LoadPins reads the file at path, which need not exist; an empty path keeps
-// nothing. A file that is open to others is ErrUnsafeFile, a bad line
-// ErrMalformed with its number.
-func LoadPins(path string) (*Pins, error) {
-	p := &Pins{path: path, byName: make(map[AOR]Pin), written: make(map[AOR]Pin)}
+// Box keeps the file of pins sealed; seal.Box is one.
+type Box interface {
+	SealLine(context string, plain []byte) []byte
+	OpenLine(context string, line []byte) ([]byte, error)
+}
+
+// LoadPins is LoadSealedPins of a file in the clear.
+func LoadPins(path string) (*Pins, error) { return LoadSealedPins(path, nil) }
+
+// LoadSealedPins reads the file at path, which need not exist; an empty path
+// keeps nothing. A file that is open to others is ErrUnsafeFile, a bad line
+// ErrMalformed with its number. With a box, the whole file is one sealed line
+// under its own name as the context.
+func LoadSealedPins(path string, box Box) (*Pins, error) {
+	p := &Pins{path: path, box: box, byName: make(map[AOR]Pin), written: make(map[AOR]Pin)}
 	if path == "" {
 		return p, nil
 	}
@@ -66,6 +78,11 @@ func LoadPins(path string) (*Pins, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if box != nil {
+		if b, err = box.OpenLine(filepath.Base(path), bytes.TrimSuffix(b, []byte("\n"))); err != nil {
+			return nil, fmt.Errorf("%s: %w; move it away, and every contact's key counts as new", path, err)
+		}
 	}
 	byName, err := parsePins(b)
 	if err != nil {
@@ -209,7 +226,11 @@ func (p *Pins) write() error {
 		return nil
 	}
 	now := p.All()
-	if err := WriteFileAtomic(p.path, formatPins(now), 0o600); err != nil {
+	text := formatPins(now)
+	if p.box != nil {
+		text = append(p.box.SealLine(filepath.Base(p.path), bytes.TrimSuffix(text, []byte("\n"))), '\n')
+	}
+	if err := WriteFileAtomic(p.path, text, 0o600); err != nil {
 		return err
 	}
 	p.written = now

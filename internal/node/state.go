@@ -13,6 +13,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
 // StateFile says how to open a state file and what to tell a person when that
@@ -22,13 +24,20 @@ type StateFile struct {
 	Program string   // that has it open where it is in use: "adapter"
 	Mend    string   // what to do where it is damaged
 	Buckets [][]byte // made where missing
+
+	Secret func(bucket, key []byte) bool // values that a passphrase seals
+	Beside []Beside                      // files that it seals, too
 }
 
 // OpenState opens a state file, making it where it is missing. It reads all of
 // it once, so that what a broken disk or a copy that was cut short has left is
 // found now and not in the middle of the work. Errors: ErrStateInUse,
-// ErrStateDamaged, or the operating system's.
+// ErrStateDamaged, identity.ErrUnsafeFile where others could read or replace
+// it, or the operating system's.
 func OpenState(f StateFile) (*bbolt.DB, error) {
+	if err := identity.CheckSecretFile(f.Path); err != nil {
+		return nil, err
+	}
 	if err := CheckState(f.Path); errors.Is(err, ErrStateDamaged) {
 		return nil, fmt.Errorf("%w; %s", err, f.Mend)
 	}
