@@ -143,14 +143,15 @@ type state struct {
 }
 
 // State describes the state file in a folder, for who opens it or gives it a
-// passphrase. All of it but what the node keeps for the ring is sealed, and so
-// are the files that name the people of calls.
+// passphrase. The adapter's own buckets are sealed, and the files that name the
+// people of calls; what the node keeps for the ring in buckets of its own is not.
 func State(dir string) node.StateFile {
+	own := [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings}
 	return node.StateFile{
 		Path: filepath.Join(dir, StateFile), Program: "adapter", Mend: mendState,
-		Buckets: [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings},
+		Buckets: own,
 		Secret: func(bucket, _ []byte) bool {
-			return !slices.Contains([]string{"records", "node"}, string(bucket))
+			return slices.ContainsFunc(own, func(b []byte) bool { return string(b) == string(bucket) })
 		},
 		Beside: []node.Beside{{Name: pinsFile}, {Name: recordsFile, Lines: true}, {Name: recordsOld, Lines: true}},
 	}
