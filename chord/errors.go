@@ -36,6 +36,7 @@ const (
 	RefusedBadRecord      = "bad_record"      // a record that does not verify or breaks its rules
 	RefusedBusy           = "busy"            // too many requests at once
 	RefusedNoProgress     = "no_progress"     // a next hop that is no closer to the target
+	RefusedPassedOver     = "passed_over"     // a look-up's answer that leaves out a nearer node, which lives
 	RefusedForged         = "forged"          // a descriptor or notice that its node has not signed
 	RefusedStale          = "stale"           // the same, older than what is known, or too old
 	RefusedFuture         = "future"          // the same, of a time too far ahead

@@ -46,10 +46,11 @@ type Route struct {
 
 // candidate is a member that may be asked.
 type candidate struct {
-	peer   wire.Peer
-	from   ID
-	state  candidateState
-	listed bool // it has been asked for its successor list, too
+	peer    wire.Peer
+	from    ID
+	state   candidateState
+	listed  bool // it has been asked for its successor list, too
+	witness bool // to hold what another has said against it
 }
 
 type candidateState uint8
@@ -80,6 +81,12 @@ type Search struct {
 	doneBy ID
 	hops   []Hop
 	refuse func(string)
+
+	near      []wire.Peer // at the target and after it, as the asking node knows them
+	claims    []claim
+	rivals    []rival // nearest first
+	witnesses int     // asked
+	owner     *Route  // of a rival that has answered
 }
 
 // NewSearch begins a look-up of target with the members that start names. own is
@@ -145,7 +152,7 @@ func (s *Search) Next() (p wire.Peer, ask wire.Message, ok bool) {
 		s.flying++
 		return c.peer, ask, true
 	}
-	return wire.Peer{}, nil, false
+	return s.confirm()
 }
 
 // askList asks a member for its successor list. Only members ask for states:
@@ -176,6 +183,11 @@ func (s *Search) Flying() int { return s.flying }
 
 // Answer takes in what the member id said; msg is nil when it said nothing.
 func (s *Search) Answer(id ID, msg wire.Message, rtt time.Duration) {
+	if i := slices.IndexFunc(s.rivals, func(r rival) bool { return r.peer.ID == id && r.state == asking }); i >= 0 {
+		s.flying--
+		s.hops = append(s.hops, Hop{Peer: s.rivals[i].peer, From: s.doneBy, RTT: rtt, Outcome: s.rivalAnswered(i, msg)})
+		return
+	}
 	i := slices.IndexFunc(s.cands, func(c candidate) bool { return c.peer.ID == id && c.state == asking })
 	if i < 0 {
 		return
@@ -217,6 +229,7 @@ func (s *Search) listed(id ID, st *wire.State) HopOutcome {
 			outcome = HopCloser
 			continue
 		}
+		s.claimed(id, p)
 		if s.done == nil || between(s.doneBy, id, s.target) {
 			s.done = &Route{Responsible: p, Successors: ordered(list[k:])}
 			s.doneBy = id
@@ -228,10 +241,11 @@ func (s *Search) listed(id ID, st *wire.State) HopOutcome {
 
 func (s *Search) found(id ID, f *wire.Found) HopOutcome {
 	if f.Done {
-		if len(f.Peers) == 0 || f.Peers[0].ID != id && !zave.Owns(id, s.target, f.Peers[0].ID) {
+		if len(f.Peers) == 0 || !s.plausible(id, f.Peers[0].ID) {
 			s.refuse(RefusedNoProgress)
 			return HopNoProgress
 		}
+		s.claimed(id, f.Peers[0])
 		if s.done == nil || between(s.doneBy, id, s.target) {
 			s.done = &Route{Responsible: f.Peers[0], Successors: ordered(f.Peers)}
 			s.doneBy = id
@@ -272,7 +286,7 @@ func (s *Search) Result() (r Route, final, ok bool) {
 		return Route{}, false, false
 	}
 	ok = s.doneBy != s.self
-	r = *s.done
+	r = *s.best()
 	r.Hops = s.hops
 	for _, c := range s.cands {
 		if !between(s.doneBy, c.peer.ID, s.target) {
@@ -282,7 +296,7 @@ func (s *Search) Result() (r Route, final, ok bool) {
 			return r, false, ok
 		}
 	}
-	return r, true, ok
+	return r, !ok || s.sure(), ok
 }
 
 // Err returns why a look-up that has nobody left to ask has failed.

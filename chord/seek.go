@@ -28,6 +28,7 @@ type Seeking struct {
 	late     int       // waits that have passed
 	more     time.Time // when another member is asked
 	end      time.Time
+	doubted  bool // more was put off once, for those who may contradict
 	route    Route
 	err      error
 	over     bool
@@ -77,6 +78,7 @@ func (s *Seeking) start(now time.Time) bool {
 	first := v.start(s.target)
 	s.search = NewSearch(v.Self.ID, s.target, first, v.Succ, s.at.Refused)
 	s.search.client = v.Attending()
+	s.search.hold(v.following(s.target))
 	s.parallel = searchParallel
 	if v.Complete {
 		s.parallel = 1 // whoever precedes the target is known; the others are a reserve
@@ -114,6 +116,10 @@ func (s *Seeking) tick(now time.Time) {
 		return
 	}
 	r, _, ok := s.search.Result()
+	if ok && !s.doubted && s.search.doubtful() {
+		s.doubted, s.more = true, now.Add(confirmTime)
+		return
+	}
 	if s.late++; ok || s.late >= searchLate && r.Responsible.ID != (ID{}) {
 		s.finish(r, nil) // whoever lies closer takes too long
 		return

@@ -21,6 +21,9 @@ const (
 	// Lie: answers a look-up with the accomplice closest before the target, and
 	// where there is none says that it is responsible itself.
 	Lie Attack = "lie"
+	// Collude: as Lie, but says that the next accomplice after the target is
+	// responsible, and names accomplices only when asked for its successors.
+	Collude Attack = "collude"
 	// Poison: names accomplices and nodes that do not exist in place of its
 	// neighbours, to everybody who asks for its state.
 	Poison Attack = "poison"
@@ -33,7 +36,7 @@ const (
 
 // Attacks returns the names of all attacks.
 func Attacks() []string {
-	return []string{string(Drop), string(Lie), string(Poison), string(Eclipse), string(Withhold)}
+	return []string{string(Drop), string(Lie), string(Collude), string(Poison), string(Eclipse), string(Withhold)}
 }
 
 // adversary is what the bad nodes share.
@@ -105,6 +108,8 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 			a.acts++
 			return nil, true
 		}
+	case Collude:
+		return s.collude(n, msg)
 	case Lie:
 		if find, is := msg.(*wire.Find); is {
 			a.acts++
@@ -120,6 +125,45 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// collude answers so that whoever believes it meets accomplices only.
+func (s *Sim) collude(n *node, msg wire.Message) (answer wire.Message, ok bool) {
+	switch msg := msg.(type) {
+	case *wire.Find:
+		s.adversary.acts++
+		if near := s.before(n.peer.ID, msg.Target, 4); len(near) > 0 {
+			return &wire.Found{Peers: near}, true
+		}
+		return &wire.Found{Done: true, Peers: s.behind(msg.Target, 8)}, true
+	case *wire.GetState:
+		s.adversary.acts++
+		self := n.peer
+		follow := s.behind(self.ID.Add(chord.ID{15: 1}), len(s.adversary.ids))
+		return &wire.State{Self: self, Pred: &follow[max(0, len(follow)-2)], Succ: follow[:min(len(follow)-1, 8)]}, true
+	case *wire.Fetch:
+		s.adversary.acts++
+		return s.withheld(n), true
+	case *wire.Store:
+		s.adversary.acts++
+		return nil, true
+	}
+	return nil, false
+}
+
+// behind returns up to k accomplices that run, the first one at an ID or after
+// it and those that follow it.
+func (s *Sim) behind(id chord.ID, k int) []wire.Peer {
+	a := &s.adversary
+	i, _ := slices.BinarySearchFunc(a.ids, id, chord.ID.Compare)
+	var out []wire.Peer
+	for j := range a.ids {
+		p := a.peers[(i+j)%len(a.ids)]
+		if s.nodes[s.byID[p.ID]].up() && len(out) < k {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // withheld is the answer of a holder that says it has nothing.
