@@ -2,7 +2,6 @@ package chord
 
 import (
 	"slices"
-	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -19,7 +18,7 @@ const (
 	confirmWitnesses = 3 // lists asked for, at most
 	nearKnown        = 3 // members at the target and after it that the asking node offers
 
-	confirmTime = 600 * time.Millisecond // that is waited for them beyond hedgeUnknown
+	confirmTime = hedgeMost - hedgeUnknown // that they are waited for beyond hedgeUnknown
 )
 
 // claim is what one member has said of who is responsible.
@@ -179,12 +178,16 @@ func (s *Search) sure() bool {
 	return i < 0 && !waits
 }
 
-// doubtful reports whether what has been said is not sure, and somebody who may
-// contradict it is being asked.
-func (s *Search) doubtful() bool {
-	_, rival := s.nextRival()
+// doubtful reports whether what has been said is not sure and somebody who may
+// contradict it is being asked: the nearest of the rivals, or a witness, for whom
+// from is zero.
+func (s *Search) doubtful() (from ID, waits bool) {
+	if _, waits := s.nextRival(); waits {
+		i := slices.IndexFunc(s.rivals, func(r rival) bool { return r.state == asking })
+		return s.rivals[i].peer.ID, true
+	}
 	_, witness := s.nextWitness()
-	return rival || witness && !s.confirmed()
+	return ID{}, witness && !s.confirmed()
 }
 
 // rivalAnswered takes in what a rival said, or its silence. One that answers

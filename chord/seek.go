@@ -28,7 +28,7 @@ type Seeking struct {
 	late     int       // waits that have passed
 	more     time.Time // when another member is asked
 	end      time.Time
-	doubted  bool // more was put off once, for those who may contradict
+	doubted  bool // more was put off once
 	route    Route
 	err      error
 	over     bool
@@ -116,9 +116,12 @@ func (s *Seeking) tick(now time.Time) {
 		return
 	}
 	r, _, ok := s.search.Result()
-	if ok && !s.doubted && s.search.doubtful() {
-		s.doubted, s.more = true, now.Add(confirmTime)
-		return
+	if ok {
+		if wait := s.doubt(); wait > 0 {
+			s.parallel = max(s.parallel, searchParallel) // a second member may know
+			s.more = now.Add(wait)
+			return
+		}
 	}
 	if s.late++; ok || s.late >= searchLate && r.Responsible.ID != (ID{}) {
 		s.finish(r, nil) // whoever lies closer takes too long
@@ -126,6 +129,21 @@ func (s *Seeking) tick(now time.Time) {
 	}
 	s.parallel = max(searchParallel, min(s.parallel+1, searchMost))
 	s.more = now.Add(hedgeUnknown)
+}
+
+// doubt returns how long to wait, once, for those who may contradict what has been
+// said: not much longer than a round trip, since one that does not answer has
+// probably died.
+func (s *Seeking) doubt() time.Duration {
+	from, waits := s.search.doubtful()
+	if !waits || s.doubted {
+		return 0
+	}
+	s.doubted = true
+	if known := s.at.View.members.find(from); known != nil && known.rtt > 0 {
+		return s.at.View.hedge(from)
+	}
+	return confirmTime
 }
 
 func (s *Seeking) giveUp(why error) {

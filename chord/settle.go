@@ -11,14 +11,16 @@ import (
 // it had been there for long. It is for simulations of rings that are too large
 // to form join by join. Members of known may be shared with other machines, and
 // are taken for verified; the neighbours must be among them, and come first where
-// there are more than the table takes. known is sorted in place.
-func (m *Machine) Settle(now time.Time, place zave.State, known []*Member) {
+// there are more than the table takes; whole tells that known is everybody, if the
+// table takes all of them. known is sorted in place.
+func (m *Machine) Settle(now time.Time, place zave.State, known []*Member, whole bool) {
 	m.now = now
 	m.ring = place
 	known = slices.DeleteFunc(known, func(who *Member) bool { return who.ID == place.Self })
 	known = known[:min(len(known), m.table.max)]
 	slices.SortFunc(known, func(a, b *Member) int { return a.ID.Compare(b.ID) })
 	known = slices.CompactFunc(known, func(a, b *Member) bool { return a.ID == b.ID })
+	m.setComplete(whole && len(known) < m.table.max)
 	m.table.fill(known)
 	m.become()
 	clear(m.out)

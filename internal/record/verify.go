@@ -156,6 +156,7 @@ func (v *Verified) verifyRegistration(t *identity.Trust) (err error) {
 	v.Delegation, v.Owner = &d, v.Account.Owner
 	v.hold("delegation", time.UnixMilli(d.Issued), time.UnixMilli(d.Expires).Add(t.Charter().GraceTime()))
 	v.hold("registration", time.UnixMilli(v.Body.Time), time.UnixMilli(v.Body.Expires))
+	t.Checks()
 	if _, err := d.Device.Verify(contextRecord, v.Record.Signed); err != nil {
 		return err
 	}
@@ -185,6 +186,7 @@ func (v *Verified) verifyIssued(t *identity.Trust) error {
 		return err
 	}
 	v.hold(v.Body.Kind.String(), time.UnixMilli(v.Body.Time), time.UnixMilli(v.Body.Expires).Add(t.Charter().GraceTime()))
+	t.Checks()
 	if _, err := v.Issuer.Key.Verify(contextRecord, v.Record.Signed); err != nil {
 		return err
 	}

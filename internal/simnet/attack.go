@@ -24,6 +24,9 @@ const (
 	// Collude: as Lie, but says that the next accomplice after the target is
 	// responsible, and names accomplices only when asked for its successors.
 	Collude Attack = "collude"
+	// Goose: names nodes that do not exist, ever closer to the target, at the
+	// addresses of accomplices, who stay silent when they are called by such a name.
+	Goose Attack = "goose"
 	// Poison: names accomplices and nodes that do not exist in place of its
 	// neighbours, to everybody who asks for its state.
 	Poison Attack = "poison"
@@ -36,7 +39,7 @@ const (
 
 // Attacks returns the names of all attacks.
 func Attacks() []string {
-	return []string{string(Drop), string(Lie), string(Collude), string(Poison), string(Eclipse), string(Withhold)}
+	return []string{string(Drop), string(Lie), string(Collude), string(Goose), string(Poison), string(Eclipse), string(Withhold)}
 }
 
 // adversary is what the bad nodes share.
@@ -108,6 +111,10 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 			a.acts++
 			return nil, true
 		}
+	case Goose:
+		if find, is := msg.(*wire.Find); is {
+			return s.goose(n, find.Target), true
+		}
 	case Collude:
 		return s.collude(n, msg)
 	case Lie:
@@ -149,6 +156,26 @@ func (s *Sim) collude(n *node, msg wire.Message) (answer wire.Message, ok bool) 
 		return nil, true
 	}
 	return nil, false
+}
+
+// goose names four ghosts between a node and the target.
+func (s *Sim) goose(n *node, target chord.ID) wire.Message {
+	s.adversary.acts++
+	gap := n.peer.ID.Distance(target)
+	var out []wire.Peer
+	for range 4 {
+		for i := len(gap) - 1; i > 0; i-- { // half of it
+			gap[i] = gap[i]>>1 | gap[i-1]<<7
+		}
+		gap[0] >>= 1
+		ghost := s.adversary.peers[s.rng.IntN(len(s.adversary.peers))]
+		for i, b := range gap { // the target, less what is left of the gap
+			ghost.ID[i] = ^b
+		}
+		ghost.ID = target.Add(ghost.ID).Add(chord.ID{15: 1})
+		out = append(out, ghost)
+	}
+	return &wire.Found{Peers: out}
 }
 
 // behind returns up to k accomplices that run, the first one at an ID or after

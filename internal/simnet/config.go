@@ -29,6 +29,9 @@ type Config struct {
 	// changes. Nobody looks after anything, and the tables are bounded by Members,
 	// by 2,048 where that is 0.
 	RoutingOnly bool
+	// Names is with RoutingOnly how many people there are whose names are looked up;
+	// 0 looks up random positions.
+	Names int
 
 	Progress func(Progress) // nil = nobody wants to know; called now and then
 }
@@ -51,7 +54,7 @@ func (c *Config) complete() error {
 	def(&c.Nodes, 1000)
 	def(&c.K, 4)
 	def(&c.N, 10)
-	c.Plain = c.Plain || c.RoutingOnly
+	c.Plain = c.Plain || c.RoutingOnly && c.Names == 0
 	def(&c.Lookups, 1000)
 	if c.Warmup == 0 {
 		c.Warmup = time.Minute
@@ -75,6 +78,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: routing only is for %d nodes or more, of which none goes, and without a cut", ErrConfig, minStill)
 	}
 	switch {
+	case c.Names < 0 || c.Names > c.Nodes || c.Names > 0 && !c.RoutingOnly:
+		return fmt.Errorf("%w: %d names, not 0 to the number of nodes, and with routing only", ErrConfig, c.Names)
 	case c.K < 2 || c.N < c.K || c.N > identity.MaxShares:
 		return fmt.Errorf("%w: %d of %d shares, not 2 to n of at most %d", ErrConfig, c.K, c.N, identity.MaxShares)
 	case c.Nodes < 2 || c.Nodes > 1_000_000:

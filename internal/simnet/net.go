@@ -75,12 +75,20 @@ func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duratio
 		s.fail(ref)
 		return
 	}
+	if target.peer.ID != to.ID && target.bad && s.adversary.kind == Goose {
+		s.stats.handshake(s.measuring(), clientBytes, false)
+		s.fail(ref)
+		return
+	}
 	if target.peer.ID != to.ID {
 		s.refuseStranger(n, target, ref)
 		return
 	}
 	ready, cold := s.connect(n, target)
 	c.cold = cold
+	if cold && by >= 0 {
+		s.stats.taskShakes++
+	}
 	d, sends, ok := s.travel(n, target)
 	s.stats.sent(s.measuring(), msg, sends)
 	at := max(s.now, ready) + int64(d)
@@ -233,6 +241,9 @@ func (s *Sim) arrive(e event) {
 // serve is what a node answers.
 func (s *Sim) serve(n, from *node, msg wire.Message) wire.Message {
 	if s.cfg.RoutingOnly {
+		if ask, ok := msg.(*wire.Fetch); ok {
+			return s.fetched(n, ask)
+		}
 		return s.frozen(n, from, msg)
 	}
 	switch msg.(type) {

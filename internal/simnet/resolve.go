@@ -146,6 +146,7 @@ func (s *Sim) judgeName(target *node, res *directory.Resolution, err error, bega
 	st := &s.stats
 	st.pending--
 	st.judged++
+	st.longest = max(st.longest, s.now-began)
 	if err != nil {
 		st.refused++
 		st.refuse("look-up: " + reason(err))

@@ -25,6 +25,10 @@ func (s *Sim) lookup() {
 		if s.cfg.Cold {
 			s.chill(n)
 		}
+		if s.cfg.Names > 0 {
+			s.resolveStill(n)
+			return
+		}
 		if !s.cfg.Plain {
 			s.resolve(n) // and the way to some position beside it
 		}
@@ -82,6 +86,7 @@ func (s *Sim) judge(target chord.ID, r *chord.Route, err error, began int64) {
 	st := &s.stats
 	st.pending--
 	st.routes++
+	st.longest = max(st.longest, s.now-began)
 	if err != nil {
 		s.verdict(&st.refused)
 		return

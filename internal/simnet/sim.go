@@ -30,6 +30,9 @@ type Sim struct {
 	idle  []int32 // those that do not
 	ring  oracle
 
+	shelves map[int32][]kept // of a still ring, by number
+	named   []*node          // whose names are looked up there
+
 	adversary adversary
 	overlay   *overlay // nil for routing only
 
@@ -63,7 +66,10 @@ func New(cfg Config) (*Sim, error) {
 		s.addNode()
 	}
 	s.stats.init()
-	if !cfg.RoutingOnly {
+	if !cfg.RoutingOnly || cfg.Names > 0 {
+		if cfg.RoutingOnly {
+			people = cfg.Names
+		}
 		if s.overlay, err = newOverlay(&cfg, people); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}

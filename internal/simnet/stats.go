@@ -67,7 +67,10 @@ type stats struct {
 	deaths      int
 	unpublished int
 	took        []int64
+	longest     int64 // of all that were judged, the refused ones too
 	hops        []int
+	checks      []int // signatures checked in each resolution in a still ring
+	taskShakes  int   // handshakes for look-ups
 }
 
 func (st *stats) init() { st.refusals = make(map[string]uint64) }

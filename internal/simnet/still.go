@@ -20,7 +20,7 @@ import (
 // hundred thousand of them fit into memory.
 const (
 	stillMembers = 2048
-	minStill     = 16
+	minStill     = 10
 )
 
 // stand builds the ring. Each node draws from a generator of its own, so that two
@@ -50,6 +50,11 @@ func (s *Sim) stand() {
 	}
 	work.Wait()
 	s.filled = len(s.live)
+	if s.cfg.Names > 0 {
+		if err := s.house(); err != nil {
+			panic(err) // nothing of it depends on anything but the code
+		}
+	}
 	s.plan()
 }
 
@@ -90,7 +95,7 @@ func (s *Sim) settle(i int, all []*chord.Member) {
 			known = append(known, all[rng.IntN(len(all))])
 		}
 	}
-	m.Settle(s.start, zave.State{Self: self, R: zave.MaxSuccessors, Pred: pred.ID, Succ: zave.MakeList(succ[:min(len(succ), len(all)-1)]...)}, known)
+	m.Settle(s.start, zave.State{Self: self, R: zave.MaxSuccessors, Pred: pred.ID, Succ: zave.MakeList(succ[:min(len(succ), len(all)-1)]...)}, known, len(all) <= most)
 	n.machine = m
 }
 
