@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
@@ -107,7 +108,7 @@ func accept(e Effect, at map[ID]map[slotKey]bool) wire.Message {
 		if at[e.To.ID] == nil {
 			at[e.To.ID] = map[slotKey]bool{}
 		}
-		at[e.To.ID][slotKey{resourceOf(b), b.Kind, b.Part, b.Seq}] = true
+		at[e.To.ID][slotKey{identity.HashID(b.AOR, b.Kind.String()), b.Kind, b.Part, b.Seq}] = true
 		out.Outcomes = append(out.Outcomes, byte(record.OutcomeStored))
 	}
 	return out

@@ -39,16 +39,12 @@ type slotKey struct {
 func plan(v *View, records []record.Record, c identity.Charter, all bool) []push {
 	var out []push
 	for _, r := range records {
-		body, err := r.Body()
-		if err != nil {
+		w, err := r.Where(c)
+		if err != nil || len(w.Places) == 0 {
 			continue
 		}
-		places := record.PositionsOf(body, c)
-		if len(places) == 0 {
-			continue
-		}
-		p := planner{v: v, r: r, slot: slotKey{resourceOf(body), body.Kind, body.Part, body.Seq}}
-		p.record(places, all)
+		p := planner{v: v, r: r, slot: slotKey{w.Resource, w.Body.Kind, w.Body.Part, w.Body.Seq}}
+		p.record(w.Places, all)
 		out = append(out, p.out...)
 	}
 	return out
@@ -129,6 +125,3 @@ func (v *View) leaving() *View {
 	w.gone = true
 	return &w
 }
-
-// resourceOf returns the resource that a record belongs to.
-func resourceOf(b record.Body) ID { return identity.HashID(b.AOR, b.Kind.String()) }

@@ -1,7 +1,6 @@
 package chord
 
 import (
-	"crypto/sha256"
 	"slices"
 
 	"github.com/secp2psip/secp2psip/internal/record"
@@ -53,15 +52,15 @@ func (k *Keeper) begin(all bool) {
 		l.pushes = append(l.pushes, p)
 	}
 	for _, l := range k.round.lines {
-		if !l.handover && (all || len(l.pushes) > offerFrom) {
+		if all || len(l.pushes) > offerFrom {
 			l.offers, l.pushes = l.pushes, nil
 		}
 	}
 }
 
 // offerFrom is how many records are sent to a node, in a round of what is new,
-// without asking whether it lacks them. One that has just become the predecessor
-// lacks them all.
+// without asking whether it lacks them. Even one that has just become the
+// predecessor may have been there before, with what it holds on its disk.
 const offerFrom = 2
 
 // beginLeaving begins the round in which everything is pushed to where it
@@ -195,7 +194,7 @@ func (k *Keeper) send(l *line, msg wire.Message) {
 
 // digestOf returns what names a record's bytes in an Offer.
 func digestOf(r record.Record) (d [wire.OfferDigest]byte) {
-	sum := sha256.Sum256(r.Signed)
+	sum := r.Digest()
 	copy(d[:], sum[:])
 	return d
 }

@@ -73,12 +73,12 @@ func (k *Keeper) lacks(v *View, o *wire.Offered) byte {
 // put stores a record that belongs at pos, if this node is one of those that
 // keep what lies there.
 func (k *Keeper) put(v *View, pos ID, r record.Record) (outcome record.Outcome, seq uint64) {
-	body, err := r.Body()
+	w, err := r.Where(k.cfg.Charter)
 	if err != nil {
 		k.cfg.Refused(RefusedBadRecord)
 		return record.OutcomeInvalid, 0
 	}
-	if !slices.Contains(record.PositionsOf(body, k.cfg.Charter), pos) {
+	if !slices.Contains(w.Places, pos) {
 		k.cfg.Refused(RefusedBadPosition)
 		return record.OutcomeInvalid, 0
 	}
@@ -91,7 +91,7 @@ func (k *Keeper) put(v *View, pos ID, r record.Record) (outcome record.Outcome, 
 		if v.members.rank(pos, v.Self.ID) >= copies {
 			k.rouse() // it came to the wrong one of those that may keep it
 		}
-		return outcome, body.Seq
+		return outcome, w.Body.Seq
 	}
 	if err != nil && verified == nil {
 		k.cfg.Refused(RefusedBadRecord)

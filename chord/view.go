@@ -20,12 +20,14 @@ type View struct {
 	Dead     int  // members that died and are asked now and then
 
 	members members
+	bound   ID   // the node keeps records of what lies after it, up to itself; see reaches
+	all     bool // and of everything, since it knows so few members
 	gone    bool // for a plan only: the node is about to leave
 }
 
 // View returns a snapshot.
 func (m *Machine) View() *View {
-	return &View{
+	v := &View{
 		Self:     m.cfg.Self,
 		Pred:     m.peerOf(m.ring.Pred),
 		PredLive: !m.predDead,
@@ -38,6 +40,8 @@ func (m *Machine) View() *View {
 		Dead:     len(m.dead.byID),
 		members:  m.table.order.snapshot(),
 	}
+	v.reckon()
+	return v
 }
 
 // Members returns how many members the node knows, itself not counted.
@@ -79,13 +83,22 @@ func (v *View) Responsible(pos ID) bool {
 // owner, an owner has at most three nodes, and the ring may be changing.
 const replicaReach = 5
 
+// reckon finds the member after which the node's range begins.
+func (v *View) reckon() {
+	var buf [replicaReach + 1]*contact
+	before := v.members.before(v.Self.ID, v.Self.ID, len(buf), buf[:0])
+	if v.all = len(before) < len(buf); !v.all {
+		v.bound = before[replicaReach].id()
+	}
+}
+
 // InRange reports whether the node keeps records of pos: it is responsible, or
 // one of the next few, or the ring is small.
 func (v *View) InRange(pos ID) bool { return !v.gone && v.reaches(pos) }
 
 // reaches is InRange, for a node that is about to leave, too.
 func (v *View) reaches(pos ID) bool {
-	return v.Small || v.Responsible(pos) || v.members.rank(pos, v.Self.ID) <= replicaReach
+	return v.Small || v.Responsible(pos) || v.all || zave.Owns(v.bound, pos, v.Self.ID)
 }
 
 // Owner returns the member that is responsible for pos as far as this node can

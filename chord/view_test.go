@@ -25,6 +25,7 @@ func viewOf(self ID, ids []ID) *View {
 		v.Succ = append(v.Succ, vpeer(id, id[0]))
 	}
 	v.Small = len(ids) <= 8
+	v.reckon()
 	return v
 }
 

@@ -65,6 +65,8 @@ type Record struct {
 	_      struct{} `cbor:",toarray"`
 	Signed []byte   // COSE_Sign1 over the canonical Body
 	Chain  Chain
+
+	memo *memo // what reading it again and again would give; nil = nobody has verified it
 }
 
 // Chain leads from a record's signature to the overlay's root key: account and
@@ -103,6 +105,9 @@ func Sign(b Body, key identity.PrivateKey, chain Chain) (Record, error) {
 // Body returns the body without checking the signature. The error wraps
 // ErrMalformed or ErrTooLarge.
 func (r Record) Body() (Body, error) {
+	if r.known() {
+		return r.memo.where.Body, nil
+	}
 	payload, err := r.payload()
 	if err != nil {
 		return Body{}, err

@@ -80,6 +80,7 @@ type Store struct {
 	mu       sync.RWMutex
 	trust    *identity.Trust
 	slots    map[identity.NodeID][]*slot // by resource, sorted by part
+	order    []identity.NodeID           // the resources, sorted; nil = to be made again
 	owners   map[ownerKey]*ownerUse
 	names    map[string]*nameKey
 	count    int // live records

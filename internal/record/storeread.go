@@ -38,8 +38,8 @@ func (s *Store) Seq(res identity.NodeID, part uint64) (uint64, bool) {
 
 // All returns the live records, in no order.
 func (s *Store) All() []Record {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	mono := s.cfg.Monotonic()
 	out := make([]Record, 0, s.count)
 	for _, res := range s.orderLocked() {
@@ -55,14 +55,17 @@ func (s *Store) All() []Record {
 // orderLocked returns the resources in the order of their IDs: what a node does
 // with its records must not hang on the order of a map.
 func (s *Store) orderLocked() []identity.NodeID {
-	return slices.SortedFunc(maps.Keys(s.slots), identity.NodeID.Compare)
+	if s.order == nil {
+		s.order = slices.SortedFunc(maps.Keys(s.slots), identity.NodeID.Compare)
+	}
+	return s.order
 }
 
 // Between returns each live record at each of its places under c that lies in
 // (from, to] on the circle; the whole circle if from = to.
 func (s *Store) Between(from, to identity.NodeID, c identity.Charter) []Placed {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	mono := s.cfg.Monotonic()
 	arc := from.Distance(to)
 	var out []Placed

@@ -133,6 +133,9 @@ func comparePart(a *slot, part uint64) int {
 func (s *Store) addLocked(n *slot) {
 	row := s.slots[n.id.resource]
 	i, _ := slices.BinarySearchFunc(row, n.id.part, comparePart)
+	if len(row) == 0 {
+		s.order = nil
+	}
 	s.slots[n.id.resource] = slices.Insert(row, i, n)
 	use := s.owners[n.owner]
 	if use == nil {
@@ -164,6 +167,7 @@ func (s *Store) removeLocked(o *slot) {
 	}
 	if len(row) == 0 {
 		delete(s.slots, o.id.resource)
+		s.order = nil
 	} else {
 		s.slots[o.id.resource] = row
 	}

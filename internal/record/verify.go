@@ -113,6 +113,7 @@ func verify(r Record, t *identity.Trust) (*Verified, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.remember(b, t.Charter())
 	v := &Verified{Record: r, Body: b}
 	if v.AOR, err = identity.ParseAOR(b.AOR); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
