@@ -154,6 +154,7 @@ func (a *Adapter) open() (err error) {
 	sip.CallBurst = cmp.Or(sip.CallBurst, a.cfg.CallRate)
 	sip.Accounts = slices.Clone(sip.Accounts)
 	for user := range a.accounts {
+		a.publication(user).repair.Rest(time.Now())
 		if !slices.Contains(sip.Accounts, user) {
 			sip.Accounts = append(sip.Accounts, user)
 		}

@@ -70,7 +70,11 @@ const repairTime = 30 * time.Second
 // where the ring has lost them, so that the bootstrap server is not needed for
 // that.
 func (a *Adapter) repairIfDue(n *node.Node, acct *account) {
-	members := n.Ring().Status().Members
+	st := n.Ring().Status()
+	members := st.Members
+	if st.Thin {
+		members = -1
+	}
 	a.mu.Lock()
 	p := a.publication(acct.User)
 	due := p.repair.Due(time.Now(), members)

@@ -242,12 +242,18 @@ func (m *Machine) keepSeen(c *call, s *wire.State) {
 
 // unchanged returns the state that an answer stands for.
 func (m *Machine) unchanged(c *call, msg wire.Message) wire.Message {
-	if _, ok := msg.(*wire.Unchanged); !ok {
+	ask, ok := c.msg.(*wire.GetState)
+	s := m.seen[c.peer.ID]
+	if !ok || s == nil || ask.Seen != s.Digest() {
 		return msg
 	}
-	ask, ok := c.msg.(*wire.GetState)
-	if s := m.seen[c.peer.ID]; ok && s != nil && ask.Seen == s.Digest() {
+	switch msg := msg.(type) {
+	case *wire.Unchanged:
 		return s
+	case *wire.Changed:
+		if next := msg.Apply(s); next != nil {
+			return next
+		}
 	}
 	return msg
 }
@@ -284,8 +290,14 @@ func (m *Machine) suspected(id ID) {
 	if m.phase != PhaseJoined {
 		return
 	}
-	if m.table.get(id) != nil {
-		m.table.mark(id, suspect, true)
-		m.probe(id)
+	if m.table.get(id) == nil {
+		return
 	}
+	if m.news.thin && !m.table.pinned(id) { // most likely it has gone; should it live, it will be heard of again
+		m.table.remove(id)
+		m.refuted.add(id, m.now, refutedFor)
+		return
+	}
+	m.table.mark(id, suspect, true)
+	m.probe(id)
 }

@@ -65,8 +65,8 @@ func (g *graves) raise(id ID) bool {
 }
 
 // due returns the members to ask now, the most overdue first, at most k, and
-// sets the time when each is asked again.
-func (g *graves) due(now time.Time, k int) []wire.Peer {
+// sets the time when each is asked again, at most so much later.
+func (g *graves) due(now time.Time, k int, most time.Duration) []wire.Peer {
 	if g.next.IsZero() || g.next.After(now) {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (g *graves) due(now time.Time, k int) []wire.Peer {
 			delete(g.byID, first.peer.ID)
 			continue
 		}
-		first.wait = min(2*first.wait, graveMost)
+		first.wait = min(2*first.wait, most)
 		first.next = now.Add(first.wait)
 		out = append(out, first.peer)
 	}
@@ -108,13 +108,28 @@ func (g *graves) first() *grave {
 	return first
 }
 
-// rouse makes every grave due soon: one member has come back, so others may.
-func (g *graves) rouse(now time.Time) {
-	for _, v := range g.byID {
+// rouse makes every grave due soon, or those that which names where it is not
+// nil: one member has come back, so others may.
+func (g *graves) rouse(now time.Time, which func(ID) bool) {
+	for id, v := range g.byID {
+		if which != nil && !which(id) {
+			continue
+		}
 		v.wait = graveFirst
 		if soon := now.Add(graveFirst / 4); v.next.After(soon) {
 			v.next = soon
 		}
 	}
 	g.settle()
+}
+
+// rouseDead has the dead asked soon, since one has come back. Where members come
+// and go all the time, that says little about others: only those are that would
+// be this node's neighbours.
+func (m *Machine) rouseDead() {
+	var which func(ID) bool
+	if m.crowded() {
+		which = func(id ID) bool { return between(m.ring.Pred, id, m.ring.Head()) }
+	}
+	m.dead.rouse(m.now, which)
 }

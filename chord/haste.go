@@ -1,18 +1,40 @@
 package chord
 
-import "github.com/secp2psip/secp2psip/chord/zave"
+import (
+	"time"
 
-// The haste of a large ring: changes that it may hurry on, and how many more
-// each second.
-const (
-	hasteMost   = 24
-	hastePerSec = 0.02
-	smallCrowd  = 128 // members known up to which everything is hurried on
+	"github.com/secp2psip/secp2psip/chord/zave"
 )
 
-// hasty reports whether a change is to be followed up at once.
+// smallCrowd is how many members a node knows where it hurries every change on.
+const smallCrowd = 128
+
+// The pace of a large ring that has no time for everything.
+const (
+	sessionRounds = 40              // stabilisations in the mean time that a member stays, within Every and Slow
+	graveRest     = 5 * time.Second // between two dead members that are asked
+	graveLast     = 5 * time.Minute // between two times that one of them is
+)
+
+// crowded reports whether the ring is too large for a node to follow all that
+// happens in it.
+func (m *Machine) crowded() bool {
+	return m.table.order.len() > smallCrowd || m.crowd() > 2*smallCrowd
+}
+
+// rounds is the time between two stabilisations soon after a change.
+func (m *Machine) rounds() time.Duration {
+	t := m.cfg.Timing
+	if !m.crowded() {
+		return t.Every
+	}
+	return min(max(m.news.stay.mean()/sessionRounds, t.Every), t.Slow)
+}
+
+// hasty reports whether a change is to be followed up at once: in a large ring, one
+// at the front. A list of eight survives many rounds.
 func (m *Machine) hasty(front bool) bool {
-	return front || m.table.order.len() <= smallCrowd && m.crowd() <= 2*smallCrowd || m.haste.take(m.now, 1, hastePerSec, hasteMost)
+	return front || !m.crowded()
 }
 
 // firstChange returns the first place in which two lists differ, from 1.

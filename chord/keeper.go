@@ -178,6 +178,10 @@ func (k *Keeper) untilRepair(held int) time.Duration {
 // second passes on what the first has brought to a place that was empty.
 func (k *Keeper) hasten() {
 	n := k.at.View.Members()
+	if k.at.View.Thin { // they come and go in the table as much as in the ring
+		k.most = n
+		return
+	}
 	k.most = max(k.most, n)
 	if lost := k.most - n; lost == 0 || 10*lost < k.most {
 		return

@@ -99,18 +99,18 @@ type Machine struct {
 	unsettled  time.Time // until then a node that lost everybody gives no answers; zero = settled
 	nextDead   time.Time // no dead member is asked before
 
-	shrink   shrink
-	news     news
-	seen     map[ID]*wire.State // the neighbours' last answers
-	told     wire.Peer          // as this node has told its head last, whose ID is head
-	head     ID
-	join     joining
-	client   client
-	explore  explore
-	moved    bool // neighbours changed in this step
-	relisted int  // the first place of the list that changed in this step, from 1; 0 = none
-	haste    bucket
-	version  uint64
+	shrink     shrink
+	news       news
+	seen       map[ID]*wire.State // the neighbours' last answers
+	toldStates toldStates         // to others
+	told       wire.Peer          // as this node has told its head last, whose ID is head
+	head       ID
+	join       joining
+	client     client
+	explore    explore
+	moved      bool // neighbours changed in this step
+	relisted   int  // the first place of the list that changed in this step, from 1; 0 = none
+	version    uint64
 }
 
 // NewMachine returns a machine that is not a member of any ring.
@@ -314,6 +314,7 @@ func (m *Machine) setRing(next zave.State) {
 	}
 	before := m.ring
 	m.ring = next
+	m.countDeparted(&before)
 	m.relist(&before)
 	m.version++
 	m.quiet = 0
@@ -363,7 +364,7 @@ func (m *Machine) interval() time.Duration {
 	case m.now.Before(m.fastUntil):
 		return m.jitter(max(min(t.Fast<<min(m.quiet, 4), t.Every), 4*m.lag))
 	case m.now.Sub(m.changed) < t.SlowAfter:
-		return m.jitter(t.Every)
+		return m.jitter(m.rounds())
 	}
 	return m.jitter(t.Slow)
 }

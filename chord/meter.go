@@ -84,7 +84,7 @@ func (r *meter) rates(now time.Time) (low, high float64) {
 }
 
 // sessions estimates how long members stay, from the departures seen among
-// those that are watched.
+// those that are watched: the list and the predecessor.
 type sessions struct {
 	watched float64 // seconds that members were watched
 	left    float64 // departures among them
@@ -96,20 +96,21 @@ const (
 	firstSession = time.Hour
 	leastSession = 30 * time.Second
 	mostSession  = 7 * 24 * time.Hour
-	firstLeft    = 0.5 // departures that the first guess counts for
+	firstLeft    = 0.1 // departures that the first guess counts for
+	toldLeft     = 2   // the same of what the neighbours of a newcomer have found
 	mostLeft     = 30  // departures after which older ones count less
 )
 
-// guess begins anew with what others have found.
-func (s *sessions) guess(d time.Duration) {
+// guess begins anew with what is thought, which counts for so many departures.
+func (s *sessions) guess(d time.Duration, left float64) {
 	d = min(max(d, leastSession), mostSession)
-	s.left, s.watched = firstLeft, firstLeft*d.Seconds()
+	s.left, s.watched = left, left*d.Seconds()
 }
 
 // watch counts the time since the last call for so many members.
 func (s *sessions) watch(now time.Time, count int) {
 	if s.left == 0 {
-		s.guess(firstSession)
+		s.guess(firstSession, firstLeft)
 	}
 	if !s.at.IsZero() {
 		s.watched += now.Sub(s.at).Seconds() * float64(count)
@@ -137,6 +138,8 @@ func (m *Machine) spent(msg wire.Message) {
 		m.news.upkeep.add(m.now, cost(askSize))
 	case *wire.State:
 		m.news.upkeep.add(m.now, cost(smallSize+peerSize*(2+len(msg.Succ))))
+	case *wire.Changed:
+		m.news.upkeep.add(m.now, cost(smallSize+len(msg.Order)+peerSize*len(msg.New)))
 	case *wire.Joined:
 		m.news.upkeep.add(m.now, cost(smallSize+peerSize*(1+len(msg.Succ)+len(msg.Closer))))
 	case *wire.Leave:

@@ -130,9 +130,9 @@ func (m *Machine) queue(n item) {
 }
 
 // newsDelay is how long news wait for others: shorter than anybody notices
-// while traffic is far below the budget, and up to a fiftieth of a session.
+// while traffic is far below the budget, and up to a twenty-fifth of a session.
 func (m *Machine) newsDelay() time.Duration {
-	most := min(max(m.news.stay.mean()/50, time.Second), mostDelay)
+	most := min(max(m.news.stay.mean()/25, time.Second), mostDelay)
 	use := (m.newsRate()/m.newsBudget() - 0.25) / 0.75
 	return newsDelay + time.Duration(min(max(use, 0), 1)*float64(most))
 }

@@ -12,6 +12,7 @@ type Vantage struct {
 	View     *View         // what the node knows
 	Patience time.Duration // added to every wait, for a machine that is short of processor time
 	Refused  func(reason string)
+	Calm     bool // nobody waits for the outcome: a look-up asks one member at a time while all goes well
 }
 
 // errand is a look-up, a fetch or a store as a step function: see the package

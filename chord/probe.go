@@ -52,7 +52,7 @@ func (m *Machine) probed(c *call, s *wire.State, how answer) {
 	if back {
 		delete(m.news.told, c.peer.ID) // its descriptor is worth something again
 		m.news.toldIDs = slices.DeleteFunc(m.news.toldIDs, func(id ID) bool { return id == c.peer.ID })
-		m.dead.rouse(m.now)
+		m.rouseDead()
 		m.hurry()
 	}
 	m.welcome(m.view(s))
@@ -178,11 +178,27 @@ func (m *Machine) gone(id ID, how answer) {
 	}
 }
 
-// departedAt counts a death for the estimate of how long members stay: of the two
-// that this node watches itself and whose deaths it is sure to find out.
+// departedAt counts the predecessor's death for the estimate of how long members
+// stay.
 func (m *Machine) departedAt(id ID) {
-	if id == m.ring.Head() || id == m.ring.Pred {
+	if id == m.ring.Pred && id != m.ring.Self && !m.ring.Succ.Contains(id) {
 		m.news.stay.departed()
+	}
+}
+
+// countDeparted counts the deaths in the list: who has been in it and is not,
+// though those behind are.
+func (m *Machine) countDeparted(before *zave.State) {
+	n := m.ring.Succ.Len()
+	if n == 0 || before.Self != m.ring.Self || m.phase != PhaseJoined {
+		return
+	}
+	reach := m.ring.Self.Distance(m.ring.Succ.At(n - 1))
+	for _, id := range before.Succ.IDs() {
+		known := m.table.get(id) != nil || m.dead.byID[id] != nil // no padding
+		if known && !m.ring.Succ.Contains(id) && m.ring.Self.Distance(id).Compare(reach) < 0 {
+			m.news.stay.departed()
+		}
 	}
 }
 
@@ -201,11 +217,14 @@ func (m *Machine) tickGraves() {
 	if m.nextDead.After(m.now) {
 		return
 	}
-	few, pace := 1, time.Second
-	if m.now.Before(m.fastUntil) {
+	few, pace, most := 1, time.Second, graveMost
+	switch {
+	case m.crowded():
+		pace, most = graveRest, graveLast
+	case m.now.Before(m.fastUntil):
 		few, pace = 4, m.cfg.Timing.Fast
 	}
-	due := m.dead.due(m.now, few)
+	due := m.dead.due(m.now, few, most)
 	for _, p := range due {
 		m.probe(p.ID)
 	}

@@ -80,8 +80,8 @@ func (s *Seeking) start(now time.Time) bool {
 	s.search.client = v.Attending()
 	s.search.hold(v.following(s.target))
 	s.parallel = searchParallel
-	if v.Complete {
-		s.parallel = 1 // whoever precedes the target is known; the others are a reserve
+	if v.Complete || s.at.Calm {
+		s.parallel = 1 // whoever precedes the target is known, or there is time; the others are a reserve
 	}
 	s.more = now.Add(v.hedge(first[0].ID))
 	s.end = now.Add(lookupTime + s.at.Patience)
@@ -97,7 +97,7 @@ func (s *Seeking) answer(now time.Time, r Result) bool {
 	msg := r.Msg
 	if problem(r) != nil {
 		msg = nil
-		s.parallel = max(s.parallel, searchParallel)
+		s.widen(searchParallel)
 	}
 	_, _, before := s.search.Result()
 	s.search.Answer(p.ID, msg, r.RTT)
@@ -127,7 +127,7 @@ func (s *Seeking) tick(now time.Time) {
 		s.finish(r, nil) // whoever lies closer takes too long
 		return
 	}
-	s.parallel = max(searchParallel, min(s.parallel+1, searchMost))
+	s.widen(searchMost)
 	s.more = now.Add(hedgeUnknown)
 }
 
@@ -144,6 +144,15 @@ func (s *Seeking) doubt() time.Duration {
 		return s.at.View.hedge(from)
 	}
 	return confirmTime
+}
+
+// widen lets more members be asked at a time: at once where somebody waits.
+func (s *Seeking) widen(most int) {
+	if s.at.Calm {
+		s.parallel = max(s.parallel, min(s.parallel+1, searchParallel))
+		return
+	}
+	s.parallel = max(s.parallel, searchParallel, min(s.parallel+1, most))
 }
 
 func (s *Seeking) giveUp(why error) {

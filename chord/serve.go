@@ -38,11 +38,7 @@ func (m *Machine) answer(from wire.Peer, msg wire.Message) wire.Message {
 		if from.ID == m.ring.Head() && !m.ring.Small() {
 			m.soon()
 		}
-		s := m.state()
-		if msg.Seen != 0 && msg.Seen == s.Digest() {
-			return &wire.Unchanged{}
-		}
-		return s
+		return m.tellState(msg.Seen)
 	case *wire.Find:
 		return m.find(msg.Target)
 	case *wire.Join:
@@ -95,6 +91,46 @@ func (m *Machine) caller(from wire.Peer) {
 		}
 		m.hear(from, from.ID)
 	}
+}
+
+// tellState answers who has seen an earlier state with what has changed since, as
+// far as that is remembered.
+func (m *Machine) tellState(seen uint64) wire.Message {
+	s := m.state()
+	digest := s.Digest()
+	if seen == digest {
+		return &wire.Unchanged{}
+	}
+	var short *wire.Changed
+	if old := m.toldStates.find(seen); old != nil {
+		short = s.Since(old)
+	}
+	if m.toldStates.find(digest) == nil {
+		m.toldStates.add(digest, s)
+	}
+	if short != nil {
+		return short
+	}
+	return s
+}
+
+// toldStates are the last states that a node has told.
+type toldStates struct {
+	states [8]*wire.State
+	digest [8]uint64
+	next   int
+}
+
+func (t *toldStates) find(digest uint64) *wire.State {
+	if i := slices.Index(t.digest[:], digest); digest != 0 && i >= 0 {
+		return t.states[i]
+	}
+	return nil
+}
+
+func (t *toldStates) add(digest uint64, s *wire.State) {
+	t.states[t.next], t.digest[t.next] = s, digest
+	t.next = (t.next + 1) % len(t.states)
 }
 
 func (m *Machine) state() *wire.State {
@@ -230,7 +266,7 @@ func (m *Machine) notified(p wire.Peer) wire.Message {
 		return wire.Errorf(wire.CodeTooMany, "the table of members is full")
 	}
 	if m.dead.raise(p.ID) {
-		m.dead.rouse(m.now)
+		m.rouseDead()
 	}
 	pred := m.ring.Pred
 	if p.ID != pred && !between(pred, p.ID, m.ring.Self) && !m.predDead && !m.ring.Small() {

@@ -259,7 +259,7 @@ func (m *Machine) advised(answer *wire.Members) {
 	m.news.share = min(max(median(s.shares), leastShare), fullShare)
 	m.news.thin = m.news.share < fullShare
 	if stay := median(s.stays); stay > 0 {
-		m.news.stay.guess(time.Duration(stay) * time.Second)
+		m.news.stay.guess(time.Duration(stay)*time.Second, toldLeft)
 	}
 	m.announce()
 	if m.news.thin || s.known <= m.table.order.len()+1 || m.table.order.len() >= m.table.max {

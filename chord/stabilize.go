@@ -161,7 +161,7 @@ func (m *Machine) notify(id ID) {
 
 // settle ends the operation under way.
 func (m *Machine) settle() {
-	if m.op.active && m.op.before != m.ring {
+	if was := &m.op.before; m.op.active && *was != m.ring && m.hasty(was.Pred != m.ring.Pred || was.Head() != m.ring.Head()) {
 		m.soon()
 	}
 	m.op = operation{}
@@ -209,7 +209,7 @@ func (m *Machine) stranded() {
 			asked++
 		}
 	}
-	m.dead.rouse(m.now)
+	m.dead.rouse(m.now, nil)
 	if asked+len(m.dead.byID) > 0 {
 		m.unsettled = m.now.Add(2 * maxTimeout)
 	}

@@ -14,6 +14,7 @@ type Status struct {
 	Members int   // known live members, the node itself included if it is one
 	Small   bool  // small-ring mode: Members is the whole ring
 	Whole   bool  // Members is the whole ring, as far as the node can tell
+	Thin    bool  // Members is a sample of a ring that is too large to know: what it loses says little
 	Ideal   bool  // nothing has changed for some rounds
 	Phase   Phase // where the node stands
 	Dead    int   // members that died and are asked now and then
@@ -28,7 +29,7 @@ func (n *Node) Status() Status {
 	}
 	return Status{
 		Self: v.Self, Pred: v.Pred, Succ: slices.Clone(v.Succ), Members: self + v.members.len(),
-		Small: v.Small, Whole: v.Complete, Ideal: v.Ideal, Phase: v.Phase, Dead: v.Dead,
+		Small: v.Small, Whole: v.Complete, Thin: v.Thin, Ideal: v.Ideal, Phase: v.Phase, Dead: v.Dead,
 	}
 }
 

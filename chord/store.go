@@ -54,6 +54,7 @@ type Storing struct {
 // NewStoring returns a store of a record at pos. Its first step, with a Tick,
 // begins it.
 func NewStoring(at Vantage, pos ID, r record.Record) *Storing {
+	at.Calm = true // a store goes to several positions, and a majority of them is enough
 	s := &Storing{calls: calls{at: at}, req: &wire.Store{Position: pos, Record: r}}
 	if !at.View.joined() || !at.View.Small {
 		s.seek = NewSeeking(at, pos)

@@ -9,13 +9,12 @@ import (
 
 // The pace of what looks after news.
 const (
-	adaptEvery  = 10 * time.Second
-	adaptFirst  = time.Minute // what comes while a ring forms says little
-	sweepLeast  = 5 * time.Second
-	announceBy  = 2 * time.Second
-	sweepMost   = time.Hour
-	watchedSelf = 2               // head and predecessor, whose deaths this node finds out itself
-	rumourFor   = 2 * time.Minute // members without a descriptor, unless they are heard of
+	adaptEvery = 10 * time.Second
+	adaptFirst = 30 * time.Second // what comes while a ring forms says little
+	sweepLeast = 5 * time.Second
+	announceBy = 2 * time.Second
+	sweepMost  = time.Hour
+	rumourFor  = 2 * time.Minute // members without a descriptor, unless they are heard of
 )
 
 // spreadHash is where the part of the circle begins that news of a member go to:
@@ -37,6 +36,7 @@ func (m *Machine) startNews() {
 	if !m.gossips() {
 		return
 	}
+	m.news.stay.watch(m.now, 0)
 	m.news.adapt = m.now.Add(m.jitter(adaptFirst))
 	m.news.compare = m.now.Add(m.jitter(compareEvery))
 	m.news.sweep = m.now.Add(m.jitter(sweepLeast))
@@ -113,13 +113,13 @@ func (m *Machine) newsDeadline(sooner func(time.Time)) {
 // what it sends does.
 func (m *Machine) adaptNews() {
 	n := &m.news
-	n.stay.watch(m.now, min(m.ring.Succ.Len(), watchedSelf))
+	n.stay.watch(m.now, m.ring.Succ.Len()+1)
 	rate, budget := m.newsRate(), m.newsBudget()
 	_, sent := n.spending.rates(m.now)
 	_, got := n.received.rates(m.now)
 	switch {
 	case rate > budget:
-		n.share = int(float64(n.share) * max(0.75, budget/rate))
+		n.share = int(float64(n.share) * max(0.5, budget/rate))
 	case (sent+got)/2 < 0.7*budget && n.share < fullShare:
 		n.share += n.share/5 + 1
 	}

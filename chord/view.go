@@ -16,6 +16,7 @@ type View struct {
 	Settled  bool // the node may speak for its part of the circle
 	Small    bool // small-ring mode: the node knows all members
 	Complete bool // the table holds the whole ring, as far as the node can tell
+	Thin     bool // the table is a sample of the ring, and is meant to be
 	Ideal    bool // nothing has changed for some rounds
 	Dead     int  // members that died and are asked now and then
 
@@ -36,6 +37,7 @@ func (m *Machine) View() *View {
 		Settled:  m.settledNow(),
 		Small:    m.ring.Small() && m.phase != PhaseClient,
 		Complete: (m.ring.Small() || m.explore.complete) && m.phase != PhaseClient,
+		Thin:     m.news.thin,
 		Ideal:    m.ideal(),
 		Dead:     len(m.dead.byID),
 		members:  m.table.order.snapshot(),

@@ -18,6 +18,8 @@ const (
 // Schedule says when an owner repairs its records next. The zero value is due
 // at once. One goroutine at a time uses it.
 type Schedule struct {
+	Rand *rand.Rand // nil = any; a simulation's own
+
 	next  time.Time
 	last  time.Time // start of the last round
 	most  int       // members that were known at once since then
@@ -25,12 +27,12 @@ type Schedule struct {
 }
 
 // Due reports whether a round is due, members being how many members of the
-// ring are known now.
+// ring are known now, below 0 where that says nothing about losses.
 func (s *Schedule) Due(now time.Time, members int) bool {
 	s.most = max(s.most, members)
-	if lost := s.most - members; lost > 0 && 10*lost >= s.most && members < s.least {
+	if lost := s.most - members; members >= 0 && lost > 0 && 10*lost >= s.most && members < s.least {
 		s.least = members
-		soon := now.Add(spread(lossSettle))
+		soon := now.Add(s.spread(lossSettle))
 		if rested := s.last.Add(repairRest); soon.Before(rested) {
 			soon = rested
 		}
@@ -53,8 +55,21 @@ func (s *Schedule) Done(now time.Time, r Repairs) {
 	if r.Silent > 0 || r.Stored < r.Missing {
 		wait = repairSoon
 	}
-	s.next = now.Add(spread(wait))
+	s.next = now.Add(s.spread(wait))
 }
 
 // spread returns d, give or take a quarter, so that owners do not step together.
-func spread(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+func (s *Schedule) spread(d time.Duration) time.Duration { return d*3/4 + s.below(d/2) }
+
+func (s *Schedule) below(d time.Duration) time.Duration {
+	if s.Rand != nil {
+		return time.Duration(s.Rand.Int64N(int64(d)))
+	}
+	return rand.N(d)
+}
+
+// Rest puts the first round off to a time within the usual pause: the records
+// have been on the ring in an earlier run, and others have kept them there. Where
+// programs are restarted often, looking at each start would be most of what the
+// ring has to do.
+func (s *Schedule) Rest(now time.Time) { s.next = now.Add(s.below(repairEvery)) }

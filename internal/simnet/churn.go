@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord"
+	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -62,7 +63,9 @@ func (s *Sim) equip(n *node) (err error) {
 
 // openKeeper gives a node that starts its keeper, and its disk.
 func (s *Sim) openKeeper(n *node) {
-	n.publishDue, n.repairDue = s.now, s.now
+	n.publishDue = s.now
+	n.person.repair = directory.Schedule{Rand: n.person.rng}
+	n.person.repair.Rest(s.at(s.now))
 	n.person.registered = false
 	gen := n.gen
 	n.keeping = &keeping{keeper: chord.NewKeeper(chord.KeeperConfig{

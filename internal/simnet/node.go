@@ -34,7 +34,6 @@ type node struct {
 	person     *person             // nil until it first runs, and in plain runs
 	keeping    *keeping
 	publishDue int64
-	repairDue  int64
 }
 
 func (n *node) up() bool { return n.machine != nil }

@@ -88,10 +88,10 @@ type person struct {
 	records    []record.Record // shares and account record, as enrolled
 	last       *record.Record  // the registration, as published last
 	seq        uint64
-	enrolled   bool // the records have been on the ring once
 	registered bool // the registration was taken by the ring in this run
 	store      *record.Store
 	pace       directory.Pace
+	repair     directory.Schedule
 	rng        *rand.Rand
 }
 
@@ -180,4 +180,34 @@ func (s *Sim) registration(n *node) (record.Record, error) {
 		AOR: p.aor.String(), Kind: record.KindRegistration, Part: 1, Seq: p.seq, Time: now.UnixMilli(),
 		Lifetime: s.overlay.trust.Charter().RegistrationLifetime, Data: data,
 	}, p.device, p.chain)
+}
+
+// enrolAll gives every device its owner and lays what an enrolment gives where it
+// belongs, on the responsible node and on its first successor: all people were
+// enrolled before what is measured begins, those who do not run now as well.
+func (s *Sim) enrolAll() {
+	if s.cfg.Plain || len(s.ring.ids) == 0 {
+		return
+	}
+	charter := s.overlay.trust.Charter()
+	for _, n := range s.nodes {
+		if n.person == nil {
+			if err := s.enrol(n); err != nil {
+				panic(err) // nothing of it depends on anything but the code
+			}
+		}
+		for _, r := range n.person.records {
+			where, err := r.Where(charter)
+			if err != nil {
+				panic(err)
+			}
+			for _, pos := range where.Places {
+				i, _ := s.ring.search(pos)
+				for k := range min(2, len(s.ring.nums)) {
+					holder := s.nodes[s.ring.nums[(i+k)%len(s.ring.nums)]]
+					_, _, _ = holder.person.store.Put(r) // it counts what it refuses
+				}
+			}
+		}
+	}
 }

@@ -9,13 +9,9 @@ import (
 	"github.com/secp2psip/secp2psip/internal/record"
 )
 
-// What an adapter does by itself, at the times at which it does it (adapter,
-// keepPublished and repairIfDue).
-const (
-	tendEvery   = 10 * time.Second
-	repairEvery = 10 * time.Minute
-	repairSoon  = time.Minute
-)
+// tendEvery is how often an adapter looks what is due (adapter, keepPublished and
+// repairIfDue).
+const tendEvery = 10 * time.Second
 
 // The directory's own defaults.
 const (
@@ -56,19 +52,14 @@ func (s *Sim) tend(e event) {
 			}
 		})
 	}
-	if n.repairDue <= s.now {
-		n.repairDue = s.now + int64(30*time.Second+repairSoon)
-		s.repair(n)
+	v := n.viewOf()
+	members := v.Members() + 1
+	if v.Thin {
+		members = -1
 	}
-	if !p.enrolled { // the issuer puts them there once; here the owner does it for the issuer
-		p.enrolled = true
-		for _, r := range p.records {
-			s.publish(n, r, func(_ *Sim, _ *node, err error) {
-				if err != nil {
-					p.enrolled = false
-				}
-			})
-		}
+	if p.repair.Due(s.at(s.now), members) {
+		p.repair.Begin(s.at(s.now), members)
+		s.repair(n)
 	}
 }
 
@@ -100,11 +91,7 @@ func (s *Sim) repair(n *node) {
 		if !r.Ended() {
 			return
 		}
-		next := repairEvery
-		if c := r.Result(); c.Silent > 0 || c.Stored < c.Missing {
-			next = repairSoon
-		}
-		n.repairDue = s.now + int64(next*3/4) + n.person.rng.Int64N(int64(next/2))
+		n.person.repair.Done(s.at(s.now), r.Result())
 	}})
 }
 

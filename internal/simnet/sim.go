@@ -166,6 +166,7 @@ func (s *Sim) fill() {
 
 // plan sets the times of the measurement, now that all nodes are there.
 func (s *Sim) plan() {
+	s.enrolAll()
 	s.from = s.now + int64(s.cfg.Warmup)
 	s.to = s.from + int64(s.cfg.Duration)
 	for _, i := range s.live {

@@ -18,7 +18,7 @@ var most = map[string]int{
 	"Peer.Addrs":    8,
 	"Record.Signed": 4096, "Chain.Certificates": 3, "Chain.Certificates[]": 2048, "Chain.Delegation": 512,
 	"Error.Reason": 256, "CharterIs.Charter": 4096,
-	"State.Succ": 32, "Found.Peers": 32, "Joined.Succ": 32, "Joined.Closer": 32, "Leave.Succ": 32,
+	"State.Succ": 32, "Changed.Order": 33, "Changed.New": 32, "Found.Peers": 32, "Joined.Succ": 32, "Joined.Closer": 32, "Leave.Succ": 32,
 	"Descriptor.Addrs": 5, "Gossip.Groups": 64, "News.Descs": 64, "News.Notices": 64, "GetMembers.Digests": 256, "Members.Descs": 384,
 	"GetCertificates.Hashes": 64, "Certificates.Issuers": 4, "Certificates.Issuers[]": 2048,
 	"Certificates.Nodes": 64, "Certificates.Nodes[]": 2048,

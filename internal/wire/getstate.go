@@ -6,7 +6,8 @@ import (
 )
 
 // GetState asks for a node's ring pointers; the answer is State, or Unchanged
-// where that would have the digest Seen.
+// where that would have the digest Seen, or Changed where Seen is the digest of
+// an earlier one that the node remembers.
 //
 //	[ seen: uint ]
 type GetState struct {

@@ -141,7 +141,7 @@ func samples(t testing.TB) []wire.Message {
 		&wire.Bulletins{IDs: []identity.BulletinID{nonce32, exporter}},
 		&wire.Bulletins{Items: []identity.SignedBulletin{bulletin(t), {Signed: []byte{0xd2}, Chain: chain}}},
 		&wire.Post{Items: []identity.SignedBulletin{bulletin(t)}},
-		&wire.GetState{}, &wire.GetState{Seen: 1 << 63}, &wire.Unchanged{},
+		&wire.GetState{}, &wire.GetState{Seen: 1 << 63}, &wire.Unchanged{}, &wire.Changed{Order: []byte{1, 3, wire.NewPeer}, New: []wire.Peer{peerB}},
 		&wire.Gossip{Groups: []wire.News{
 			{From: peerB.ID, Until: peerA.ID, Descs: []wire.Descriptor{descriptor(t)}, Notices: []wire.Notice{notice(t)}}, {Until: peerB.ID},
 		}},

@@ -38,6 +38,7 @@ const (
 	TypeGetCertificates Type = 28
 	TypeCertificates    Type = 29
 	TypeUnchanged       Type = 30
+	TypeChanged         Type = 31
 
 	TypeStore      Type = 32
 	TypeStored     Type = 33
@@ -155,6 +156,8 @@ func newTable(t Type) Message {
 		return new(Certificates)
 	case TypeUnchanged:
 		return new(Unchanged)
+	case TypeChanged:
+		return new(Changed)
 	}
 	return nil
 }
