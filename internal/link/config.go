@@ -75,7 +75,7 @@ func (c *Config) complete() error {
 		c.PassOn = func(identity.NodeID) bool { return false }
 	}
 	if c.Socket == nil {
-		c.Socket = func(at netip.AddrPort) (net.PacketConn, error) { return listenUDP(at) }
+		c.Socket = listenUDP
 	}
 	c.Limits = c.Limits.withDefaults()
 	return nil

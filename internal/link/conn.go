@@ -38,7 +38,10 @@ type Conn struct {
 	outbox  outbox
 	largest atomic.Int64 // datagram that is known to pass, in bytes
 
-	source   func() netip.AddrPort
+	source   atomic.Pointer[netip.AddrPort]
+	path     atomic.Pointer[quic.Path] // that it was moved to last
+	heard    atomic.Int64              // when something came last, in ns since the link's origin
+	pulse    chan struct{}             // holds a token while nobody asks for a sign of life
 	exporter func() ([32]byte, error)
 }
 
@@ -56,7 +59,9 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 		c.relayed, c.via = true, a.via
 	}
 	c.outbox.most, c.outbox.wake = l.cfg.Limits.DatagramsQueue, make(chan struct{}, 1)
-	c.source = sync.OnceValue(c.findSource)
+	c.pulse = make(chan struct{}, 1)
+	c.pulse <- struct{}{}
+	c.hear()
 	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(qc, exporterCall) })
 	c.touch()
 	return c, nil
@@ -91,7 +96,14 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.qc.RemoteAddr()) 
 // LocalAddr returns this node's address as the other node's host should see it,
 // before any address translation: the source address of the route there, and
 // the link's port.
-func (c *Conn) LocalAddr() netip.AddrPort { return c.source() }
+func (c *Conn) LocalAddr() netip.AddrPort {
+	if a := c.source.Load(); a != nil {
+		return *a
+	}
+	a := c.findSource()
+	c.source.Store(&a)
+	return a
+}
 
 func (c *Conn) findSource() netip.AddrPort {
 	if c.relayed {

@@ -71,6 +71,7 @@ func (l *Link) receiveDatagrams(c *Conn) {
 			continue
 		}
 		c.touch()
+		c.hear()
 		(*f)(c, b)
 	}
 }

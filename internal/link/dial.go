@@ -26,8 +26,9 @@ type flight struct {
 
 // flightKey is a Node-ID, or an address where the ID is not known.
 type flightKey struct {
-	id   identity.NodeID
-	addr netip.AddrPort
+	id     identity.NodeID
+	addr   netip.AddrPort
+	direct bool
 }
 
 // Connect returns a connection to the node, the one there is or a new one to
@@ -51,13 +52,7 @@ func (l *Link) connectVia(ctx context.Context, to wire.Peer, via []wire.Peer) (c
 	if c := l.pool.get(to.ID); c != nil {
 		return c, true, nil
 	}
-	accept := func(got *identity.NodeCertificate) error {
-		if got.ID != to.ID {
-			return fmt.Errorf("%w: %s instead of %s", ErrWrongNode, got.ID, to.ID)
-		}
-		return nil
-	}
-	c, err = l.share(ctx, flightKey{id: to.ID}, func() []way { return l.waysTo(to, via, accept) })
+	c, err = l.share(ctx, flightKey{id: to.ID}, func() []way { return l.waysTo(to, via, l.exactly(to.ID)) })
 	if err == nil {
 		l.vias.remember(to.ID, c.via)
 	}

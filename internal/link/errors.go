@@ -24,6 +24,8 @@ var (
 	ErrWrongNode = errors.New("link: another node answers there")
 	// ErrLost: the connection ended before the answer came.
 	ErrLost = errors.New("link: connection lost")
+	// ErrLeft: the other node has shut down.
+	ErrLeft = errors.New("link: the other node has shut down")
 	// ErrTimeout: no answer in time.
 	ErrTimeout = errors.New("link: no answer in time")
 	// ErrProtocol: the other side does not keep to the protocol.

@@ -8,7 +8,7 @@ import (
 
 // listenUDP binds the socket. The unspecified IPv6 address and the zero address
 // take both families where the host has both.
-func listenUDP(at netip.AddrPort) (*net.UDPConn, error) {
+func listenUDP(at netip.AddrPort) (net.PacketConn, error) {
 	addr := at.Addr()
 	if !addr.IsValid() {
 		addr = netip.IPv6Unspecified()
@@ -27,7 +27,7 @@ func listenUDP(at netip.AddrPort) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link: listen on UDP: %w", err)
 	}
-	return sock, nil
+	return steady{sock}, nil
 }
 
 // addrPort returns a's address in the one form that this package uses: no IPv4

@@ -120,6 +120,14 @@ func (s *Stream) Close() error {
 	return nil
 }
 
+// Abandon gives the stream up in both directions at once, without the end that
+// Close gives it: the other side's Recv returns a *RemoteError with
+// wire.CodeGone. It may be called more than once, from any goroutine.
+func (s *Stream) Abandon() {
+	abandon(s.qs, wire.CodeGone)
+	s.end()
+}
+
 // take waits for a token or the end of ctx.
 func take(ctx context.Context, token <-chan struct{}) error {
 	select {
@@ -148,6 +156,7 @@ func interrupt(ctx context.Context, setDeadline func(time.Time) error) (release 
 
 func streamError(ctx context.Context, err error) error {
 	var reset *quic.StreamError
+	var over *quic.ApplicationError
 	switch {
 	case errors.Is(err, io.EOF):
 		return err
@@ -157,6 +166,8 @@ func streamError(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	case errors.As(err, &reset) && reset.Remote:
 		return &RemoteError{Code: wire.Code(reset.ErrorCode), Reason: "the stream was closed"}
+	case errors.As(err, &over) && over.Remote && over.ErrorCode == CloseBye:
+		return fmt.Errorf("%w: %w", ErrLeft, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	}

@@ -16,7 +16,7 @@ import (
 const (
 	stunRTO      = 500 * time.Millisecond
 	stunTime     = 5 * time.Second
-	stunQuestion = 32   // own questions under way at once
+	stunQuestion = 64   // own questions under way at once
 	stunLargest  = 1500 // bytes of a datagram that is looked at
 )
 
@@ -30,7 +30,8 @@ type stunner struct {
 
 type question struct {
 	server netip.AddrPort
-	answer chan netip.AddrPort
+	answer func(mapped netip.AddrPort) // called once, must not block
+	once   bool                        // it has been
 }
 
 func newStunner(perSecond int) *stunner {
@@ -50,8 +51,8 @@ func (l *Link) STUN(ctx context.Context, server netip.AddrPort) (netip.AddrPort,
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("link: STUN: %w", err)
 	}
-	q, err := l.stun.ask(request.TransactionID, server)
-	if err != nil {
+	answer := make(chan netip.AddrPort, 1)
+	if err := l.stun.expect(request.TransactionID, server, func(a netip.AddrPort) { answer <- a }); err != nil {
 		return netip.AddrPort{}, err
 	}
 	defer l.stun.forget(request.TransactionID)
@@ -65,7 +66,7 @@ func (l *Link) STUN(ctx context.Context, server netip.AddrPort) (netip.AddrPort,
 			}
 			resend.Reset(rto)
 			rto *= 2
-		case a := <-q.answer:
+		case a := <-answer:
 			return a, nil
 		case <-l.done:
 			return netip.AddrPort{}, ErrClosed
@@ -75,15 +76,16 @@ func (l *Link) STUN(ctx context.Context, server netip.AddrPort) (netip.AddrPort,
 	}
 }
 
-func (s *stunner) ask(id [stun.TransactionIDSize]byte, server netip.AddrPort) (*question, error) {
+// expect has f called with the answer to a request, if there is one, until
+// forget.
+func (s *stunner) expect(id [stun.TransactionIDSize]byte, server netip.AddrPort, f func(mapped netip.AddrPort)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.asked) >= stunQuestion {
-		return nil, fmt.Errorf("%w: too many STUN requests under way", ErrUnreachable)
+		return fmt.Errorf("%w: too many STUN requests under way", ErrUnreachable)
 	}
-	q := &question{server: server, answer: make(chan netip.AddrPort, 1)}
-	s.asked[id] = q
-	return q, nil
+	s.asked[id] = &question{server: server, answer: f}
+	return nil
 }
 
 func (s *stunner) forget(id [stun.TransactionIDSize]byte) {
@@ -169,9 +171,9 @@ func (s *stunner) match(m *stun.Message, from netip.AddrPort) (refused string) {
 	if q == nil || q.server != from {
 		return ReasonGarbage
 	}
-	select {
-	case q.answer <- netip.AddrPortFrom(ip.Unmap(), uint16(mapped.Port)):
-	default: // a second answer
+	if !q.once {
+		q.once = true
+		q.answer(netip.AddrPortFrom(ip.Unmap(), uint16(mapped.Port)))
 	}
 	return ""
 }

@@ -31,13 +31,34 @@ type vias struct {
 	attached map[identity.NodeID]bool
 	called   map[identity.NodeID]bool
 	ways     map[identity.NodeID]identity.NodeID // through which peer a node was reached last
+	left     map[identity.NodeID]identity.NodeID // through which one it was lost last
 }
 
 func newVias() *vias {
 	return &vias{
 		attached: make(map[identity.NodeID]bool), called: make(map[identity.NodeID]bool),
-		ways: make(map[identity.NodeID]identity.NodeID),
+		ways: make(map[identity.NodeID]identity.NodeID), left: make(map[identity.NodeID]identity.NodeID),
 	}
+}
+
+// leave notes that nothing came from a node through a peer any more.
+func (v *vias) leave(to, peer identity.NodeID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ways[to] == peer {
+		delete(v.ways, to)
+	}
+	if len(v.left) >= maxWays {
+		clear(v.left)
+	}
+	v.left[to] = peer
+}
+
+// lost returns the peer through which a node was lost last.
+func (v *vias) lost(to identity.NodeID) identity.NodeID {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.left[to]
 }
 
 func (v *vias) has(peer identity.NodeID) bool {
@@ -119,19 +140,23 @@ func waysOf(addrs []netip.AddrPort, dial func(context.Context, netip.AddrPort) (
 // peer through which it was reached last goes before all.
 func (l *Link) waysTo(to wire.Peer, via []wire.Peer, accept func(*identity.NodeCertificate) error) []way {
 	direct := l.directWays(to.Addrs, accept)
-	last := l.vias.way(to.ID)
-	var ways, relayed []way
+	last, lost := l.vias.way(to.ID), l.vias.lost(to.ID)
+	var ways, relayed, worst []way
 	for _, p := range via {
 		if p.ID == l.self || p.ID == to.ID {
 			continue
 		}
 		w := way{"via " + p.ID.Short(), func(ctx context.Context) (*quic.Conn, error) { return l.dialVia(ctx, to.ID, p, accept) }}
-		if p.ID == last {
+		switch p.ID {
+		case last:
 			ways = append(ways, w)
-			continue
+		case lost:
+			worst = append(worst, w)
+		default:
+			relayed = append(relayed, w)
 		}
-		relayed = append(relayed, w)
 	}
+	relayed = append(relayed, worst...)
 	for len(direct)+len(relayed) > 0 {
 		if len(direct) > 0 {
 			ways, direct = append(ways, direct[0]), direct[1:]

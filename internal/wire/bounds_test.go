@@ -24,7 +24,7 @@ var most = map[string]int{
 	"Certificates.Nodes": 64, "Certificates.Nodes[]": 2048,
 	"GetBulletins.Want": 15, "Bulletins.IDs": 1024, "Bulletins.Items": 15, "Post.Items": 15,
 	"SignedBulletin.Signed": 512, "SignedBulletin.Chain": 2, "SignedBulletin.Chain[]": 2048,
-	"DialBack.Addrs": 4, "DialBack.Padding": 4096, "Dialed.Reached": 4, "Dialed.Silent": 4, "Dialed.Others": 4, "Attached.Addrs": 8,
+	"DialBack.Addrs": 4, "DialBack.Padding": 4096, "Dialed.Reached": 4, "Dialed.Silent": 4, "Dialed.Others": 4, "Attached.Addrs": 8, "Punch.Addrs": 8, "Punch.Padding": 1024, "Punched.Addrs": 8,
 	"StoreMany.Items": 15, "StoredMany.Outcomes": 15, "Fetched.Records": 15,
 	"Offer.Items": 256, "Wanted.Answers": 256,
 	"EnrolChallenge.Charter": 4096, "EnrolChallenge.Root": 2048, "EnrolChallenge.Issuer": 2048,

@@ -185,5 +185,9 @@ func samples(t testing.TB) []wire.Message {
 		must[*wire.Text](t)(wire.SignText(textBody(t), aliceDev, delegation, chain)),
 		must[*wire.TextAck](t)(wire.SignTextAck(textAckBody(t), bobDev, delegation, chain)),
 		&wire.Protect{Token: nonce16, Proof: nonce32},
+		&wire.Reattach{Call: nonce16, Turn: 3, Received: 300, Proof: nonce32},
+		&wire.Reattached{Received: 7, Proof: nonce32},
+		&wire.Punch{Addrs: []netip.AddrPort{addr4, addr6}, Padding: make([]byte, 8)},
+		&wire.Punched{Addrs: []netip.AddrPort{addr4}},
 	}
 }

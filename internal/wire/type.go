@@ -69,6 +69,11 @@ const (
 	TypeText       Type = 68
 	TypeTextAck    Type = 69
 	TypeProtect    Type = 70
+
+	TypeReattach   Type = 80
+	TypeReattached Type = 81
+	TypePunch      Type = 82
+	TypePunched    Type = 83
 )
 
 // newMessage returns an empty message of type t, or nil.
@@ -84,6 +89,8 @@ func newMessage(t Type) Message {
 		return newReach(t)
 	case t < TypeInvite:
 		return newEnrolment(t)
+	case t >= TypeReattach:
+		return newWay(t)
 	}
 	return newCall(t)
 }
@@ -234,6 +241,20 @@ func newCall(t Type) Message {
 		return new(TextAck)
 	case TypeProtect:
 		return new(Protect)
+	}
+	return nil
+}
+
+func newWay(t Type) Message {
+	switch t {
+	case TypeReattach:
+		return new(Reattach)
+	case TypeReattached:
+		return new(Reattached)
+	case TypePunch:
+		return new(Punch)
+	case TypePunched:
+		return new(Punched)
 	}
 	return nil
 }
