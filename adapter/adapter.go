@@ -91,6 +91,7 @@ type Adapter struct {
 	accounts   map[string]*account
 	published  map[string]*publication        // by user part
 	nodeUp     chan struct{}                  // closed when node is set
+	lasting    map[[16]byte]*lasting          // carried calls by their names
 	renewTried map[string]time.Time           // by user part; only keepPublished touches it
 	tickets    map[string]uint64              // by user part: counts changes of bindings
 	saved      map[string]uint64              // by user part: the change that was last saved; saving's
@@ -103,7 +104,7 @@ type Adapter struct {
 func New(cfg Config) (*Adapter, error) {
 	a := &Adapter{
 		cfg: cfg, log: cfg.Log, started: time.Now(), refusals: node.NewCounter(cfg.Refused),
-		published: map[string]*publication{}, renewTried: map[string]time.Time{}, tickets: map[string]uint64{}, saved: map[string]uint64{},
+		published: map[string]*publication{}, renewTried: map[string]time.Time{}, tickets: map[string]uint64{}, saved: map[string]uint64{}, lasting: map[[16]byte]*lasting{},
 		nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
 	}
 	var err error

@@ -12,7 +12,6 @@ import (
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/sipbridge"
-	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
 
 // Reasons for refusals in the room "adapter".
@@ -276,6 +275,9 @@ func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Me
 		path, token = sipbridge.PathCarried, m.Token
 	case *wire.Protect:
 		path, token, proof = sipbridge.PathProtected, m.Token, m.Proof
+	case *wire.Reattach:
+		a.serveReattach(ctx, from, m, s)
+		return
 	default:
 		a.refusals.Count("adapter", reasonBadStream)
 		return
@@ -285,11 +287,9 @@ func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Me
 		a.refusals.Count("adapter", refused)
 		return
 	}
-	var t carry.Tunnel = newTunnel(s, from)
-	if path == sipbridge.PathProtected {
-		t = &mediaTunnel{newTunnel(s, from), from, to.flows}
-	}
-	if err := a.bridge.Ring(ctx, in, t); err != nil {
+	// The call may outlive this connection; it ends with the adapter.
+	t := a.last(a.Node(), s, in.Caller, to, false)
+	if err := a.bridge.Ring(context.WithoutCancel(ctx), in, t); err != nil {
 		a.log.Debug().Err(err).Msg("a carried call ended")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -109,7 +108,8 @@ func gone(err error) bool {
 type redirected struct {
 	body    wire.RedirectBody
 	conn    *link.Conn                   // the link that the exchange crossed
-	binding binding                      // of a protected call to it
+	binding binding                      // of a call to it
+	lasts   func(*link.Stream) *lasting  // makes the tunnel of a call
 	local   func(path string) (o opener) // instead, where the callee is on this adapter
 }
 
@@ -191,7 +191,9 @@ func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Res
 		}
 		return nil, sipbridge.KeyUnverified("the answer of the called name's adapter does not verify: " + err.Error())
 	}
-	return &redirected{body: got, conn: conn, binding: bind(exporter, sent.hash, answer.Hash())}, nil
+	to := bind(exporter, sent.hash, answer.Hash())
+	lasts := func(s *link.Stream) *lasting { return a.last(me.node, s, res.AOR, to, true) }
+	return &redirected{body: got, conn: conn, binding: to, lasts: lasts}, nil
 }
 
 func newInviteBody(me party, callee identity.AOR, to identity.NodeID, exporter [32]byte, c sipbridge.Call, now time.Time) wire.InviteBody {
@@ -314,28 +316,12 @@ func (r *redirected) opens(path string) opener {
 }
 
 // tunnelTo opens the stream of a carried call with the token of its REDIRECT.
-func tunnelTo(r *redirected) func(context.Context) (carry.Tunnel, error) {
+func tunnelTo(r *redirected) opener {
 	return func(ctx context.Context) (carry.Tunnel, error) {
 		s, err := r.conn.Open(ctx, &wire.Carry{Token: r.body.Token})
 		if err != nil {
 			return nil, linkRefusal(err)
 		}
-		return newTunnel(s, r.conn), nil
+		return r.lasts(s), nil
 	}
 }
-
-// tunnel makes a link's stream the bridge's tunnel.
-type tunnel struct {
-	*link.Stream
-	local, remote netip.Addr
-}
-
-func newTunnel(s *link.Stream, c *link.Conn) *tunnel {
-	return &tunnel{s, c.LocalAddr().Addr().Unmap(), c.RemoteAddr().Addr().Unmap()}
-}
-
-// LocalIP is this host's address towards the other adapter.
-func (t *tunnel) LocalIP() netip.Addr { return t.local }
-
-// RemoteIP is the other adapter's address.
-func (t *tunnel) RemoteIP() netip.Addr { return t.remote }

@@ -22,3 +22,13 @@ func (a *Adapter) KeepKeys(t *testing.T, user string) {
 		t.Fatal(err)
 	}
 }
+
+// CallNames returns the names under which carried calls can be taken over.
+func (a *Adapter) CallNames() (names [][16]byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name := range a.lasting {
+		names = append(names, name)
+	}
+	return names
+}

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 
-	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/media/relay"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
@@ -17,9 +16,13 @@ import (
 // very link have. Each side can make it only from messages whose signatures it
 // has verified, so media and signalling belong to the two people's keys.
 type binding struct {
-	proof [32]byte // opens the call
-	flows [32]byte // the relay's key
+	proof  [32]byte // opens the call
+	flows  [32]byte // the relay's key
+	name   [16]byte // of the call, between the two
+	secret [32]byte // shows that one is an end of the call
 }
+
+func (b binding) isZero() bool { return b == binding{} }
 
 func bind(exporter, invite, redirect [32]byte) binding {
 	mac := func(label string) (sum [32]byte) {
@@ -30,28 +33,19 @@ func bind(exporter, invite, redirect [32]byte) binding {
 		h.Sum(sum[:0])
 		return sum
 	}
-	return binding{mac("secp2psip/1 protected proof"), mac("secp2psip/1 protected flows")}
+	name := mac("secp2psip/1 call name")
+	return binding{mac("secp2psip/1 protected proof"), mac("secp2psip/1 protected flows"), [16]byte(name[:16]), mac("secp2psip/1 call secret")}
 }
-
-// mediaTunnel is the tunnel of a protected call.
-type mediaTunnel struct {
-	*tunnel
-	conn *link.Conn
-	key  [32]byte
-}
-
-// Media implements carry.MediaTunnel.
-func (t *mediaTunnel) Media() (relay.Carrier, [32]byte) { return t.conn, t.key }
 
 // protectedTo opens the stream of a protected call with the token of its
 // REDIRECT and the proof that this side knows the exchange.
-func protectedTo(r *redirected) func(context.Context) (carry.Tunnel, error) {
+func protectedTo(r *redirected) opener {
 	return func(ctx context.Context) (carry.Tunnel, error) {
 		s, err := r.conn.Open(ctx, &wire.Protect{Token: r.body.Token, Proof: r.binding.proof})
 		if err != nil {
 			return nil, linkRefusal(err)
 		}
-		return &mediaTunnel{newTunnel(s, r.conn), r.conn, r.binding.flows}, nil
+		return r.lasts(s), nil
 	}
 }
 
@@ -74,6 +68,7 @@ func newMediaPipe(r *relay.Relay) (near, far *mediaPipe) {
 }
 
 var (
-	_ carry.MediaTunnel = (*mediaTunnel)(nil)
+	_ carry.MediaTunnel = (*lasting)(nil)
+	_ carry.Follower    = (*lasting)(nil)
 	_ carry.MediaTunnel = (*mediaPipe)(nil)
 )

@@ -21,8 +21,22 @@ type Heard struct {
 	samples []int16
 }
 
+// window is how much is looked at in one go, 250 ms: where packets are lost a
+// tone is a tone still, but not in step with itself.
+const window = media.SampleRate / 4
+
 // Share is the part of what was heard that lies at the given frequency, 0 to 1.
-func (h Heard) Share(hertz float64) float64 { return media.Detect(h.samples, hertz) }
+func (h Heard) Share(hertz float64) float64 {
+	var sum float64
+	n := 0
+	for part := range slices.Chunk(h.samples, window) {
+		if len(part) == window || n == 0 {
+			sum += media.Detect(part, hertz)
+			n++
+		}
+	}
+	return sum / float64(max(n, 1))
+}
 
 // heardTone is the share from which on a tone counts as heard.
 const heardTone = 0.9
@@ -92,13 +106,6 @@ func (a *audio) Description() []byte {
 	port := a.conn.LocalAddr().(*net.UDPAddr).Port
 	return fmt.Appendf(nil, "v=0\r\no=- %d 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"+
 		"m=audio %d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n", port, port)
-}
-
-// Talk plays the tone to the address in the other side's SDP for the given time.
-func (a *audio) Talk(ctx context.Context, remoteSDP []byte, d time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	return a.Play(ctx, remoteSDP)
 }
 
 // Play plays the tone to the address in the other side's SDP until ctx ends.

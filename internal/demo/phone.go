@@ -153,6 +153,25 @@ type Outcome struct {
 // Call dials sip:target@registrar, follows one redirection, talks for the
 // given time and hangs up.
 func (p *Phone) Call(ctx context.Context, target string, talk time.Duration) (*Outcome, error) {
+	return p.call(ctx, target, func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, talk) })
+}
+
+// CallUntil is Call, and talks until the channel is closed.
+func (p *Phone) CallUntil(ctx context.Context, target string, over <-chan struct{}) (*Outcome, error) {
+	return p.call(ctx, target, func() (context.Context, context.CancelFunc) {
+		talking, stop := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-over:
+				stop()
+			case <-talking.Done():
+			}
+		}()
+		return talking, stop
+	})
+}
+
+func (p *Phone) call(ctx context.Context, target string, talk func() (context.Context, context.CancelFunc)) (*Outcome, error) {
 	media, err := openAudio(p.Tone)
 	if err != nil {
 		return nil, err
@@ -185,7 +204,9 @@ func (p *Phone) Call(ctx context.Context, target string, talk time.Duration) (*O
 	if err := session.Ack(ctx); err != nil {
 		return out, fmt.Errorf("%s's phone: ACK: %w", p.User, err)
 	}
-	if err := media.Talk(ctx, session.InviteResponse.Body(), talk); err != nil {
+	talking, stop := talk()
+	defer stop()
+	if err := media.Play(talking, session.InviteResponse.Body()); err != nil {
 		return out, err
 	}
 	out.Heard = media.Heard()

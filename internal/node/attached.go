@@ -175,11 +175,19 @@ func (n *Node) renew(ctx context.Context, peers []held) []held {
 // Reach connects to a device's node, directly or through one of the peers that
 // it is attached to. Errors: link.Connect's.
 func (n *Node) Reach(ctx context.Context, d directory.Device) (*link.Conn, error) {
-	var via []wire.Peer
+	return n.link.ConnectVia(ctx, wire.Peer{ID: d.Node, Addrs: d.Addrs}, viaOf(d))
+}
+
+// ReachAgain is Reach in place of a connection on which nothing comes any more.
+func (n *Node) ReachAgain(ctx context.Context, old *link.Conn, d directory.Device) (*link.Conn, error) {
+	return n.link.Replace(ctx, old, wire.Peer{ID: d.Node, Addrs: d.Addrs}, viaOf(d))
+}
+
+func viaOf(d directory.Device) (via []wire.Peer) {
 	for _, v := range d.Via {
 		via = append(via, wire.Peer{ID: v.Node, Addrs: v.Addrs})
 	}
-	return n.link.ConnectVia(ctx, wire.Peer{ID: d.Node, Addrs: d.Addrs}, via)
+	return via
 }
 
 // attachable returns members to be attached to, those first whose owners are

@@ -19,6 +19,15 @@ type MediaTunnel interface {
 	Media() (over relay.Carrier, key [32]byte)
 }
 
+// Follower is a MediaTunnel whose connection may become another one while the
+// call goes on.
+type Follower interface {
+	// Follow has move called with the connection that there is now, and with
+	// every one that takes its place; hear before that, where packets may come
+	// over it already.
+	Follow(hear, move func(over relay.Carrier))
+}
+
 // MediaInfo are figures of a protected call's media.
 type MediaInfo struct {
 	RTTMS float64 `json:"rtt_ms"` // of the link
@@ -53,6 +62,10 @@ func (c *call) openMedia(t Tunnel) error {
 		return err
 	}
 	c.e.update(c, func(*Info) { c.media = s })
+	if f, ok := t.(Follower); ok {
+		// They fail only where the call is over.
+		f.Follow(func(over relay.Carrier) { _ = s.Hear(over) }, func(over relay.Carrier) { _ = s.Move(over) })
+	}
 	return nil
 }
 

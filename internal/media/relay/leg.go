@@ -201,7 +201,7 @@ func (l *leg) take(index int, rtcp bool, p *port, from netip.AddrPort, datagram 
 	if refused = ln.up.take(packet, rtcp); refused != "" {
 		return refused
 	}
-	if l.s.carrier.SendDatagram(datagram) != nil {
+	if (*l.s.carrier.Load()).SendDatagram(datagram) != nil {
 		return RefusedNotSent
 	}
 	return ""

@@ -39,6 +39,7 @@ type Relay struct {
 
 	flows sync.RWMutex
 	calls map[flowKey]*Session
+	open  int // sessions
 }
 
 // flowKey names the flows of one call: those on that connection whose number

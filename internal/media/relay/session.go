@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,9 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // Session is the media of one call. Its methods may be called concurrently.
 type Session struct {
 	relay   *Relay
-	carrier Carrier
 	base    uint64
+	carrier atomic.Pointer[Carrier] // where what the phone sends goes
+	heard   []Carrier               // where packets may come from, oldest first, none when closed; relay.flows guards it
 
 	active atomic.Pointer[leg] // whose phone gets what arrives
 	lines  [lines]atomic.Pointer[line]
@@ -44,27 +46,81 @@ type Session struct {
 // the call's signed exchange: both sides have the same. It returns ErrBusy when
 // there are too many. The caller must Close it.
 func (r *Relay) Open(over Carrier, key [32]byte) (*Session, error) {
-	s := &Session{relay: r, carrier: over, base: base(key), legs: map[Leg]*leg{}}
+	s := &Session{relay: r, base: base(key), legs: map[Leg]*leg{}}
+	s.carrier.Store(&over)
 	r.flows.Lock()
 	defer r.flows.Unlock()
 	k := flowKey{over, s.base}
 	switch {
-	case len(r.calls) >= r.cfg.MaxCalls:
-		return nil, fmt.Errorf("%w: %d calls", ErrBusy, len(r.calls))
+	case r.open >= r.cfg.MaxCalls:
+		return nil, fmt.Errorf("%w: %d calls", ErrBusy, r.open)
 	case r.calls[k] != nil:
 		return nil, fmt.Errorf("%w: this call has media already", ErrBusy)
 	}
-	r.calls[k] = s
+	r.calls[k], s.heard = s, []Carrier{over}
+	r.open++
 	return s, nil
+}
+
+// maxHeard is over how many connections a call's packets may come: that which
+// it is on, the one before, and one that it is about to go to.
+const maxHeard = 3
+
+// Hear takes the call's packets from another connection, too, so that nothing is
+// lost because the two sides do not go there at the same moment. The oldest but
+// the present one is heard no more where there are too many. Errors: ErrBusy
+// where the connection has these flows already, ErrClosed.
+func (s *Session) Hear(over Carrier) error {
+	s.relay.flows.Lock()
+	defer s.relay.flows.Unlock()
+	return s.hearLocked(over)
+}
+
+func (s *Session) hearLocked(over Carrier) error {
+	r, k := s.relay, flowKey{over, s.base}
+	switch was := r.calls[k]; {
+	case len(s.heard) == 0:
+		return ErrClosed
+	case was == s:
+		return nil
+	case was != nil:
+		return fmt.Errorf("%w: this connection has such media already", ErrBusy)
+	}
+	if len(s.heard) >= maxHeard {
+		i := 0
+		if s.heard[0] == *s.carrier.Load() {
+			i = 1
+		}
+		delete(r.calls, flowKey{s.heard[i], s.base})
+		s.heard = slices.Delete(s.heard, i, i+1)
+	}
+	r.calls[k], s.heard = s, append(s.heard, over)
+	return nil
+}
+
+// Move sends what the phone says over another connection from now on, and hears
+// it. Errors as Hear's.
+func (s *Session) Move(over Carrier) error {
+	s.relay.flows.Lock()
+	defer s.relay.flows.Unlock()
+	if err := s.hearLocked(over); err != nil {
+		return err
+	}
+	s.carrier.Store(&over)
+	return nil
 }
 
 // Close gives everything back and returns when all goroutines have ended. It
 // may be called more than once.
 func (s *Session) Close() error {
 	s.relay.flows.Lock()
-	if k := (flowKey{s.carrier, s.base}); s.relay.calls[k] == s {
-		delete(s.relay.calls, k)
+	for i, over := range s.heard {
+		delete(s.relay.calls, flowKey{over, s.base})
+		if i == 0 {
+			s.relay.open--
+		}
 	}
+	s.heard = nil
 	s.relay.flows.Unlock()
 	s.mu.Lock()
 	s.closed = true
@@ -170,7 +226,7 @@ type Direction struct {
 
 // Stats may be called at any time.
 func (s *Session) Stats() Stats {
-	st := Stats{RTT: s.carrier.RTT()}
+	st := Stats{RTT: (*s.carrier.Load()).RTT()}
 	for i := range s.lines {
 		if ln := s.lines[i].Load(); ln != nil {
 			st.FromPhone.add(ln.up.read())
