@@ -89,6 +89,8 @@ type Adapter struct {
 	member     *member
 	node       *node.Node // nil before the first enrolment
 	accounts   map[string]*account
+	screens    map[string]*screening          // by user part
+	screened   map[string]uint64              // by user part: callers kept out since the start
 	published  map[string]*publication        // by user part
 	nodeUp     chan struct{}                  // closed when node is set
 	lasting    map[[16]byte]*lasting          // carried calls by their names
@@ -138,6 +140,9 @@ func (a *Adapter) open() (err error) {
 		return err
 	}
 	if a.accounts, err = a.state.accounts(); err != nil {
+		return err
+	}
+	if err := a.loadScreens(); err != nil {
 		return err
 	}
 	ports := relay.Config{MinPort: a.cfg.MediaPorts[0], MaxPort: a.cfg.MediaPorts[1]}

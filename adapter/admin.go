@@ -16,11 +16,12 @@ import (
 // Handlers answer on the admin socket.
 func (a *Adapter) Handlers() admin.Handlers {
 	return admin.Handlers{
-		admin.MethodStatus: func(context.Context, json.RawMessage) (any, error) { return a.Status(), nil },
-		admin.MethodLookup: admin.Handle(a.lookup),
-		admin.MethodAccept: admin.Handle(a.acceptKey),
-		admin.MethodVerify: admin.Handle(a.verifyKey),
-		admin.MethodCalls:  func(context.Context, json.RawMessage) (any, error) { return admin.Stream(a.writeRecords), nil },
+		admin.MethodStatus:  func(context.Context, json.RawMessage) (any, error) { return a.Status(), nil },
+		admin.MethodLookup:  admin.Handle(a.lookup),
+		admin.MethodAccept:  admin.Handle(a.acceptKey),
+		admin.MethodVerify:  admin.Handle(a.verifyKey),
+		admin.MethodCallers: admin.Handle(a.callers),
+		admin.MethodCalls:   func(context.Context, json.RawMessage) (any, error) { return admin.Stream(a.writeRecords), nil },
 		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil
 		},
@@ -91,6 +92,7 @@ func (a *Adapter) accountStatus(acct *account) admin.Account {
 	for _, b := range shiftExpiry(a.bridge.Bindings(aor), a.time.Correction()) {
 		out.Phones = append(out.Phones, admin.Phone{Contact: b.Contact, UserAgent: b.UserAgent, Expires: b.Expires, Direct: b.Direct, DirectWhy: b.DirectWhy})
 	}
+	out.Callers = a.callersOf(acct.User)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if p := a.published[acct.User]; p != nil {

@@ -84,15 +84,21 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 			err = sipbridge.CallerForged("the caller's signature is wrong")
 		}
 	}
+	var out *keptOut
 	if err == nil {
 		entry.verified()
+		out = a.screen(r.aor, r.caller, from.Owner())
 	}
-	redirect := a.answerInvite(ctx, r, body, err)
+	redirect := a.answerInvite(ctx, r, body, err, out)
 	redirect.InviteHash = m.Hash()
 	if redirect.Status == 302 && len(redirect.Paths) > 0 {
 		entry.onPath(redirect.Paths[0])
 	}
-	a.calls.finish(entry, statusError(redirect))
+	if out != nil {
+		a.calls.finish(entry, out.told)
+	} else {
+		a.calls.finish(entry, statusError(redirect))
+	}
 	signed, err := wire.SignRedirect(*redirect, r.acct.DeviceKey.PrivateKey, r.acct.Delegation, r.acct.Chain)
 	if err != nil {
 		a.log.Error().Err(err).Msg("a REDIRECT cannot be signed")
@@ -205,8 +211,9 @@ func (a *Adapter) countUnverified(from *link.Conn, err error) {
 }
 
 // answerInvite asks the phones and writes the REDIRECT: 302 with the paths
-// that are open, or the refusal.
-func (a *Adapter) answerInvite(ctx context.Context, q request, b wire.InviteBody, failed error) *wire.RedirectBody {
+// that are open, or the refusal. A caller that did not verify, and one that the
+// callee keeps out, hears nothing of the phones, and they nothing of it.
+func (a *Adapter) answerInvite(ctx context.Context, q request, b wire.InviteBody, failed error, out *keptOut) *wire.RedirectBody {
 	r := &wire.RedirectBody{
 		Caller: b.Caller, Callee: b.Callee, CallerNode: b.CallerNode, CalleeNode: b.CalleeNode, CallID: b.CallID,
 		Nonce: b.Nonce, Time: a.time.Now().UnixMilli(), Exporter: b.Exporter, Device: q.acct.DeviceKey.Public(),
@@ -214,6 +221,9 @@ func (a *Adapter) answerInvite(ctx context.Context, q request, b wire.InviteBody
 	if failed != nil {
 		a.countUnverified(q.from, failed)
 		return fillRefusal(r, failed)
+	}
+	if out != nil {
+		return fillRefusal(r, out.answer)
 	}
 	in := sipbridge.Inbound{
 		Caller: q.caller, Callee: q.aor, CallID: b.CallID, Paths: a.allowedPaths(q.node.Trust().Charter().Paths, b.Paths),
@@ -285,6 +295,9 @@ func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Me
 	in, to, refused := a.gate.redeemToken(token, from.ID(), path, proof)
 	if refused != "" {
 		a.refusals.Count("adapter", refused)
+		return
+	}
+	if a.screen(in.Callee, in.Caller, from.Owner()) != nil { // since the REDIRECT
 		return
 	}
 	// The call may outlive this connection; it ends with the adapter.

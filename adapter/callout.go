@@ -74,6 +74,7 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 			RetryAfter: time.Duration(best.body.Retry) * time.Second,
 		}
 	}
+	a.spawn(func(context.Context) { a.noteCalled(acct.User, res.AOR) }) // the phone need not wait for the disk
 	answer, err := a.choosePath(best, res.AOR, c)
 	if err == nil {
 		entry.onPath(answer.Path)

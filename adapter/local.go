@@ -27,6 +27,9 @@ func (a *Adapter) inviteSelf(ctx context.Context, me party, res *directory.Resol
 	in := sipbridge.Inbound{
 		Caller: me.aor, Callee: res.AOR, CallID: c.CallID, LocalIP: localIP, RemoteIP: localIP, Paths: c.Paths,
 	}
+	if err := a.keptOutLocally(me, res.AOR); err != nil {
+		return nil, err
+	}
 	offer, err := a.bridge.Offer(ctx, in)
 	if err != nil {
 		return nil, err

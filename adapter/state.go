@@ -25,6 +25,8 @@ var (
 	bucketAccounts = []byte("accounts") // user part → JSON of account
 	bucketPending  = []byte("pending")  // user part → JSON of account: keys of an enrolment that is not answered yet
 	bucketBindings = []byte("bindings") // user part → JSON of []sipbridge.Binding, times in overlay time
+
+	bucketScreening = []byte("screening") // user part → JSON of screening
 )
 
 var (
@@ -146,7 +148,7 @@ type state struct {
 // passphrase. The adapter's own buckets are sealed, and the files that name the
 // people of calls; what the node keeps for the ring in buckets of its own is not.
 func State(dir string) node.StateFile {
-	own := [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings}
+	own := [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings, bucketScreening}
 	return node.StateFile{
 		Path: filepath.Join(dir, StateFile), Program: "adapter", Mend: mendState,
 		Buckets: own,

@@ -52,6 +52,9 @@ func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resol
 	conn, err := me.node.Reach(ctx, dev)
 	if errors.Is(err, link.ErrSelf) {
 		m.To = res.AOR
+		if err := a.keptOutLocally(me, res.AOR); err != nil {
+			return err
+		}
 		return a.bridge.Deliver(ctx, m)
 	}
 	if err != nil {
@@ -148,6 +151,9 @@ func (a *Adapter) deliver(ctx context.Context, r request, m *wire.Text) error {
 		err = sipbridge.CallerForged("the sender's signature is wrong")
 		a.countUnverified(r.from, err)
 		return err
+	}
+	if out := a.screen(r.aor, r.caller, r.from.Owner()); out != nil {
+		return out.answer
 	}
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()

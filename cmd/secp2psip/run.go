@@ -86,7 +86,7 @@ func (a *app) rootCommand() *cobra.Command {
 		{"run", "Run:", []*cobra.Command{a.bootstrapCommand(), a.adapterCommand(), a.demoCommand()}},
 		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.peopleCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand()}},
 		{"keys", "Keys (on an adapter):", []*cobra.Command{a.acceptCommand(), a.verifyCommand()}},
-		{"privacy", "Privacy:", []*cobra.Command{a.passphraseCommand()}},
+		{"privacy", "Privacy:", append(a.callerCommands(), a.passphraseCommand())},
 		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.callsCommand(), a.lookupCommand(), a.doctorCommand()}},
 		{"tools", "Tools:", []*cobra.Command{a.simCommand(), a.configCommand(), a.manCommand(), a.versionCommand()}},
 	}

@@ -141,13 +141,13 @@ func (a *app) printAccounts(accounts []admin.Account) error {
 		return nil
 	}
 	fmt.Fprintln(a.stdout)
-	t := a.table("ACCOUNT", "NUMBER", "KEY", "PUBLISHED", "CERTIFICATE", "PHONE", "UNTIL", "DIRECT")
+	t := a.table("ACCOUNT", "NUMBER", "KEY", "PUBLISHED", "CERTIFICATE", "CALLERS", "PHONE", "UNTIL", "DIRECT")
 	for _, acc := range accounts {
 		published := yesNo(acc.Published)
 		if acc.Problem != "" {
 			published += ": " + acc.Problem
 		}
-		row := []string{acc.AOR, acc.Number, acc.Fingerprint, published, day(acc.CertificateExpires)}
+		row := []string{acc.AOR, acc.Number, acc.Fingerprint, published, day(acc.CertificateExpires), callersCell(acc.Callers)}
 		if len(acc.Phones) == 0 {
 			t.row(append(row, "none", "", "")...)
 		}
@@ -157,7 +157,7 @@ func (a *app) printAccounts(accounts []admin.Account) error {
 				direct = "no: " + p.DirectWhy
 			}
 			t.row(append(slices.Clone(row), strings.TrimSpace(p.Contact+" "+p.UserAgent), moment(p.Expires), direct)...)
-			row = []string{"", "", "", "", ""}
+			row = []string{"", "", "", "", "", ""}
 		}
 	}
 	return t.flush()

@@ -17,7 +17,8 @@ const (
 	MethodBackup = "backup" // BackupRequest → a Stream: the backup file
 	MethodRoot   = "root"   // RootRequest → RootResult
 
-	MethodCalls = "calls" // adapter: null → a Stream: a CallRecord in JSON a line, oldest first
+	MethodCallers = "callers" // adapter: CallersRequest → Callers
+	MethodCalls   = "calls"   // adapter: null → a Stream: a CallRecord in JSON a line, oldest first
 )
 
 // LookupRequest asks the ring for a name or number: "bob", "101",

@@ -105,6 +105,7 @@ type Account struct {
 	Published          bool      `json:"published"` // the registration is on the ring now
 	PublishedAt        time.Time `json:"published_at,omitzero"`
 	Problem            string    `json:"problem,omitempty"` // why it is not published, or what will go wrong
+	Callers            *Callers  `json:"callers,omitempty"` // who may call
 }
 
 // Phone is one binding of an account.

@@ -9,6 +9,9 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
+// Owner is the tag of this node's owner, as its certificate has it.
+func (n *Node) Owner() identity.OwnerTag { return n.owner }
+
 // Lookup resolves a name and reports the evidence, whatever came out. Looking
 // is no reason to believe: it pins no key.
 func (n *Node) Lookup(ctx context.Context, req admin.LookupRequest) (*admin.LookupResult, error) {
