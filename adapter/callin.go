@@ -77,6 +77,7 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 		return answer
 	}
 	entry := a.calls.begin(a.time.Now(), callIn, r.caller.User(), r.aor.User(), body.CallID)
+	entry.ownedBy(from.Owner())
 	device, res, err := a.callerDevice(ctx, r, m.Delegation)
 	entry.evidence(res)
 	if err == nil {

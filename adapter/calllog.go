@@ -8,6 +8,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/sipbridge"
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
@@ -130,6 +131,12 @@ func (e *callEntry) evidence(res *directory.Resolution) {
 	if !res.Key.IsZero() {
 		e.Key = res.Key.Fingerprint()
 	}
+}
+
+func (e *callEntry) ownedBy(owner identity.OwnerTag) {
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	e.Owner = owner.String()
 }
 
 func (e *callEntry) verified() {

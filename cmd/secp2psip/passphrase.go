@@ -50,10 +50,10 @@ no way back for who forgets it.`,
 	p.old = cmd.PersistentFlags().String("passphrase-file", "", "file with the present passphrase, or fd:N; default: ask")
 	p.fresh = cmd.PersistentFlags().String("new-passphrase-file", "", "file with the new passphrase, or fd:N; default: ask")
 	cmd.AddCommand(
-		p.command("set", "Give the keys a passphrase", "the keys are sealed; the daemon needs the passphrase from now on", p.set),
-		p.command("change", "Give the keys another passphrase", "the passphrase is another now; copies of the folder made before still open with the old one", p.change),
-		p.command("remove", "Put the keys in the clear", "the keys are in the clear, for who can read the folder", p.remove),
-		p.command("check", "Try whether a passphrase is the one", "that is the passphrase", p.check),
+		p.phraseCommand("set", "Give the keys a passphrase", "the keys are sealed; the daemon needs the passphrase from now on", p.set),
+		p.phraseCommand("change", "Give the keys another passphrase", "the passphrase is another now; copies of the folder made before still open with the old one", p.change),
+		p.phraseCommand("remove", "Put the keys in the clear", "the keys are in the clear, for who can read the folder", p.remove),
+		p.phraseCommand("check", "Try whether a passphrase is the one", "that is the passphrase", p.check),
 	)
 	return cmd
 }
@@ -64,7 +64,7 @@ type phrases struct {
 	state, old, fresh *string
 }
 
-func (p phrases) command(use, short, done string, do func(node.StateFile) error) *cobra.Command {
+func (p phrases) phraseCommand(use, short, done string, do func(node.StateFile) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: short + ". The daemon on that state folder must not run.", Args: none,
 		Example: "  secp2psip passphrase " + use + "\n  secp2psip passphrase " + use + " --state /var/lib/secp2psip/bootstrap",

@@ -140,15 +140,32 @@ func adapterHandlers(dir string) admin.Handlers {
 			Refusals: map[string]uint64{"link/rate": 3},
 			Warnings: []string{"certificates end soon"},
 		}),
-		admin.MethodLookup: admin.Handle(lookup),
-		admin.MethodAccept: admin.Handle(accept),
-		admin.MethodVerify: admin.Handle(verify),
+		admin.MethodLookup:  admin.Handle(lookup),
+		admin.MethodAccept:  admin.Handle(accept),
+		admin.MethodCallers: admin.Handle(callers),
+		admin.MethodCalls:   always(admin.Stream(func(w io.Writer) error { _, err := io.WriteString(w, "{\"from\":\"bob\"}\n"); return err })),
+		admin.MethodVerify:  admin.Handle(verify),
 		admin.MethodDoctor: always(admin.DoctorReport{Checks: []admin.Check{
 			{Name: "ring", Result: admin.CheckOK, Detail: "3 members"},
 			{Name: "clock", Result: admin.CheckWarn, Detail: "off by 2 h", Mend: "set this host's clock"},
 			{Name: "phone", Result: admin.CheckFail, Detail: "no phone is registered", Mend: "set the phone's registrar to 127.0.0.1"},
 		}}),
 	}
+}
+
+// callers shows what it was asked.
+func callers(_ context.Context, r admin.CallersRequest) (admin.Callers, error) {
+	if r.Account == "eve" {
+		return admin.Callers{}, admin.Errorf(admin.CodeBadRequest, "this adapter serves alice, bob").WithHint("say which one with --account")
+	}
+	c := admin.Callers{Account: "alice", Only: admin.CallersAnybody, Rules: []admin.CallerRule{}, Contacts: []string{"sip:bob@lan.example"}, Refused: 7}
+	switch r.Do {
+	case admin.CallersContacts:
+		c.Only, c.Quiet = r.Do, r.Quiet
+	case admin.CallersBlock, admin.CallersAllow:
+		c.Rules = append(c.Rules, admin.CallerRule{Who: r.Who, Allow: r.Do == admin.CallersAllow, Quiet: r.Quiet})
+	}
+	return c, nil
 }
 
 func accept(_ context.Context, r admin.AcceptRequest) (admin.AcceptResult, error) {

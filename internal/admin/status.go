@@ -134,8 +134,9 @@ type Call struct {
 	Reason     string    `json:"reason,omitempty"`
 	SetupMS    float64   `json:"setup_ms"` // INVITE received → answer sent
 	SharesUsed int       `json:"shares_used"`
-	Verified   bool      `json:"verified"`      // key, delegation and signed answer all hold
-	Key        string    `json:"key,omitempty"` // fingerprint of the other person's key, as rebuilt
+	Verified   bool      `json:"verified"`        // key, delegation and signed answer all hold
+	Key        string    `json:"key,omitempty"`   // fingerprint of the other person's key, as rebuilt
+	Owner      string    `json:"owner,omitempty"` // of a call in: tag of the owner of the caller's node
 }
 
 // LiveCall is a call that this adapter carries now.
