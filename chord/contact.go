@@ -35,7 +35,7 @@ type contact struct {
 // The marks of a contact.
 const (
 	verified  uint8 = 1 << iota // it has answered us or called us
-	vouched                     // two members have named it
+	vouched                     // two members have named it, where members do not sign for themselves
 	listed                      // it is in our successor list or our predecessor
 	suspect                     // a call has failed and it has not answered since
 	described                   // its own descriptor is known and verified

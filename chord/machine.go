@@ -145,6 +145,7 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 		news:    newNews(),
 	}
 	m.table = newTable(cfg.Members, m.rng, m.pinned)
+	m.table.signed = m.gossips()
 	return m, nil
 }
 

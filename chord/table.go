@@ -33,6 +33,7 @@ type table struct {
 	version  uint64 // counts changes of order
 	maxAddrs int
 	origin   time.Time // of stamps
+	signed   bool      // members sign for themselves: what others say of them makes nobody usable
 }
 
 // rumour is a member that one other has named.
@@ -99,7 +100,7 @@ func (t *table) hearsay(p wire.Peer, by ID) bool {
 		}
 		return t.add(contact{who: &Member{Peer: clonePeer(p)}})
 	}
-	if !c.is(vouched|verified) && t.heardFrom(p.ID) != by {
+	if !t.signed && !c.is(vouched|verified) && t.heardFrom(p.ID) != by {
 		t.vouched = append(t.vouched, p.ID)
 		for len(t.vouched) > t.maxVouched() {
 			t.forget(t.vouched[0], true)
@@ -233,9 +234,17 @@ func (t *table) add(c contact) bool {
 	return true
 }
 
-// evict drops one of a few members drawn at random: hearsay first, then the
-// one not heard of for longest. It fails when all of them are pinned.
+// evict makes room: the oldest rumour goes, or else one of a few members drawn at
+// random: hearsay first, then the one not heard of for longest. It fails when all
+// of them are pinned.
 func (t *table) evict() bool {
+	for len(t.rumours) > 0 {
+		before := t.len()
+		t.forget(t.rumours[0].id, false)
+		if t.rumours = slices.Delete(t.rumours, 0, 1); t.len() < before {
+			return true
+		}
+	}
 	const draws = 8
 	var worst *contact
 	for range draws {

@@ -69,6 +69,7 @@ func (m *Machine) tickNews() {
 	if !n.adapt.After(m.now) {
 		n.adapt = m.now.Add(m.jitter(adaptEvery))
 		m.adaptNews()
+		m.meetListed()
 	}
 	if !n.sweep.After(m.now) {
 		m.sweepNews()
@@ -105,6 +106,17 @@ func (m *Machine) newsDeadline(sooner func(time.Time)) {
 	for _, d := range n.doubts {
 		sooner(d.due)
 		sooner(d.since.Add(doubtFor + 1))
+	}
+}
+
+// meetListed asks a successor that another has named and that has not said a word
+// itself by now: a neighbour may have made it up.
+func (m *Machine) meetListed() {
+	for _, id := range m.ring.Succ.IDs() {
+		if c := m.table.get(id); c != nil && !c.is(verified|described) {
+			m.probe(id)
+			return // the others in their turn
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ const (
 	// addresses of accomplices, who stay silent when they are called by such a name.
 	Goose Attack = "goose"
 	// Poison: names accomplices and nodes that do not exist in place of its
-	// neighbours, to everybody who asks for its state.
+	// neighbours, to everybody who asks for its state, and gives nobody but
+	// accomplices to those who ask for a part of its table; passes on no news.
 	Poison Attack = "poison"
 	// Eclipse: the bad nodes are those that follow one position, which is what is
 	// looked up, and drop.
@@ -125,6 +126,11 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 			}
 			return &wire.Found{Done: true, Peers: []wire.Peer{n.peer}}, true
 		}
+	case Poison:
+		if _, is := msg.(*wire.Gossip); is {
+			s.adversary.acts++
+			return &wire.Ack{}, true
+		}
 	case Withhold:
 		if _, is := msg.(*wire.Fetch); is {
 			a.acts++
@@ -205,8 +211,19 @@ func (s *Sim) withheld(n *node) wire.Message {
 
 // twist changes a bad node's honest answer.
 func (s *Sim) twist(n *node, answer wire.Message) wire.Message {
+	if s.adversary.kind != Poison {
+		return answer
+	}
+	if members, is := answer.(*wire.Members); is {
+		s.adversary.acts++
+		members.Descs = slices.DeleteFunc(members.Descs, func(d wire.Descriptor) bool {
+			i, known := s.byID[d.ID]
+			return !known || !s.nodes[i].bad
+		})
+		return members
+	}
 	state, is := answer.(*wire.State)
-	if !is || s.adversary.kind != Poison {
+	if !is {
 		return answer
 	}
 	s.adversary.acts++

@@ -35,7 +35,8 @@ type Result struct {
 	Attacks      uint64                 `json:"attacks"`       // how often a bad node did what no other does
 	Messages     map[string]MessageRate `json:"messages"`
 	Refusals     map[string]uint64      `json:"refusals"`
-	LongestMS    float64                `json:"longest_ms"` // of all look-ups, those that were refused too
+	SaidPerS     float64                `json:"messages_per_s_node"` // each counted once, however often its packets are lost
+	LongestMS    float64                `json:"longest_ms"`          // of all look-ups, those that were refused too
 	// Verifications is how many signatures a look-up of a name has its node check on
 	// average in a still ring, caches empty: of records, and in the handshakes that
 	// it needs. 0 = not counted.
@@ -87,7 +88,7 @@ func (s *Sim) result(wall time.Duration) *Result {
 		ResolvedRight: st.right, ResolvedWrong: st.wrong, Refused: st.refused,
 		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed,
 		Deaths: st.deaths, Attacks: s.adversary.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes),
-		Messages: make(map[string]MessageRate), Refusals: st.refusals, LongestMS: ms(st.longest),
+		Messages: make(map[string]MessageRate), Refusals: st.refusals, LongestMS: ms(st.longest), SaidPerS: perNode(st.said),
 	}
 	if len(st.checks) > 0 {
 		r.Verifications = round(mean(st.checks)+stillHandshake*float64(st.taskShakes)/float64(len(st.checks)), 2)

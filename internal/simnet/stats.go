@@ -47,6 +47,7 @@ type stats struct {
 	bytes      [categories]uint64
 	messages   [categories]uint64
 	byType     [256]struct{ messages, bytes uint64 }
+	said       uint64 // messages, each counted once however often its packets are lost
 	shakeBytes uint64
 	shakes     uint64
 	dials      uint64 // handshakes that nobody answered
@@ -93,6 +94,7 @@ func (st *stats) sent(counts bool, m wire.Message, times int) {
 	t := m.Type()
 	c := categoryOf(t)
 	st.bytes[c] += n
+	st.said++
 	st.messages[c] += uint64(times)
 	st.byType[t].bytes += n
 	st.byType[t].messages += uint64(times)
