@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -15,7 +16,7 @@ import (
 
 // Handlers answer on the admin socket.
 func (s *Server) Handlers() admin.Handlers {
-	return admin.Handlers{
+	all := admin.Handlers{
 		admin.MethodStatus: func(context.Context, json.RawMessage) (any, error) { return s.Status(), nil },
 		admin.MethodLookup: admin.Handle(s.node.Lookup),
 		admin.MethodDoctor: func(context.Context, json.RawMessage) (any, error) {
@@ -26,6 +27,8 @@ func (s *Server) Handlers() admin.Handlers {
 		admin.MethodBackup: func(context.Context, json.RawMessage) (any, error) { return admin.Stream(s.Backup), nil },
 		admin.MethodRoot:   admin.Handle(s.rootKey),
 	}
+	maps.Copy(all, s.admission())
+	return all
 }
 
 // Status is the state of the server for people and scripts.
@@ -109,7 +112,7 @@ func (s *Server) list() (*admin.People, error) {
 		}
 		out.People = append(out.People, admin.Person{
 			AOR: aor.String(), Number: p.Number, Fingerprint: p.Account.Fingerprint(), KeyVersion: p.Version, Devices: len(p.Devices),
-			Enrolled: p.Enrolled, CertificateExpires: p.Renewed.Add(seconds(charter.CertificateLifetime)),
+			Enrolled: p.Enrolled, Revoked: p.Revoked, CertificateExpires: p.Renewed.Add(seconds(charter.CertificateLifetime)),
 		})
 	})
 	return out, err

@@ -32,6 +32,9 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 	if err := s.mayAsk(tx, aor, b, known && p.Account.Equal(b.Account)); err != nil {
 		return in, err
 	}
+	if err := s.standing(tx, p, known, b); err != nil {
+		return in, err
+	}
 	now := s.time.Now()
 	byOpen := false
 	switch {
@@ -57,6 +60,26 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 		return in, err
 	}
 	return in, putJSON(tx, bucketPeople, []byte(p.User), p)
+}
+
+// standing refuses keys that are revoked: those that ask, and those of the name
+// that they ask for.
+func (s *Server) standing(tx *bbolt.Tx, p *person, known bool, b wire.RegisterBody) error {
+	var entry nodeEntry
+	if _, err := getJSON(tx, bucketNodes, b.Node[:], &entry); err != nil {
+		return err
+	}
+	account := b.Account
+	if b.Further() {
+		account = p.Account
+	}
+	if err := s.mayBe(account, b.Device, b.Node, entry.Owner); err != nil {
+		return err
+	}
+	if known && s.node.Board().AccountRevoked(p.Account.Digest()) {
+		return fmt.Errorf("%w: the name; its operator can give it another key: secp2psip recover", ErrRevoked)
+	}
+	return nil
 }
 
 // mayAsk keeps strangers from finding out which names there are: who asks
@@ -221,7 +244,7 @@ func (d *device) take(b wire.RegisterBody) {
 // freeSlot returns the lowest slot that no device has.
 func (p *person) freeSlot() int {
 	for slot := 0; ; slot++ {
-		if !slices.ContainsFunc(p.Devices, func(d device) bool { return d.Slot == slot }) {
+		if !slices.Contains(p.Kept, slot) && !slices.ContainsFunc(p.Devices, func(d device) bool { return d.Slot == slot }) {
 			return slot
 		}
 	}

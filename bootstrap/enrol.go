@@ -34,6 +34,9 @@ func (s *Server) register(ctx context.Context, from netip.AddrPort, b wire.Regis
 	if aor.Overlay() != s.trust.Overlay() {
 		return nil, fmt.Errorf("%w: this is %s", identity.ErrOtherOverlay, s.trust.Overlay())
 	}
+	if err := s.recover(aor, b); err != nil {
+		return nil, err
+	}
 	var in intake
 	err = s.write(func(tx *bbolt.Tx) (err error) {
 		in, err = s.admit(tx, from.Addr().Unmap(), aor, b)

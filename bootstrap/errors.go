@@ -25,6 +25,11 @@ var (
 	ErrNumberTaken    = errors.New("this number is taken")
 	ErrOtherState     = errors.New("the state folder belongs to another overlay")
 	ErrRootOffline    = errors.New("the root key is offline; look for the file that it was moved to; 'secp2psip root renew FILE' uses it")
+	ErrRevoked        = errors.New("this is revoked; ask the operator")
+	ErrNotEnrolled    = errors.New("nobody is enrolled under this name")
+	ErrNoDevice       = errors.New("this name has no such device; 'secp2psip devices NAME' lists them")
+	ErrRecovering     = errors.New("the name gets its new key when that has been public for 24 hours; keep the adapter running")
+	ErrObjected       = errors.New("somebody with the old key of this name objects to the new one; ask the operator")
 	ErrStarting       = errors.New("the bootstrap server is starting; try again in a moment")
 )
 
@@ -52,6 +57,9 @@ func verdicts() []verdict {
 		{ErrQuota, wire.CodeForbidden, "quota"},
 		{ErrTooManyDevices, wire.CodeForbidden, "too_many_devices"},
 		{ErrFirstDevice, wire.CodeUnavailable, "first_device"},
+		{ErrRevoked, wire.CodeForbidden, "revoked"},
+		{ErrRecovering, wire.CodeUnavailable, "recovering"},
+		{ErrObjected, wire.CodeForbidden, "objected"},
 		{ErrStarting, wire.CodeUnavailable, "starting"},
 		{identity.ErrMalformed, wire.CodeMalformed, "malformed"},
 		{identity.ErrOtherOverlay, wire.CodeForbidden, "other_overlay"},

@@ -51,8 +51,10 @@ func (s *Server) republish(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if s.cursor = p.User; !p.Revoked.IsZero() {
+			continue
+		}
 		missing += s.node.Directory().Repair(ctx, p.records()).Missing
-		s.cursor = p.User
 	}
 	if missing > 0 {
 		s.log.Debug().Int("records", missing).Msg("put back what the ring had lost")

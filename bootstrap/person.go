@@ -10,7 +10,6 @@ import (
 	"github.com/secp2psip/secp2psip/internal/canon"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
-	"github.com/secp2psip/secp2psip/keyshare"
 )
 
 // newPerson issues the account certificate and deals the key: the poster's
@@ -20,16 +19,7 @@ func (s *Server) newPerson(tx *bbolt.Tx, aor identity.AOR, number string, key id
 		User: aor.User(), Number: number, Account: key, Version: 1, Dealing: uint64(now.UnixMilli()),
 		Owner: identity.NewOwnerTag(), Enrolled: now, Renewed: now,
 	}
-	charter := s.trust.Charter()
-	shares, err := keyshare.Deal(key, keyshare.Params{
-		AOR: aor, Owner: p.Owner, Version: p.Version, Dealing: p.Dealing, K: charter.K, N: charter.N,
-		Seq: uint64(now.UnixMilli()), Now: now, Lifetime: seconds(charter.ShareLifetime),
-	}, s.overlay.issuer.Load())
-	if err != nil {
-		return p, fmt.Errorf("deal the key shares: %w", err)
-	}
-	p.Shares = shares
-	if err := s.certify(&p, now); err != nil {
+	if err := s.deal(&p, aor, now); err != nil {
 		return p, err
 	}
 	if number != "" {
@@ -37,7 +27,7 @@ func (s *Server) newPerson(tx *bbolt.Tx, aor identity.AOR, number string, key id
 			return p, err
 		}
 	}
-	_, err = tx.Bucket(bucketPeople).NextSequence()
+	_, err := tx.Bucket(bucketPeople).NextSequence()
 	return p, err
 }
 

@@ -72,6 +72,9 @@ func (s *Server) renewal(from identity.NodeID, aor identity.AOR, b wire.RenewBod
 		var entry nodeEntry
 		_, err = getJSON(tx, bucketNodes, in.device.NodeKey[:], &entry)
 		in.owner = entry.Owner
+		if err == nil {
+			err = s.mayBe(in.person.Account, in.device.Device, in.device.NodeKey, entry.Owner)
+		}
 		return err
 	}
 	if err := s.db.View(read); err != nil || now.Sub(in.person.Renewed) < resignAfter {

@@ -83,11 +83,13 @@ type person struct {
 	Owner    identity.OwnerTag
 	Enrolled time.Time
 	Renewed  time.Time
-	Cert     []byte // account certificate, DER
+	Revoked  time.Time `json:",omitzero"` // zero unless it is
+	Cert     []byte    // account certificate, DER
 	Shares   []record.Record
 	Lookup   record.Record
 	Alias    *record.Record `json:",omitempty"` // of the number
 	Devices  []device
+	Kept     []int `json:",omitempty"` // slots whose node was not revoked with the device, since it serves others: nobody gets its Node-ID
 }
 
 // records are what the ring stores of a person.
@@ -107,6 +109,7 @@ type invitation struct {
 	Used    []identity.PublicKey // node keys that redeemed it: asking again is not another use
 	Made    time.Time
 	Expires time.Time
+	Recover bool `json:",omitempty"` // it gives the name another key
 }
 
 // open tells whether it admits somebody yet.

@@ -19,6 +19,14 @@ const (
 
 	MethodCallers = "callers" // adapter: CallersRequest → Callers
 	MethodCalls   = "calls"   // adapter: null → a Stream: a CallRecord in JSON a line, oldest first
+
+	MethodDevices     = "devices"     // DevicesRequest → Devices; on every daemon
+	MethodRevoke      = "revoke"      // RevokeRequest → RevokeResult; on an adapter for its own names
+	MethodBulletins   = "bulletins"   // null → Bulletins; on every daemon
+	MethodRecover     = "recover"     // RecoverRequest → InviteResult
+	MethodObject      = "object"      // ObjectRequest → null; on adapters
+	MethodInvitations = "invitations" // null → Invitations
+	MethodUninvite    = "uninvite"    // UninviteRequest → UninviteResult
 )
 
 // LookupRequest asks the ring for a name or number: "bob", "101",
@@ -37,6 +45,7 @@ const (
 	OutcomeTooFewShares  = "not_enough_shares" // fewer than k valid shares
 	OutcomeKeyConflict   = "key_conflict"      // two signed keys for one name
 	OutcomeKeyChanged    = "key_changed"       // another key than the pinned one
+	OutcomeRevoked       = "revoked"           // the name's account is revoked
 	OutcomeRingDown      = "ring_down"         // this node reaches no other
 )
 
@@ -148,6 +157,7 @@ type Person struct {
 	KeyVersion         uint32    `json:"key_version"`
 	Devices            int       `json:"devices"`
 	Enrolled           time.Time `json:"enrolled"`
+	Revoked            time.Time `json:"revoked,omitzero"` // zero unless it is
 	CertificateExpires time.Time `json:"certificate_expires"`
 }
 

@@ -31,6 +31,9 @@ type Posted struct {
 // Mine tells that a member posted it, and not the issuer or the root.
 func (p *Posted) Mine(account KeyDigest) bool { return p.by.byAccount() && p.by.account == account }
 
+// Owner is that of the account that posted it, zero for the issuer and the root.
+func (p *Posted) Owner() OwnerTag { return p.by.owner }
+
 // Board is the set of an overlay's bulletins as one node has them. Only what
 // verifies comes on it, so strangers cannot fill it. Safe for concurrent use.
 type Board struct {

@@ -97,6 +97,14 @@ func (b *Board) RecoveryOf(aor AOR) (r *Posted, vetoed bool, from time.Time) {
 	return r, b.vetoedLocked(r), r.public()
 }
 
+// Standing tells whether somebody with the old key has objected to a recovery,
+// and from when on it is in force if not.
+func (b *Board) Standing(r *Posted) (vetoed bool, from time.Time) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.vetoedLocked(r), r.public()
+}
+
 // Recovered tells whether a name may change from one account key to another
 // because the operator has said so in public for RecoveryDelay, and nobody has
 // objected.

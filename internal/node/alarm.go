@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -32,7 +33,7 @@ func (n *Node) Alarms() []string {
 				c.AOR, c.First.Version, c.Second.Version))
 		}
 	}
-	return append(shorten(conflicts), shorten(n.changed.sentences())...)
+	return slices.Concat(shorten(conflicts), shorten(n.changed.sentences()), shorten(n.recoveries()))
 }
 
 func shorten(list []string) []string {

@@ -82,9 +82,9 @@ func loadBulletins(db *bbolt.DB, board *identity.Board, now time.Time) error {
 
 // keepBulletins writes bulletins to the disk, and forgets there what is no
 // longer on the board.
-func (n *Node) keepBulletins(posted []*identity.Posted) {
+func (n *Node) keepBulletins(posted []*identity.Posted) error {
 	if n.cfg.DB == nil {
-		return
+		return nil
 	}
 	err := n.cfg.DB.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(bucketBulletins)
@@ -115,7 +115,9 @@ func (n *Node) keepBulletins(posted []*identity.Posted) {
 	})
 	if err != nil {
 		n.cfg.Log.Warn().Err(err).Msg("bulletins cannot be saved; after a restart they are asked for again: make room on the disk of the state folder")
+		return fmt.Errorf("the bulletins cannot be saved: %w; is the disk full?", err)
 	}
+	return nil
 }
 
 // bulletinsIn lets bulletins take effect: what they revoke is dropped wherever

@@ -46,8 +46,8 @@ type bulletins struct {
 	now    func() time.Time // overlay time, zero while it is unknown
 	seen   func() time.Time // the same, as good as it is known
 	refuse func(reason string)
-	keep   func([]*identity.Posted) // on disk
-	effect func([]*identity.Posted) // on everything that rests on keys
+	keep   func([]*identity.Posted) error // on disk
+	effect func([]*identity.Posted)       // on everything that rests on keys
 	limit  *rate.Limiter
 	news   chan struct{} // holds one token while something is to be told
 
@@ -64,7 +64,7 @@ type untold struct {
 func newBulletins(board *identity.Board, now, seen func() time.Time, refuse func(string)) *bulletins {
 	return &bulletins{
 		board: board, now: now, seen: seen, refuse: refuse, limit: rate.NewLimiter(bulletinRate, bulletinBurst), news: make(chan struct{}, 1),
-		keep: func([]*identity.Posted) {}, effect: func([]*identity.Posted) {},
+		keep: func([]*identity.Posted) error { return nil }, effect: func([]*identity.Posted) {},
 	}
 }
 
@@ -90,7 +90,9 @@ func (b *bulletins) take(from identity.NodeID, items []identity.SignedBulletin) 
 	if len(posted) == 0 {
 		return 0, err
 	}
-	b.keep(posted)
+	if failed := b.keep(posted); failed != nil && err == nil && from == (identity.NodeID{}) {
+		err = failed // who signs must have it on disk
+	}
 	b.effect(posted)
 	b.mu.Lock()
 	for _, p := range posted {

@@ -106,6 +106,7 @@ func outcome(err error) string {
 		{directory.ErrNoSuchName, admin.OutcomeNotFound},
 		{directory.ErrNotRegistered, admin.OutcomeNotRegistered},
 		{directory.ErrKeyChanged, admin.OutcomeKeyChanged},
+		{directory.ErrRevoked, admin.OutcomeRevoked},
 		{directory.ErrKeyConflict, admin.OutcomeKeyConflict},
 		{directory.ErrNotEnoughShares, admin.OutcomeTooFewShares},
 		{directory.ErrRingDown, admin.OutcomeRingDown},
