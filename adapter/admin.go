@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 // Handlers answer on the admin socket.
 func (a *Adapter) Handlers() admin.Handlers {
-	return admin.Handlers{
+	all := admin.Handlers{
 		admin.MethodStatus:  func(context.Context, json.RawMessage) (any, error) { return a.Status(), nil },
 		admin.MethodLookup:  admin.Handle(a.lookup),
 		admin.MethodAccept:  admin.Handle(a.acceptKey),
@@ -26,6 +27,8 @@ func (a *Adapter) Handlers() admin.Handlers {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil
 		},
 	}
+	maps.Copy(all, a.admission())
+	return all
 }
 
 // Status is the state of the adapter for people and scripts.
@@ -39,6 +42,7 @@ func (a *Adapter) Status() *admin.Status {
 	n := a.Node()
 	if n != nil {
 		n.FillStatus(s)
+		s.Warnings = append(s.Warnings, a.announced()...)
 	} else {
 		s.Warnings = append(s.Warnings, "not enrolled yet: register a phone as "+a.expected()+" at one of the SIP addresses")
 	}

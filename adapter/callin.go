@@ -24,6 +24,7 @@ const (
 	reasonRate          = "invite_rate"
 	reasonCallerUnknown = "caller_not_verified"
 	reasonForged        = "caller_forged"
+	reasonRevoked       = "caller_revoked"
 	reasonBadToken      = "bad_token"
 	reasonBadStream     = "bad_stream"
 	reasonOtherPath     = "path_not_offered"
@@ -180,6 +181,9 @@ func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.S
 		return identity.PublicKey{}, res, callerRefusal(err)
 	}
 	d, err := r.node.Trust().VerifyDelegation(signed, res.Key, a.time.Now())
+	if errors.Is(err, identity.ErrRevoked) {
+		return identity.PublicKey{}, res, revokedCaller()
+	}
 	if err != nil || d.AOR != r.caller.String() || d.Node != r.from.ID() {
 		return identity.PublicKey{}, res, sipbridge.CallerForged("the caller's device is not admitted by the caller's key")
 	}
@@ -189,6 +193,8 @@ func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.S
 // callerRefusal is what the caller is told when its key could not be had.
 func callerRefusal(err error) error {
 	switch {
+	case errors.Is(err, directory.ErrRevoked):
+		return revokedCaller()
 	case errors.Is(err, directory.ErrKeyChanged), errors.Is(err, directory.ErrKeyConflict):
 		return sipbridge.CallerUntrusted(err.Error())
 	case errors.Is(err, directory.ErrNoSuchName):
@@ -203,6 +209,10 @@ func callerRefusal(err error) error {
 // held against the node that sent it; what the ring could not answer is not.
 func (a *Adapter) countUnverified(from *link.Conn, err error) {
 	refusal, ok := errors.AsType[*sipbridge.Refusal](err)
+	if ok && refusal.Code == 403 {
+		a.refusals.Count("adapter", reasonRevoked)
+		return
+	}
 	if !ok || refusal.Code != 437 && refusal.Code != 438 {
 		a.refusals.Count("adapter", reasonCallerUnknown)
 		return

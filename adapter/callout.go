@@ -55,6 +55,9 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 		return nil, err
 	}
 	me := party{c.Caller, acct, n}
+	if err := a.standing(n, acct); err != nil {
+		return nil, sipbridge.Forbidden(err.Error())
+	}
 	charter := n.Trust().Charter().Paths
 	if c.Paths = a.allowedPaths(charter, c.Paths); len(c.Paths) == 0 {
 		return nil, noPath(charter)

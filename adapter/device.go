@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -31,6 +32,9 @@ func (a *Adapter) serveDelegate(from *link.Conn, m *wire.Delegate) wire.Message 
 	if renewal && !admitted || !renewal && !acct.invited(m) {
 		return a.refuse(reasonBadDelegate, wire.CodeUnauthorized, "the new device does not hold this person's invitation")
 	}
+	if a.refuseRevoked(acct, m) {
+		return a.refuse(reasonBadDelegate, wire.CodeForbidden, "this device has been revoked")
+	}
 	if !admitted && len(acct.Admitted) >= maxAdmitted {
 		return a.refuse(reasonBadDelegate, wire.CodeForbidden, "this account key has admitted as many devices as it may")
 	}
@@ -48,6 +52,8 @@ func (a *Adapter) serveDelegate(from *link.Conn, m *wire.Delegate) wire.Message 
 			acct.Admitted = map[string]bool{}
 		}
 		acct.Admitted[m.Device.String()] = true
+		acct.Devices = append(slices.Clone(acct.Devices), admittedDevice{m.Device, m.Node, m.NodeKey, m.Part, a.time.Now()})
+		acct.Devices = acct.Devices[max(0, len(acct.Devices)-maxAdmitted):]
 	})
 	if err != nil {
 		a.log.Error().Err(err).Msg("a further device cannot be admitted")

@@ -188,6 +188,8 @@ func resolveRefusal(err error) error {
 	switch {
 	case errors.Is(err, directory.ErrNoSuchName):
 		return sipbridge.NoSuchName("nobody of this name is enrolled")
+	case errors.Is(err, directory.ErrRevoked):
+		return sipbridge.Forbidden("this name is " + err.Error())
 	case errors.Is(err, directory.ErrNotRegistered):
 		return sipbridge.NotRegistered("")
 	case errors.Is(err, directory.ErrKeyChanged):

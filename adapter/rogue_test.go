@@ -66,7 +66,11 @@ func newRogueAt(t testing.TB, l *testnet.LAN, name string, off time.Duration) *r
 	r := &rogue{t: t, name: name, account: newKey(t), device: newKey(t), key: newKey(t)}
 	reg := r.enrol(l)
 	r.chain = [][]byte{reg.Account, reg.Issuer}
-	trust := l.Server.It.Node().Trust()
+	theirs := l.Server.It.Node().Trust()
+	trust, err := identity.NewTrust(theirs.RootCertificate(), theirs.Charter()) // what is revoked it has to be told
+	if err != nil {
+		t.Fatal(err)
+	}
 	cert, err := trust.VerifyNode([][]byte{reg.Node, reg.Issuer}, time.Time{})
 	if err != nil {
 		t.Fatal(err)

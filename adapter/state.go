@@ -115,7 +115,9 @@ type account struct {
 	Invitations [][]byte        `json:",omitempty"` // secrets that admit the person's further devices
 	Seq         uint64          // last sequence number used for the registration
 	Renewed     time.Time       // when certificates and shares were last issued
-	Admitted    map[string]bool `json:",omitempty"` // device keys that the account key was made to delegate to
+	Admitted    map[string]bool `json:",omitempty"` // device keys that the account key delegates to
+
+	Devices []admittedDevice `json:",omitempty"` // all that it was made to delegate to, the newest last
 }
 
 // records are what the issuer has signed for the account.

@@ -25,6 +25,9 @@ func (a *Adapter) Message(ctx context.Context, m sipbridge.Message) error {
 	if err != nil {
 		return err
 	}
+	if err := a.standing(n, acct); err != nil {
+		return sipbridge.Forbidden(err.Error())
+	}
 	me := party{m.From, acct, n}
 	cached, err := a.textAll(ctx, me, m, directory.Options{})
 	if cached && gone(err) {

@@ -81,9 +81,9 @@ func (a *app) peopleCommand() *cobra.Command {
 		if *asJSON {
 			return a.printJSON(res)
 		}
-		t := a.table("NAME", "NUMBER", "KEY", "VERSION", "DEVICES", "ENROLLED", "CERTIFICATE UNTIL")
+		t := a.table("NAME", "NUMBER", "KEY", "VERSION", "DEVICES", "ENROLLED", "CERTIFICATE UNTIL", "REVOKED")
 		for _, p := range res.People {
-			t.row(p.AOR, p.Number, p.Fingerprint, strconv.FormatUint(uint64(p.KeyVersion), 10), strconv.Itoa(p.Devices), day(p.Enrolled), day(p.CertificateExpires))
+			t.row(p.AOR, p.Number, p.Fingerprint, strconv.FormatUint(uint64(p.KeyVersion), 10), strconv.Itoa(p.Devices), day(p.Enrolled), day(p.CertificateExpires), day(p.Revoked))
 		}
 		return t.flush()
 	}

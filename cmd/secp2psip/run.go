@@ -84,10 +84,11 @@ func (a *app) rootCommand() *cobra.Command {
 		commands  []*cobra.Command
 	}{
 		{"run", "Run:", []*cobra.Command{a.bootstrapCommand(), a.adapterCommand(), a.demoCommand()}},
-		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.peopleCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand()}},
+		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.invitationsCommand(), a.uninviteCommand(), a.peopleCommand(), a.recoverCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand()}},
 		{"keys", "Keys (on an adapter):", []*cobra.Command{a.acceptCommand(), a.verifyCommand()}},
+		{"devices", "Devices (on the bootstrap server, or on an adapter for its own):", []*cobra.Command{a.devicesCommand(), a.revokeCommand()}},
 		{"privacy", "Privacy:", append(a.callerCommands(), a.passphraseCommand())},
-		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.callsCommand(), a.lookupCommand(), a.doctorCommand()}},
+		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.callsCommand(), a.lookupCommand(), a.bulletinsCommand(), a.doctorCommand()}},
 		{"tools", "Tools:", []*cobra.Command{a.simCommand(), a.configCommand(), a.manCommand(), a.versionCommand()}},
 	}
 	for _, g := range groups {

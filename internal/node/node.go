@@ -107,7 +107,10 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cert, err := cfg.Trust.VerifyNode(cfg.Chain, time.Time{})
-	if err != nil {
+	switch {
+	case errors.Is(err, identity.ErrRevoked):
+		return nil, fmt.Errorf("%w: this node has been revoked, and nobody in the overlay talks to it; ask the operator for an invitation and enrol from a new state folder", err)
+	case err != nil:
 		return nil, fmt.Errorf("node certificate: %w", err)
 	}
 	if !cert.Key.Equal(cfg.Key.Public()) {

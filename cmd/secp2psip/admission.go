@@ -1,0 +1,239 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secp2psip/secp2psip/configs"
+	"github.com/secp2psip/secp2psip/internal/admin"
+)
+
+// eitherKind is the order in which daemons are looked for by commands that the
+// operator and a device's owner share.
+func eitherKind() []string { return []string{configs.KindBootstrap, configs.KindAdapter} }
+
+func (a *app) revokeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Withdraw a name or one of its devices",
+		Long: `Withdraw a name, or one device of it, from the whole overlay: within minutes
+every node closes its connections to it, drops its records and refuses its
+calls. There is no way back but 'secp2psip recover NAME', which gives the name
+another key.
+
+On the bootstrap server the operator withdraws whom he likes. On an adapter a
+person withdraws a device of her own that this adapter has admitted; that
+works while the bootstrap server is down, too.`,
+		Example: `  secp2psip revoke mallory --note 'left the house'
+  secp2psip devices bob
+  secp2psip revoke bob --device 1 --note 'phone lost'`,
+		Args: one("NAME"),
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	device := cmd.Flags().Int("device", -1, "number of one device, as 'secp2psip devices' lists them (default: the whole name)")
+	note := cmd.Flags().String("note", "", "why, up to 128 bytes; everybody in the overlay can read it")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req := admin.RevokeRequest{User: args[0], Note: *note}
+		if cmd.Flags().Changed("device") {
+			if *device < 0 {
+				return fail(exitUsage, "'secp2psip devices "+args[0]+"' lists them", "a device has a number from 0 on")
+			}
+			req.Device = device
+		}
+		var res admin.RevokeResult
+		if err := admin.Dial(a.findState(*state, eitherKind()...)).Call(cmd.Context(), admin.MethodRevoke, req, &res); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(res)
+		}
+		what := clean(res.AOR)
+		if req.Device != nil {
+			what = fmt.Sprintf("device %d of %s", *device, what)
+		}
+		fmt.Fprintf(a.stdout, "revoked: %s; %s put out of the overlay\n", what, plural(res.Nodes, "adapter"))
+		if res.Shared > 0 {
+			fmt.Fprintf(a.stdout, "%s served other names, too, and may go on for those\n", plural(res.Shared, "adapter"))
+		}
+		if res.Warn != "" {
+			fmt.Fprintf(a.stderr, "secp2psip: warning: %s\n", clean(res.Warn))
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (a *app) devicesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "devices [NAME]",
+		Short: "List the devices of a name",
+		Long: `List the devices of a name with their numbers. On the bootstrap server those
+that are enrolled; on an adapter, with or without NAME, this one and those that
+the account key here has admitted.`,
+		Example: "  secp2psip devices bob\n  secp2psip devices",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var req admin.DevicesRequest
+		if len(args) > 0 {
+			req.User = args[0]
+		}
+		var res admin.Devices
+		if err := admin.Dial(a.findState(*state, eitherKind()...)).Call(cmd.Context(), admin.MethodDevices, req, &res); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(res)
+		}
+		t := a.table("NAME", "DEVICE", "KEY", "NODE", "ADMITTED", "")
+		for _, d := range res.Devices {
+			note := ""
+			switch {
+			case d.Revoked:
+				note = "revoked"
+			case d.Here:
+				note = "this one"
+			case d.Account:
+				note = "the first"
+			}
+			t.row(d.User, strconv.Itoa(d.Number), d.Fingerprint, d.Node, day(d.Admitted), note)
+		}
+		return t.flush()
+	}
+	return cmd
+}
+
+func (a *app) bulletinsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bulletins",
+		Short: "List what is revoked and recovered in the overlay",
+		Long: `List the bulletins that the daemon on this host has: who and what is revoked,
+which names are to get another key and from when on, and who objects. Every
+node of the overlay has the same ones. They name people only to who knows them.`,
+		Example: "  secp2psip bulletins\n  secp2psip bulletins --json",
+		Args:    none,
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var res admin.Bulletins
+		if err := admin.Dial(a.findState(*state, anyKind()...)).Call(cmd.Context(), admin.MethodBulletins, nil, &res); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(res)
+		}
+		t := a.table("ISSUED", "WHAT", "WHOSE", "KEY", "STATE", "NOTE")
+		for _, b := range res.Bulletins {
+			standing := b.State
+			if standing == admin.RecoveryWaiting {
+				standing += " until " + moment(b.From)
+			}
+			t.row(moment(b.Issued), b.Kind, b.Name, b.Subject[:min(len(b.Subject), 16)], standing, b.Note)
+		}
+		return t.flush()
+	}
+	return cmd
+}
+
+func (a *app) recoverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "recover NAME",
+		Short: "Give a name another key when the old one is lost",
+		Long: `On the bootstrap server: make a join link with which one new adapter gives the
+name another key. When that adapter's phone registers, the new key is announced
+to the whole overlay. It counts after 24 hours in which everybody can see it;
+the phone is told to try again until then. Everybody who has called the name
+before is warned, and has to accept the new key. Whoever has the old key can
+object all that time, and then nothing changes: where that is a thief, revoke
+the name first.
+
+With --object, on the adapter that has the old key: object.`,
+		Example: `  secp2psip recover bob
+  secp2psip recover bob --expires 3d
+  secp2psip recover bob --object`,
+		Args: one("NAME"),
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	expires := 7 * configs.Day
+	cmd.Flags().TextVar(&expires, "expires", expires, "how long the join link can be used first")
+	withQR := cmd.Flags().Bool("qr", false, "print the QR code even if this is not a terminal")
+	object := cmd.Flags().Bool("object", false, "object to the key that was announced for a name of this host's adapter")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *object {
+			err := admin.Dial(a.findState(*state, configs.KindAdapter)).Call(cmd.Context(), admin.MethodObject, admin.ObjectRequest{User: args[0]}, nil)
+			if err == nil {
+				fmt.Fprintf(a.stdout, "objected: %s keeps its key; tell the operator\n", clean(args[0]))
+			}
+			return err
+		}
+		req := admin.RecoverRequest{User: args[0], ExpiresSeconds: int64(expires.Std().Seconds())}
+		var res admin.InviteResult
+		if err := admin.Dial(a.findState(*state, configs.KindBootstrap)).Call(cmd.Context(), admin.MethodRecover, req, &res); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(res)
+		}
+		return a.printInvite(res, *withQR)
+	}
+	return cmd
+}
+
+func (a *app) invitationsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "invitations",
+		Short: "List the open invitations",
+		Long: `List the invitations that could be used yet. Their secrets are nowhere but in the
+join links; the ID is for 'secp2psip uninvite'.`,
+		Example: "  secp2psip invitations\n  secp2psip invitations --json",
+		Args:    none,
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var res admin.Invitations
+		if err := admin.Dial(a.findState(*state, configs.KindBootstrap)).Call(cmd.Context(), admin.MethodInvitations, nil, &res); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(res)
+		}
+		t := a.table("ID", "NAME", "NUMBER", "DEVICES", "USED", "MADE", "UNTIL", "")
+		for _, i := range res.Invitations {
+			note := ""
+			if i.Recover {
+				note = "to recover the name"
+			}
+			t.row(i.ID, i.User, i.Number, strconv.Itoa(i.Devices), strconv.Itoa(i.Used), moment(i.Made), moment(i.Expires), note)
+		}
+		return t.flush()
+	}
+	return cmd
+}
+
+func (a *app) uninviteCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "uninvite NAME|ID",
+		Short: "Withdraw invitations",
+		Long: `Withdraw all open invitations of a name, or the one with that ID. Devices that
+were admitted stay; 'secp2psip revoke' withdraws those.`,
+		Example: "  secp2psip uninvite bob\n  secp2psip invitations\n  secp2psip uninvite 5f3a9c01d2e4",
+		Args:    one("NAME or ID"),
+	}
+	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var res admin.UninviteResult
+		req := admin.UninviteRequest{What: args[0]}
+		if err := admin.Dial(a.findState(*state, configs.KindBootstrap)).Call(cmd.Context(), admin.MethodUninvite, req, &res); err != nil {
+			return err
+		}
+		if *asJSON {
+			return a.printJSON(res)
+		}
+		_, err := fmt.Fprintf(a.stdout, "withdrawn: %s\n", plural(res.Withdrawn, "invitation"))
+		return err
+	}
+	return cmd
+}
