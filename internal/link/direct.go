@@ -107,3 +107,13 @@ func (l *Link) Replace(ctx context.Context, old *Conn, to wire.Peer, via []wire.
 	c, _, err := l.connectVia(ctx, to, via)
 	return c, err
 }
+
+// ThroughPeers returns the connections whose packets peers pass on.
+func (l *Link) ThroughPeers() (out []*Conn) {
+	for _, c := range l.pool.all() {
+		if c.relayed && c.alive() {
+			out = append(out, c)
+		}
+	}
+	return out
+}

@@ -175,7 +175,11 @@ func (n *Node) renew(ctx context.Context, peers []held) []held {
 // Reach connects to a device's node, directly or through one of the peers that
 // it is attached to. Errors: link.Connect's.
 func (n *Node) Reach(ctx context.Context, d directory.Device) (*link.Conn, error) {
-	return n.link.ConnectVia(ctx, wire.Peer{ID: d.Node, Addrs: d.Addrs}, viaOf(d))
+	conn, err := n.link.ConnectVia(ctx, wire.Peer{ID: d.Node, Addrs: d.Addrs}, viaOf(d))
+	if err == nil && conn.Relayed() {
+		n.punches.now()
+	}
+	return conn, err
 }
 
 // ReachAgain is Reach in place of a connection on which nothing comes any more.

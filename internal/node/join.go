@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -63,6 +62,9 @@ func (n *Node) stayJoined(ctx context.Context) error {
 	defer role.Wait()
 	role.Go(func() { n.keepRole(ctx) })
 	role.Go(func() { n.keepAttached(ctx) })
+	role.Go(func() { n.keepMoving(ctx) })
+	role.Go(func() { n.keepObserved(ctx) })
+	role.Go(func() { n.keepPunching(ctx) })
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	near, saved, learnt := n.neighbours(), time.Now(), time.Now()
@@ -225,8 +227,10 @@ func (n *Node) CutOff() bool {
 
 // refreshAddrs tells the ring when this host's addresses have changed.
 func (n *Node) refreshAddrs() {
+	n.moving.Lock()
+	defer n.moving.Unlock()
 	r := n.rooms.Load()
-	now := AdvertisedAddrs(n.link.Addr(), n.cfg.Advertise, netip.Addr{})
+	now := n.advertised()
 	if len(now) == 0 || slices.Equal(now, r.self.Addrs) {
 		return
 	}

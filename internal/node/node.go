@@ -77,6 +77,9 @@ type Node struct {
 	dialBacks *dialBacks
 	clients   *attachments
 	holding   *holding
+	reflected *reflection
+	punches   *punches
+	moving    sync.Mutex // held while this node's addresses are looked at
 	bulletins *bulletins
 
 	mu       sync.Mutex
@@ -116,7 +119,7 @@ func New(cfg Config) (*Node, error) {
 	if !cert.Key.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
 	}
-	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding()}
+	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding(), reflected: newReflectionKeeper(), punches: newPunches()}
 	n.chain.Store(&cfg.Chain)
 	n.bulletins = newBulletins(cfg.Trust.Board(), n.recordTime, n.time.Now, n.count("node"))
 	n.bulletins.keep, n.bulletins.effect = n.keepBulletins, n.bulletinsIn

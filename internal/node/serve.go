@@ -33,6 +33,8 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		return h.n.bulletins.serve(from.ID(), req)
 	case *wire.DialBack:
 		return h.n.serveDialBack(ctx, from, m)
+	case *wire.Punch:
+		return h.n.servePunch(from, m)
 	case *wire.Attach:
 		return h.n.serveAttach(from, m)
 	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave,
