@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ const (
 	goTime    = 3 * time.Second // for one attempt to go on elsewhere
 	// goPatience is how long a call without a connection is kept. The two phones
 	// hear nothing all the while.
-	goPatience = 10 * time.Second
+	goPatience = 8 * time.Second
 )
 
 // The reasons with which a call is not continued, in the room "adapter".
@@ -57,6 +58,8 @@ type lasting struct {
 	caller  bool // this is the caller's side
 	local   netip.Addr
 	remote  netip.Addr
+
+	device directory.Device // where the other adapter was last; keep's
 
 	mu      sync.Mutex
 	conn    *link.Conn
@@ -137,6 +140,7 @@ func (l *lasting) where() *link.Conn {
 func (l *lasting) keep(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	l.learn(ctx)
 	var lostAt time.Time
 	for {
 		broken, over, changed := l.Broken()
@@ -150,9 +154,12 @@ func (l *lasting) keep(ctx context.Context) {
 			if lostAt.IsZero() {
 				lostAt = time.Now()
 			}
-			if err := l.repair(ctx, conn); err == nil {
+			until, cancel := context.WithDeadline(ctx, lostAt.Add(goPatience))
+			err := l.repair(until, conn)
+			cancel()
+			if err == nil {
 				lostAt = time.Time{}
-			} else if time.Since(lostAt) > goPatience || errors.Is(err, errCallUnknown) {
+			} else if !time.Now().Before(lostAt.Add(goPatience)) || errors.Is(err, errCallUnknown) {
 				l.End(err)
 				return
 			}
@@ -170,24 +177,33 @@ func (l *lasting) keep(ctx context.Context) {
 	}
 }
 
+// learn notes where the other adapter is, as its registration says.
+func (l *lasting) learn(ctx context.Context) {
+	l.device.Node = l.peer
+	res, err := l.node.Directory().Resolve(ctx, l.person, directory.Options{})
+	if err != nil {
+		return
+	}
+	for _, d := range res.Devices {
+		if d.Node == l.peer {
+			l.device = d
+		}
+	}
+}
+
 // repair finds another connection to the other adapter and goes on there.
 func (l *lasting) repair(ctx context.Context, old *link.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, goTime)
 	defer cancel()
-	d := directory.Device{Node: l.peer}
-	if res, err := l.node.Directory().Resolve(ctx, l.person, directory.Options{}); err == nil {
-		for _, known := range res.Devices {
-			if known.Node == l.peer {
-				d = known
-			}
-		}
-	}
+	d := l.device
+	d.Addrs = slices.Clone(d.Addrs)
 	if at := old.RemoteAddr(); at.IsValid() {
 		d.Addrs = append([]netip.AddrPort{at}, d.Addrs...)
 	}
 	conn, err := l.node.ReachAgain(ctx, old, d)
 	if err != nil {
 		l.node.Directory().Invalidate(l.person)
+		l.learn(ctx)
 		return err
 	}
 	if now := l.where(); now != old {

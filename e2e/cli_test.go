@@ -36,10 +36,14 @@ type adapterOptions struct {
 	path     string // "auto", "direct", "carried", "protected", "require-protected"; empty for the default
 	listen   string // for the phone, "udp:IP:PORT"; empty for the default
 	config   string // a configuration file; empty for none
+	roams    bool   // it listens for other adapters at whatever address the host has
 }
 
 // adapterCommand starts an adapter; the join link is empty from the second start on.
 func adapterCommand(state string, addr netip.Addr, link string, o adapterOptions) []string {
+	if o.roams {
+		addr = netip.IPv4Unspecified()
+	}
 	argv := []string{"adapter", "--state", state, "--listen", netip.AddrPortFrom(addr, ringPort).String(), "--log-level", "debug"}
 	for flag, value := range map[string]string{"--join": link, "--sip-redirect": o.redirect, "--sip-path": o.path, "--sip-listen": o.listen, "--config": o.config} {
 		if value != "" {

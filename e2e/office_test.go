@@ -55,10 +55,10 @@ type spec struct {
 	tcp    bool   // between phone and adapter
 	// loopback: the phone listens on 127.0.0.1 and nowhere else.
 	loopback bool
-	nat      bool   // the host stands behind a router of its own that translates addresses
-	desk     bool   // the phone is a host of its own and proves a password to the adapter
-	manual   bool   // the phone rings and does not answer
-	disk     string // size of a disk of its own for the adapter's state folder, as tmpfs spells it; empty for none
+	nat      lab.Translator // the host stands behind a router of its own that translates addresses so; empty for none
+	desk     bool           // the phone is a host of its own and proves a password to the adapter
+	manual   bool           // the phone rings and does not answer
+	disk     string         // size of a disk of its own for the adapter's state folder, as tmpfs spells it; empty for none
 	hz       float64
 	peers    []string // users whom this one writes to
 	adapter  adapterOptions
@@ -128,8 +128,8 @@ func (o *office) hire(s spec) *person {
 
 // hostFor is the person's host.
 func (o *office) hostFor(s spec) *lab.Host {
-	if s.nat {
-		return o.lab.HostBehind(s.user)
+	if s.nat != "" {
+		return o.lab.HostBehind(s.user, s.nat)
 	}
 	return o.lab.Host(s.user)
 }

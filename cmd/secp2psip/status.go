@@ -97,6 +97,9 @@ func reachLine(r *admin.Reach) string {
 		if len(who) > 0 {
 			line += "; called through " + strings.Join(who, ", ")
 		}
+		if r.Mapping != "" {
+			line += "; address translation: " + r.Mapping
+		}
 		return line
 	}
 	for _, v := range r.By {

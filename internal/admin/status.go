@@ -58,6 +58,17 @@ type Reach struct {
 	By       []Voucher  `json:"dialled_back_by"`       // who could call it
 	Attached []Attached `json:"attached_to,omitempty"` // of a client
 	Clients  int        `json:"clients"`               // to whom it passes sealed packets on
+	// Mapping is how the address translator before the node works: "none",
+	// "endpoint-independent", "address-dependent", "address-and-port-dependent",
+	// "dependent" for one of the two, or "unknown".
+	Mapping  string `json:"mapping,omitempty"`
+	Observed []Seen `json:"observed,omitempty"` // by whom
+}
+
+// Seen is the address at which another node sees this one.
+type Seen struct {
+	By string `json:"by"` // its address
+	As string `json:"as"`
 }
 
 // Voucher is a node that could call this one.
@@ -82,7 +93,8 @@ type Neighbour struct {
 // Link is one open connection to another node.
 type Link struct {
 	ID    identity.NodeID `json:"id"`
-	Addr  string          `json:"addr"`
+	Addr  string          `json:"addr"`          // empty where a node passes the packets on
+	Via   string          `json:"via,omitempty"` // that node
 	RTTMS float64         `json:"rtt_ms,omitempty"`
 	Since time.Time       `json:"since"`
 }

@@ -14,7 +14,7 @@ import (
 func (n *Node) Checks() []admin.Check {
 	var s admin.Status
 	n.FillStatus(&s)
-	return []admin.Check{n.ringCheck(&s), n.reachCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
+	return []admin.Check{n.ringCheck(&s), n.reachCheck(&s), n.natCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
 }
 
 func (n *Node) ringCheck(s *admin.Status) admin.Check {
@@ -55,6 +55,56 @@ func (n *Node) reachCheck(s *admin.Status) admin.Check {
 		c.Mend = fmt.Sprintf("nothing; calls are faster when UDP port %d is let through to this host and advertise names an address that others reach", port)
 	}
 	return c
+}
+
+// natCheck names the kind of address translator before this node, what has been
+// tried, and what to do.
+func (n *Node) natCheck(s *admin.Status) admin.Check {
+	c := admin.Check{Name: "nat", Result: admin.CheckOK}
+	if s.Reach == nil || len(s.Reach.Observed) == 0 {
+		c.Result, c.Detail = admin.CheckWarn, "no other node has told at which address it sees this one (asked by STUN)"
+		c.Mend = "see that another node runs and that UDP reaches it; ask again in a few seconds"
+		return c
+	}
+	port := n.link.Addr().Port()
+	forward := fmt.Sprintf("let the router forward UDP port %d to this host", port)
+	tried := n.tried(s)
+	switch Mapping(s.Reach.Mapping) {
+	case MappingNone:
+		c.Detail = "no address translator: others see this host's own address; " + tried
+	case MappingUnknown, "":
+		c.Result, c.Detail = admin.CheckWarn, "an address translator of unknown kind: only one host has told what it sees; "+tried
+		c.Mend = "nothing; more members at other addresses tell more"
+	case MappingIndependent:
+		c.Detail = "an address translator with endpoint-independent mapping: everybody sees " + s.Reach.Observed[0].As + "; others come to talk to this node directly, through holes that both sides open; " + tried
+	default:
+		c.Result = admin.CheckWarn
+		c.Detail = "an address translator with " + mappingText(Mapping(s.Reach.Mapping)) + ": others see different ports; calls to other people behind such a router are passed on by members, sealed; " + tried
+		c.Mend = "nothing has to be done; for direct calls " + forward
+	}
+	return c
+}
+
+func mappingText(m Mapping) string {
+	switch m {
+	case MappingAddress:
+		return "address-dependent mapping"
+	case MappingSymmetric:
+		return "address- and port-dependent (symmetric) mapping"
+	}
+	return "address-dependent or symmetric mapping"
+}
+
+// tried says what has been done to be reached.
+func (n *Node) tried(s *admin.Status) string {
+	parts := []string{fmt.Sprintf("%d nodes asked by STUN", len(s.Reach.Observed))}
+	if len(s.Reach.By) > 0 {
+		parts = append(parts, fmt.Sprintf("dialled back by %d", len(s.Reach.By)))
+	} else {
+		parts = append(parts, "dialled back by nobody")
+	}
+	opened, failed := n.punches.figures()
+	return strings.Join(append(parts, fmt.Sprintf("%d direct ways opened, %d not", opened, failed)), ", ")
 }
 
 func (n *Node) clockCheck() admin.Check {

@@ -44,6 +44,8 @@ type punches struct {
 
 	mu     sync.Mutex
 	flying int // questions that are being answered
+	opened int
+	failed int
 	askers map[identity.NodeID]*rate.Limiter
 	tried  map[identity.NodeID]attemptAt
 }
@@ -96,6 +98,24 @@ func (p *punches) due(id identity.NodeID, now time.Time) bool {
 	at.next = now.Add(at.wait)
 	p.tried[id] = at
 	return true
+}
+
+// done counts how it went.
+func (p *punches) done(open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if open {
+		p.opened++
+	} else {
+		p.failed++
+	}
+}
+
+// figures are how many direct ways were opened, and how many not.
+func (p *punches) figures() (opened, failed int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opened, p.failed
 }
 
 // begin admits a question, which end ends.
@@ -169,6 +189,7 @@ func (n *Node) punch(ctx context.Context, through *link.Conn) {
 	if err == nil {
 		_, err = n.link.ConnectDirect(ctx, wire.Peer{ID: through.ID(), Addrs: []netip.AddrPort{at}})
 	}
+	n.punches.done(err == nil)
 	if err != nil {
 		n.cfg.Log.Debug().Err(err).Stringer("node", through.ID()).Msg("no direct way")
 		return

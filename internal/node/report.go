@@ -18,7 +18,13 @@ func (n *Node) FillStatus(s *admin.Status) {
 	s.Advertised = texts(n.Self().Addrs)
 	s.ClockOffsetMS, s.ClockSynced = n.time.Offset().Milliseconds(), n.time.Synced()
 	for _, p := range n.link.Peers() {
-		s.Links = append(s.Links, admin.Link{ID: p.ID, Addr: p.Addr.String(), RTTMS: float64(p.RTT.Microseconds()) / 1000, Since: p.Since})
+		l := admin.Link{ID: p.ID, RTTMS: float64(p.RTT.Microseconds()) / 1000, Since: p.Since}
+		if p.Via != (identity.NodeID{}) {
+			l.Via = p.Via.String()
+		} else {
+			l.Addr = p.Addr.String()
+		}
+		s.Links = append(s.Links, l)
 	}
 	stats := n.store.Stats()
 	s.Store = admin.Store{Records: stats.Records, Bytes: int64(stats.Bytes), MaxBytes: int64(n.cfg.Trust.Charter().StoreBytes)}
@@ -54,6 +60,11 @@ func (n *Node) reachStatus() *admin.Reach {
 		return nil
 	}
 	r := &admin.Reach{Client: st.Client, Since: st.Since, Why: st.Why, By: []admin.Voucher{}, Clients: n.Clients()}
+	seen := n.Reflection()
+	r.Mapping = string(seen.Mapping)
+	for _, s := range seen.Sightings {
+		r.Observed = append(r.Observed, admin.Seen{By: s.Observer.String(), As: s.Seen.String()})
+	}
 	for _, v := range st.By {
 		r.By = append(r.By, admin.Voucher{ID: v.Node, Addr: v.Addr.String(), At: v.At})
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // moveEvery is how often a node looks at its host's addresses.
-const moveEvery = time.Second
+const moveEvery = time.Second / 2
 
 // keepMoving takes this node's connections along when its host's addresses
 // change, until ctx ends.

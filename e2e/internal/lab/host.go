@@ -27,10 +27,24 @@ type Host struct {
 	lab  *Lab
 	ns   string
 	port string // of the switch
+
+	moves int
 }
 
 // Cut pulls the host's plug out of the switch; its loopback goes on.
 func (h *Host) Cut() { h.lab.ip("-n", h.lab.id+"-sw", "link", "set", h.port, "down") }
+
+// Move gives the host another address on the LAN, as a change of networks does: for a moment it has none. Programs that
+// listen at the old one are not told.
+func (h *Host) Move() {
+	h.lab.mu.Lock()
+	h.moves++
+	to := netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + 20*h.moves + int(h.Addr.As4()[3])%20)})
+	h.lab.mu.Unlock()
+	h.lab.ip("-n", h.ns, "addr", "flush", "dev", "eth0")
+	h.lab.ip("-n", h.ns, "addr", "add", to.String()+"/24", "dev", "eth0")
+	h.lab.ip("-n", h.ns, "route", "replace", "default", "via", "10.0.0.254")
+}
 
 // Start runs a program on the host until the test ends or Kill is called. The name heads its log.
 func (h *Host) Start(name string, env []string, argv ...string) (*Proc, error) {

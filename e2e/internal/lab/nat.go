@@ -7,9 +7,23 @@ import (
 	"strings"
 )
 
-// HostBehind adds a host that stands alone behind a router of its own. The router has the LAN's next address and
-// translates as masquerading does: from the LAN nothing comes in that the host has not asked for at that address and port.
-func (l *Lab) HostBehind(name string) *Host {
+// Translator is how a router translates addresses (RFC 4787).
+type Translator string
+
+const (
+	// PortKeeping maps a port to the same one for everybody, and lets in what the host has asked for at that address and port.
+	PortKeeping Translator = "masquerade"
+	// Symmetric maps a port to another one for each address and port that is sent to, and filters as PortKeeping does.
+	Symmetric Translator = "masquerade random,fully-random"
+	// Open maps as PortKeeping does and has one port forwarded by its owner: there everything comes in.
+	Open Translator = "masquerade "
+)
+
+// OpenPort is the UDP port that an Open router forwards.
+const OpenPort = "5871"
+
+// HostBehind adds a host that stands alone behind a router of its own. The router has the LAN's next address.
+func (l *Lab) HostBehind(name string, kind Translator) *Host {
 	l.t.Helper()
 	Require(l.t, "nft")
 	router := l.Host(name + "-nat")
@@ -27,6 +41,12 @@ func (l *Lab) HostBehind(name string) *Host {
 	l.ip("-n", h.ns, "link", "set", "eth0", "up")
 	l.ip("-n", h.ns, "route", "add", "default", "via", inside+".1")
 	l.ip("netns", "exec", router.ns, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-	l.ip("netns", "exec", router.ns, "nft", "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100 ; }; add rule ip nat out oifname eth0 masquerade")
+	l.ip("netns", "exec", router.ns, "nft", "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100 ; }; add rule ip nat out oifname eth0 "+string(kind))
+	// As routers do, it drops what comes to itself from outside. One that lets it in, only to refuse it, remembers it, and
+	// gives what the host then sends the same way another port.
+	l.ip("netns", "exec", router.ns, "nft", "add table ip guard; add chain ip guard in { type filter hook input priority 0 ; }; add rule ip guard in iifname eth0 meta l4proto udp drop")
+	if kind == Open {
+		l.ip("netns", "exec", router.ns, "nft", "add chain ip nat in { type nat hook prerouting priority -100 ; }; add rule ip nat in iifname eth0 udp dport "+OpenPort+" dnat to "+h.Addr.String())
+	}
 	return h
 }
