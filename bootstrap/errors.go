@@ -30,6 +30,7 @@ var (
 	ErrNoDevice       = errors.New("this name has no such device; 'secp2psip devices NAME' lists them")
 	ErrRecovering     = errors.New("the name gets its new key when that has been public for 24 hours; keep the adapter running")
 	ErrObjected       = errors.New("somebody with the old key of this name objects to the new one; ask the operator")
+	ErrTooSoon        = errors.New("not so soon again")
 	ErrStarting       = errors.New("the bootstrap server is starting; try again in a moment")
 )
 
@@ -60,6 +61,7 @@ func verdicts() []verdict {
 		{ErrRevoked, wire.CodeForbidden, "revoked"},
 		{ErrRecovering, wire.CodeUnavailable, "recovering"},
 		{ErrObjected, wire.CodeForbidden, "objected"},
+		{ErrTooSoon, wire.CodeTooMany, "too_soon"},
 		{ErrStarting, wire.CodeUnavailable, "starting"},
 		{identity.ErrMalformed, wire.CodeMalformed, "malformed"},
 		{identity.ErrOtherOverlay, wire.CodeForbidden, "other_overlay"},

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,15 +33,26 @@ func (s *Server) newPerson(tx *bbolt.Tx, aor identity.AOR, number string, key id
 }
 
 // certify issues the person's account certificate, look-up record and number
-// record anew.
+// record anew. The certificate tells of as many rotations as fit the look-up
+// record.
 func (s *Server) certify(p *person, now time.Time) error {
+	for {
+		err := s.certifyAll(p, now)
+		if !errors.Is(err, record.ErrTooLarge) || len(p.Rotations) < 2 {
+			return err
+		}
+		p.Rotations = p.Rotations[1:]
+	}
+}
+
+func (s *Server) certifyAll(p *person, now time.Time) error {
 	charter := s.trust.Charter()
 	aor, err := identity.NewAOR(p.User, charter.Overlay)
 	if err != nil {
 		return err
 	}
 	params := identity.AccountParams{
-		Key: p.Account, AOR: aor, Number: p.Number, Version: p.Version, Owner: p.Owner,
+		Key: p.Account, AOR: aor, Number: p.Number, Version: p.Version, Owner: p.Owner, Rotations: p.Rotations,
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(seconds(charter.CertificateLifetime)),
 	}
 	if p.Cert, err = s.overlay.issuer.Load().IssueAccount(params); err != nil {

@@ -144,7 +144,7 @@ func (s *Server) rekey(aor identity.AOR, old person, b wire.RegisterBody, now ti
 			return err // done by an attempt beside this one
 		}
 		p.Account, p.Version, p.Dealing, p.Revoked, p.Devices = b.Account, p.Version+1, uint64(now.UnixMilli()), time.Time{}, nil
-		p.Kept = append(p.Kept, kept...)
+		p.Kept, p.Rotations = append(p.Kept, kept...), nil // nothing that the old key has signed leads to this one
 		if err := s.deal(&p, aor, now); err != nil {
 			return err
 		}

@@ -47,15 +47,20 @@ func (s *Server) enrol(ctx context.Context, from link.EnrolPeer, m *wire.Registe
 	return s.register(ctx, from.Addr, body)
 }
 
-// ServeExtra answers members: renewal.
+// ServeExtra answers members: renewal, and rotation of keys.
 func (s *Server) ServeExtra(ctx context.Context, from *link.Conn, req wire.Message) wire.Message {
-	m, ok := req.(*wire.Renew)
-	if !ok {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
 	defer cancel()
-	answer, err := s.renew(ctx, from, m)
+	var answer *wire.Registered
+	var err error
+	switch m := req.(type) {
+	case *wire.Renew:
+		answer, err = s.renew(ctx, from, m)
+	case *wire.Rotate:
+		answer, err = s.rotate(from, m)
+	default:
+		return nil
+	}
 	if err != nil {
 		return s.refusal(err, from.ID().Short())
 	}

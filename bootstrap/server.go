@@ -39,6 +39,8 @@ type Config struct {
 	MaxNames      int      // names in all; 0 = 100,000
 	Reserved      []string // names nobody may have, besides "echo"
 
+	RotateEvery time.Duration // from one account key of a person to the next; 0 = 1 h
+
 	Limits  link.Limits
 	Clock   *identity.Clock           // overlay time; nil = the state folder's
 	Version string                    // of the program, for status

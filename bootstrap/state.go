@@ -18,6 +18,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/seal"
+	"github.com/secp2psip/secp2psip/keyshare"
 )
 
 // StateFile is the one file in the state folder that holds everything a
@@ -75,26 +76,32 @@ type nodeEntry struct {
 
 // person is one enrolled name.
 type person struct {
-	User     string
-	Number   string `json:",omitempty"`
-	Account  identity.PublicKey
-	Version  uint32 // of the account key
-	Dealing  uint64
-	Owner    identity.OwnerTag
-	Enrolled time.Time
-	Renewed  time.Time
-	Revoked  time.Time `json:",omitzero"` // zero unless it is
-	Cert     []byte    // account certificate, DER
-	Shares   []record.Record
-	Lookup   record.Record
-	Alias    *record.Record `json:",omitempty"` // of the number
-	Devices  []device
-	Kept     []int `json:",omitempty"` // slots whose node was not revoked with the device, since it serves others: nobody gets its Node-ID
+	User      string
+	Number    string `json:",omitempty"`
+	Account   identity.PublicKey
+	Version   uint32 // of the account key
+	Dealing   uint64
+	Owner     identity.OwnerTag
+	Enrolled  time.Time
+	Renewed   time.Time
+	Revoked   time.Time           `json:",omitzero"`  // zero unless it is
+	Rotated   time.Time           `json:",omitzero"`  // when the account key was changed last
+	Rotations []identity.Rotation `json:",omitempty"` // that led to it, the oldest first
+	Cert      []byte              // account certificate, DER
+	Shares    []record.Record
+	Lookup    record.Record
+	Alias     *record.Record `json:",omitempty"` // of the number
+	Devices   []device
+	Kept      []int `json:",omitempty"` // slots whose node was not revoked with the device, since it serves others: nobody gets its Node-ID
 }
 
 // records are what the ring stores of a person.
 func (p *person) records() []record.Record {
-	all := append(append([]record.Record(nil), p.Shares...), p.Lookup)
+	shares := slices.Clone(p.Shares)
+	if len(p.Rotations) > 0 {
+		shares = keyshare.WithAccount(shares, p.Cert)
+	}
+	all := append(shares, p.Lookup)
 	if p.Alias != nil {
 		all = append(all, *p.Alias)
 	}

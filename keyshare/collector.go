@@ -25,6 +25,7 @@ type Collector struct {
 	aor      identity.AOR
 	k, n     uint8
 	want     *Claim
+	also     []Claim // of earlier keys, which count while there is no later one
 	groups   []*group
 	refused  []BadShare
 	conflict *Conflict
@@ -75,6 +76,12 @@ func (c *Collector) Expect(claim Claim) {
 	for _, g := range c.groups {
 		c.judge(g)
 	}
+}
+
+// Also says, behind Expect, which keys the expected one has followed a short time
+// ago: while its shares are not enough, theirs give the key.
+func (c *Collector) Also(earlier []Claim) {
+	c.also = earlier
 }
 
 // Add counts a share that a holder answered with. The error is a *BadShare if
@@ -191,6 +198,11 @@ func (c *Collector) judge(g *group) string {
 }
 
 func (c *Collector) judgeWanted(g *group) string {
+	for _, e := range c.also {
+		if g.version == e.Version && g.digest == e.Digest {
+			return ""
+		}
+	}
 	switch {
 	case g.version < c.want.Version:
 		return ReasonOldVersion
@@ -231,7 +243,7 @@ func (c *Collector) winner() *group {
 	}
 	var win *group
 	for _, g := range c.groups {
-		if g.used != nil && c.judge(g) == "" && (win == nil || g.dealing > win.dealing) {
+		if g.used != nil && c.judge(g) == "" && (win == nil || win.before(g.version, g.dealing)) {
 			win = g
 		}
 	}
@@ -269,14 +281,14 @@ func (c *Collector) Valid() int {
 // Seen tells whether any share of this name has come that an issuer signed.
 func (c *Collector) Seen() bool { return len(c.groups) > 0 }
 
-// newestDealing returns the highest dealing of the key that counts.
-func (c *Collector) newestDealing() (d uint64) {
+// newestDealing returns the highest dealing of the latest key that counts.
+func (c *Collector) newestDealing() (version uint32, dealing uint64) {
 	for _, g := range c.groups {
-		if c.judge(g) == "" {
-			d = max(d, g.dealing)
+		if c.judge(g) == "" && (g.version > version || g.version == version && g.dealing > dealing) {
+			version, dealing = g.version, g.dealing
 		}
 	}
-	return d
+	return version, dealing
 }
 
 // Bad names every holder whose share does not count, with the reason: those
@@ -285,10 +297,10 @@ func (c *Collector) newestDealing() (d uint64) {
 func (c *Collector) Bad() []BadShare {
 	bad := slices.Clone(c.refused)
 	win := c.winner()
-	newest := c.newestDealing()
+	version, newest := c.newestDealing()
 	for _, g := range c.groups {
 		reason := c.judge(g)
-		if reason == "" && g.dealing < newest {
+		if reason == "" && g.version == version && g.dealing < newest {
 			reason = ReasonOtherDealing
 		}
 		for i := range g.entries {

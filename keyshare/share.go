@@ -18,6 +18,8 @@ type Share struct {
 	Part   uint64
 	Seq    uint64
 	Record record.Record
+
+	Account *identity.AccountCertificate // of a key that follows another one, where the share came with it
 }
 
 // Verify checks the signature, the chain, the times and the form of a share.
@@ -31,7 +33,7 @@ func Verify(r record.Record, t *identity.Trust, now time.Time) (*Share, error) {
 	if v.Share == nil {
 		return nil, &BadShare{Reason: ReasonNotShare}
 	}
-	return &Share{Share: *v.Share, AOR: v.AOR, Part: v.Body.Part, Seq: v.Body.Seq, Record: v.Record}, nil
+	return &Share{Share: *v.Share, AOR: v.AOR, Part: v.Body.Part, Seq: v.Body.Seq, Record: v.Record, Account: v.Account}, nil
 }
 
 // Claimed reads a share without checking who signed it. It serves to pass over

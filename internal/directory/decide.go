@@ -52,6 +52,13 @@ func (d *Directory) decideLocked(aor identity.AOR, pin identity.Pin) error {
 	return nil
 }
 
+// Followed is a change of keys that the old one has signed.
+type Followed struct {
+	AOR                    identity.AOR
+	Old, New               identity.PublicKey
+	OldVersion, NewVersion uint32
+}
+
 // Rival is a key that the issuer has certified for a name beside another one.
 type Rival struct {
 	Key     identity.PublicKey

@@ -62,6 +62,7 @@ type Config struct {
 	Conflict func(c *keyshare.Conflict)     // alarm: called once for each new conflict; nil = logged only
 	Changed  func(changed *KeyChangedError) // alarm: a pinned key has changed; nil = logged only
 	Matched  func(aor identity.AOR)         // the ring says the pinned key; nil = ignored
+	Followed func(f Followed)               // a pin has moved to a key that the pinned one has signed; nil = logged only
 
 	CacheFor  time.Duration // how long a resolution is used again; 0 = 60 s, below 0 = not at all
 	CacheSize int           // names; 0 = 1024
@@ -86,6 +87,9 @@ func (c *Config) fill() {
 	}
 	if c.Changed == nil {
 		c.Changed = func(*KeyChangedError) {}
+	}
+	if c.Followed == nil {
+		c.Followed = func(Followed) {}
 	}
 	if c.Matched == nil {
 		c.Matched = func(identity.AOR) {}

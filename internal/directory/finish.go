@@ -38,7 +38,7 @@ func (f *Resolving) allBad() []Bad {
 	}
 	for _, h := range f.heard {
 		switch {
-		case f.cert == nil || h.cert.Key == f.cert.Key:
+		case f.cert == nil || f.cert.Follows(h.cert.Key) || h.cert.Follows(f.cert.Key):
 		case h.cert.Version < f.cert.Version:
 			bad = append(bad, Bad{Kind: kindName(h.kind), Holder: h.holder, Reason: ReasonOldVersion})
 		default:
@@ -83,6 +83,8 @@ func (f *Resolving) comparePin(key identity.PublicKey, version uint32) error {
 		f.evidence.Pin = pinFirst
 	case f.known.Pin.Key.Equal(key):
 		f.evidence.Pin = pinMatches
+	case f.cert.Follows(f.known.Pin.Key):
+		f.evidence.Pin = pinFollows
 	default:
 		return f.changed(key, version)
 	}
@@ -145,8 +147,8 @@ func (f *Resolving) counts(o identity.OwnerTag) bool {
 
 func (f *Resolving) deviceList() []Device {
 	out := make([]Device, 0, len(f.devices))
-	for at, reg := range f.devices {
-		if at.key == f.cert.Key && !reg.gone {
+	for _, reg := range f.current() {
+		if !reg.gone {
 			out = append(out, reg.device)
 		}
 	}

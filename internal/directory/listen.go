@@ -59,14 +59,14 @@ func (f *Resolving) overhear(r Read) {
 	if later, ok := f.col.Newer(); ok && f.conflict == nil && f.cert != nil && later.Digest != f.cert.Key.Digest() {
 		f.conflict = &keyshare.Conflict{AOR: f.aor, First: keyshare.ClaimOf(f.cert), Second: later}
 	}
-	f.outdated = r.Err == nil && f.newer(r.Found.list)
+	f.outdated = r.Err == nil && (f.newer(r.Found.list) || f.res.Account != nil && f.cert != nil && f.cert.Version > f.res.Version)
 }
 
 // newer tells whether an answer has a newer word of a device than the
 // result.
 func (f *Resolving) newer(found []finding) bool {
 	for _, x := range found {
-		if x.reg == nil || x.reg.account.Key != f.res.Key {
+		if x.reg == nil || !f.speaks(x.reg) {
 			continue
 		}
 		if i, ok := findPart(f.res.Devices, x.reg.device.Part); !ok && !x.reg.gone || ok && x.reg.device.Seq > f.res.Devices[i].Seq {

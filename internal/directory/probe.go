@@ -21,7 +21,7 @@ const (
 type finding struct {
 	share  *keyshare.Share
 	reg    *registration
-	acct   *identity.AccountCertificate // of a registration or an account record
+	acct   *identity.AccountCertificate // of a registration, an account record, or a share that came with it
 	agrees bool                         // a share that says what is known already
 	x      uint8
 	reason string // why it was refused, or ""
@@ -90,7 +90,7 @@ func (e *examiner) readShare(rec record.Record) finding {
 		}
 		return out
 	}
-	return finding{share: s, x: s.X}
+	return finding{share: s, x: s.X, acct: s.Account}
 }
 
 // readRegistration checks the record and that it is a registration of this

@@ -50,7 +50,7 @@ type Evidence struct {
 	SmallRing      bool               `json:"small_ring"`       // the ring cannot offer k of them
 	Note           string             `json:"note,omitempty"`
 	Dealing        uint64             `json:"dealing,omitempty"`
-	Pin            string             `json:"pin,omitempty"` // "first use", "matches", "changed"
+	Pin            string             `json:"pin,omitempty"` // "first use", "matches", "follows", "changed"
 	Conflict       *keyshare.Conflict `json:"conflict,omitempty"`
 	ElapsedMS      float64            `json:"elapsed_ms"`
 }
@@ -101,6 +101,7 @@ const (
 const (
 	pinFirst   = "first use"
 	pinMatches = "matches"
+	pinFollows = "follows" // the key before has signed that this one follows it
 	pinChanged = "changed"
 )
 

@@ -130,7 +130,18 @@ func (d *Directory) landed(f *flight) {
 		now := d.cfg.Now()
 		d.pending[f.aor] = identity.Pin{Key: f.res.Key, Version: f.res.Version, First: now, Last: now}
 	}
+	followed := f.res.Evidence.Pin == pinFollows && !f.noPin && (f.err == nil || errors.Is(f.err, ErrNotRegistered)) && !f.res.Key.IsZero()
+	if followed {
+		pin := *f.r.known.Pin
+		pin.Key, pin.Version, pin.Last = f.res.Key, f.res.Version, d.cfg.Now()
+		d.pending[f.aor] = pin
+	}
 	d.mu.Unlock()
+	if followed {
+		d.cfg.Log.Info().Str("old", f.r.known.Pin.Key.Fingerprint()).Str("new", f.res.Key.Fingerprint()).
+			Msg("a person has changed keys, which the old key has signed; the new one counts from now on")
+		d.cfg.Followed(Followed{f.aor, f.r.known.Pin.Key, f.res.Key, f.r.known.Pin.Version, f.res.Version})
+	}
 
 	if f.conflict != nil {
 		d.alarm(f)
@@ -218,9 +229,9 @@ func (d *Directory) writePins() {
 // one that says that the key was seen again a day later.
 func (d *Directory) toPin(f *flight) (identity.Pin, bool) {
 	d.mu.Lock()
-	pin, first := d.pending[f.aor]
+	pin, waits := d.pending[f.aor]
 	d.mu.Unlock()
-	if first && pin.Key == f.res.Key {
+	if waits && pin.Key == f.res.Key {
 		return pin, true
 	}
 	pin, known := d.cfg.Pins.Get(f.aor)

@@ -187,9 +187,9 @@ func (f *Resolving) launch(q *queue, count int) {
 
 // refill asks elsewhere at once where answers did not help.
 func (f *Resolving) refill() {
-	if _, ok := f.col.Key(); !ok {
+	if _, ok := f.col.Key(); !ok || f.behind() {
 		need := max(int(f.charter.K)-f.col.Valid(), 1)
-		if f.shares.absent+f.shares.failed >= 2 {
+		if f.shares.absent+f.shares.failed >= 2 || f.behind() {
 			need = f.shares.size() // more than bad luck: ask them all
 		}
 		f.launch(f.shares, need-f.shares.open)
@@ -204,7 +204,7 @@ func (f *Resolving) refill() {
 	if f.cert == nil {
 		accts = max(accts, 1)
 	}
-	if f.unsure() {
+	if f.unsure() || f.behind() {
 		regs, accts = f.regs.size(), f.accts.size()
 	}
 	f.launch(f.regs, regs-f.regs.open)

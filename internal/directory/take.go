@@ -90,6 +90,10 @@ func (f *Resolving) weighOne(in *answer, x *finding) string {
 	case x.agrees:
 		return OutcomeFound
 	case x.share != nil:
+		if x.acct != nil {
+			f.addCert(in, x.acct)
+			f.choose()
+		}
 		return f.weighShare(in, x.share)
 	case x.reg != nil:
 		return f.weighRegistration(in, x.reg)
@@ -167,6 +171,10 @@ func (f *Resolving) choose() {
 	f.cert = f.latest()
 	if f.cert != nil {
 		f.col.Expect(keyshare.ClaimOf(f.cert))
+		f.col.Also(f.earlier(f.cert))
+		if key, ok := f.col.Key(); ok && key.Version < f.cert.Version {
+			f.cert = f.certOf(key.Key)
+		}
 	}
 	if f.conflict == nil {
 		if f.conflict = f.certConflict(); f.conflict == nil {
@@ -176,14 +184,14 @@ func (f *Resolving) choose() {
 	if f.conflict == nil || f.known.Pin == nil {
 		return
 	}
-	f.locked = f.conflict.First.Digest == f.known.Pin.Key.Digest() || f.conflict.Second.Digest == f.known.Pin.Key.Digest()
+	f.locked = f.pinned(f.conflict.First.Digest) || f.pinned(f.conflict.Second.Digest)
 	if !f.locked {
 		return
 	}
 	f.cert = nil
 	claim := keyshare.Claim{Version: f.known.Pin.Version, Digest: f.known.Pin.Key.Digest()}
 	for _, c := range f.certs {
-		if c.Key == f.known.Pin.Key && (f.cert == nil || c.Version > f.cert.Version) {
+		if c.Follows(f.known.Pin.Key) && (f.cert == nil || c.Version > f.cert.Version) {
 			f.cert, claim = c, keyshare.ClaimOf(c)
 		}
 	}
@@ -209,7 +217,7 @@ func (f *Resolving) certConflict() *keyshare.Conflict {
 			if old.Version > later.Version {
 				old, later = b, a
 			}
-			if old.Key != later.Key && (old.Version == later.Version || f.usedAfter(old, later.NotBefore)) {
+			if old.Key != later.Key && !later.Follows(old.Key) && (old.Version == later.Version || f.usedAfter(old, later.NotBefore)) {
 				return &keyshare.Conflict{AOR: f.aor, First: keyshare.ClaimOf(old), Second: keyshare.ClaimOf(later)}
 			}
 		}
@@ -230,8 +238,8 @@ func (f *Resolving) usedAfter(c *identity.AccountCertificate, then time.Time) bo
 // counts.
 func (f *Resolving) live() int {
 	n := 0
-	for _, reg := range f.devices {
-		if !reg.gone && f.cert != nil && reg.account.Key == f.cert.Key {
+	for _, reg := range f.current() {
+		if !reg.gone {
 			n++
 		}
 	}

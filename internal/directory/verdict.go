@@ -14,7 +14,7 @@ func (f *Resolving) verdict() (done bool, err error) {
 	if f.conflict != nil && !f.locked {
 		return true, f.conflict
 	}
-	if _, ok := f.col.Key(); ok && f.cert != nil && !f.unsure() {
+	if _, ok := f.col.Key(); ok && f.cert != nil && !f.unsure() && !f.behind() {
 		if f.live() > 0 && (f.late || f.sure()) {
 			return true, nil
 		}
@@ -91,7 +91,7 @@ func (f *Resolving) giveUp(timeout bool) error {
 		return ErrRingDown
 	case f.unsure() && !timeout:
 		return f.laterKey()
-	case f.known.Pin != nil && f.cert != nil && f.cert.Key != f.known.Pin.Key && !timeout:
+	case f.known.Pin != nil && f.cert != nil && !f.cert.Follows(f.known.Pin.Key) && !timeout:
 		return f.changed(f.cert.Key, f.cert.Version) // if not all shares follow
 	case haveKey && f.regs.spent() && f.unregistered():
 		return ErrNotRegistered

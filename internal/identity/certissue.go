@@ -25,6 +25,7 @@ const (
 	urnOverlay    = "urn:secp2psip:overlay:"
 	urnOwner      = "urn:secp2psip:owner:"
 	urnKeyVersion = "urn:secp2psip:key-version:"
+	urnRotations  = "urn:secp2psip:rotations:"
 	urnBootstrap  = "urn:secp2psip:role:bootstrap"
 	reloadScheme  = "reload"
 )
@@ -137,13 +138,15 @@ func (i *Issuer) IssueNode(p NodeParams) ([]byte, error) {
 
 // AccountParams is what an account certificate says. Number is the canonical
 // user part of the account's number, "101", or empty. Version counts the
-// account's keys, from 1. Times are cut to seconds.
+// account's keys, from 1; Rotations lead to Key, the last one directly. Times
+// are cut to seconds.
 type AccountParams struct {
 	Key                 PublicKey
 	AOR                 AOR
 	Number              string
 	Version             uint32
 	Owner               OwnerTag
+	Rotations           []Rotation
 	NotBefore, NotAfter time.Time
 }
 
@@ -155,6 +158,13 @@ func (i *Issuer) IssueAccount(p AccountParams) ([]byte, error) {
 	if p.Owner.IsZero() || p.Version == 0 {
 		return nil, fmt.Errorf("%w: an account certificate needs an owner tag and a key version", ErrMalformed)
 	}
+	if err := verifyRotations(p.Rotations, p.AOR, p.Key, p.Version); err != nil {
+		return nil, err
+	}
+	return i.issueAccount(p)
+}
+
+func (i *Issuer) issueAccount(p AccountParams) ([]byte, error) {
 	t, err := leafTemplate(p.Owner, p.NotBefore, p.NotAfter)
 	if err != nil {
 		return nil, err
@@ -171,6 +181,9 @@ func (i *Issuer) IssueAccount(p AccountParams) ([]byte, error) {
 		t.EmailAddresses = append(t.EmailAddresses, mailName(number))
 	}
 	t.URIs = append(t.URIs, urn(urnKeyVersion+strconv.FormatUint(uint64(p.Version), 10)))
+	if len(p.Rotations) > 0 {
+		t.URIs = append(t.URIs, urn(urnRotations+rotationsText(p.Rotations)))
+	}
 	return createCertificate(t, i.cert, p.Key, i.key)
 }
 

@@ -31,7 +31,8 @@ type AccountCertificate struct {
 	Key                 PublicKey
 	Version             uint32 // of the key, from 1
 	Owner               OwnerTag
-	NotBefore, NotAfter time.Time // grace not counted
+	Rotations           []Rotation // from the account's keys before, the oldest first; verified
+	NotBefore, NotAfter time.Time  // grace not counted
 	DER                 []byte
 }
 
@@ -121,6 +122,7 @@ type leafNames struct {
 	overlay   string
 	owner     OwnerTag
 	version   uint32
+	rotations []Rotation
 	bootstrap bool
 }
 
@@ -129,7 +131,7 @@ func parseNode(der []byte) (*x509.Certificate, *NodeCertificate, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if names.nodes != 1 || len(cert.EmailAddresses) != 0 || names.version != 0 {
+	if names.nodes != 1 || len(cert.EmailAddresses) != 0 || names.version != 0 || names.rotations != nil {
 		return nil, nil, fmt.Errorf("%w: not a node certificate: it must name one Node-ID and nobody", ErrMalformed)
 	}
 	return cert, &NodeCertificate{
@@ -148,10 +150,13 @@ func parseAccount(der []byte) (*x509.Certificate, *AccountCertificate, error) {
 		return nil, nil, fmt.Errorf("%w: not an account certificate: it must name one AOR and no Node-ID", ErrMalformed)
 	}
 	account := &AccountCertificate{
-		Key: certKey(cert), Version: names.version, Owner: names.owner,
+		Key: certKey(cert), Version: names.version, Owner: names.owner, Rotations: names.rotations,
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, DER: cert.Raw,
 	}
 	if account.AOR, err = parseMailName(mails[0]); err != nil {
+		return nil, nil, err
+	}
+	if err := verifyRotations(account.Rotations, account.AOR, account.Key, account.Version); err != nil {
 		return nil, nil, err
 	}
 	if len(mails) == 2 {
@@ -199,6 +204,10 @@ func (n *leafNames) read(u *url.URL) (err error) {
 		}
 		n.version = uint32(v)
 		return nil
+	}
+	if rest, ok := strings.CutPrefix(text, urnRotations); ok && n.rotations == nil {
+		n.rotations, err = parseRotationsText(rest)
+		return err
 	}
 	if text == urnBootstrap && !n.bootstrap {
 		n.bootstrap = true

@@ -221,12 +221,15 @@ func (s *Store) putLocked(v *Verified, now time.Time, c identity.Charter) (o Out
 		}
 	}
 	if digest, ok := v.KeyDigest(); ok {
-		if n := s.names[v.Body.AOR]; n != nil && n.digest != digest {
-			s.countLocked(OutcomeKeyConflict)
-			return OutcomeKeyConflict, 0
+		if n := s.names[v.Body.AOR]; n != nil {
+			if o := n.admits(v, digest, now); o != 0 {
+				s.countLocked(o)
+				return o, 0
+			}
 		}
 	}
 	fresh := newSlot(id, v, old, now, mono, c)
+	fresh.keepFormer(old, v, now, mono)
 	if !s.fitsLocked(fresh, old, c) {
 		return OutcomeQuota, 0
 	}

@@ -10,7 +10,9 @@ import (
 )
 
 // Get returns the live records of a resource, or of one of its parts, by
-// rising part; tombstones among them. The records are not to be changed.
+// rising part; tombstones among them. A share or account record of a key that
+// another one has followed stands behind that one's until it ends. The records
+// are not to be changed.
 func (s *Store) Get(res identity.NodeID, part *uint64) []Record {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -19,6 +21,9 @@ func (s *Store) Get(res identity.NodeID, part *uint64) []Record {
 	for _, o := range s.slots[res] {
 		if o.alive(mono) && (part == nil || *part == o.id.part) {
 			out = append(out, o.record)
+			if o.former != nil && mono < o.former.due {
+				out = append(out, o.former.record)
+			}
 		}
 	}
 	return out
@@ -122,6 +127,11 @@ func (s *Store) Recheck() int {
 func (o *slot) revoked(t *identity.Trust, now time.Time) bool {
 	if o.keyed && t.Board().AccountRevoked(o.digest) {
 		return true
+	}
+	if o.former != nil { // of a key that may well be what was revoked
+		if _, err := Verify(o.former.record, t, now); errors.Is(err, identity.ErrRevoked) {
+			o.former.due = 0
+		}
 	}
 	if !o.live {
 		return false

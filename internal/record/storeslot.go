@@ -23,10 +23,44 @@ type ownerUse struct {
 }
 
 // nameKey is the account key that a name is held with, as long as any slot
-// says so.
+// says so, and the keys that it follows.
 type nameKey struct {
 	digest [32]byte
 	slots  int
+	before []earlierKey
+}
+
+// earlierKey is a key that another one has followed, and when it ends.
+type earlierKey struct {
+	digest [32]byte
+	until  time.Time
+}
+
+// learn takes in the key of a slot: the one that follows counts.
+func (n *nameKey) learn(o *slot) {
+	follows := func(k earlierKey) bool { return k.digest == n.digest }
+	if o.digest != n.digest && slices.ContainsFunc(o.before, follows) || o.digest == n.digest && len(o.before) > len(n.before) {
+		n.digest, n.before = o.digest, o.before
+	}
+}
+
+// admits judges a record of a name that is held already: one by its key, by a
+// key that follows it, or a registration by an earlier key that has not ended
+// yet. Other records of an earlier key are old.
+func (n *nameKey) admits(v *Verified, digest [32]byte, now time.Time) Outcome {
+	if _, follows := v.Follows(n.digest); n.digest == digest || follows {
+		return 0
+	}
+	for _, k := range n.before {
+		switch {
+		case k.digest != digest:
+		case v.Body.Kind != KindRegistration:
+			return OutcomeStale
+		case !now.After(k.until) && !time.UnixMilli(v.Body.Time).After(k.until):
+			return 0
+		}
+	}
+	return OutcomeKeyConflict
 }
 
 type slot struct {
@@ -45,8 +79,37 @@ type slot struct {
 
 	keyed    bool // digest is set
 	digest   [32]byte
+	before   []earlierKey  // that its account's certificate says its key follows
+	former   *former       // the record of an earlier key that this one has replaced
 	floor    int64         // Unix ms; the latest signed expiry seen, grace included
 	floorDue time.Duration // monotonic; when the slot may go
+}
+
+// former is a record of an earlier key, kept until that key ends: readers who
+// know no other key still find enough of it while the new records spread.
+type former struct {
+	record Record
+	size   uint64
+	due    time.Duration // monotonic
+}
+
+// keepFormer has o go on with the record that it replaces, or with what that
+// one went on with.
+func (o *slot) keepFormer(old *slot, v *Verified, now time.Time, mono time.Duration) {
+	if old == nil || o.kind == KindRegistration || !o.keyed || !old.keyed {
+		return
+	}
+	if old.digest == o.digest {
+		o.former = old.former
+	} else if until, ok := v.Follows(old.digest); ok && old.live && !old.tomb && !now.IsZero() {
+		o.former = &former{old.record, uint64(old.record.Size()), min(old.due, mono+until.Sub(now))}
+	}
+	if o.former != nil && o.former.due <= mono {
+		o.former = nil
+	}
+	if o.former != nil {
+		o.size += o.former.size
+	}
 }
 
 // judge compares a record with the one in its slot; 0 means that it may come in.
@@ -71,6 +134,11 @@ func newSlot(id slotID, v *Verified, old *slot, now time.Time, mono time.Duratio
 		record: v.Record, size: uint64(v.Record.Size()) + slotOverhead,
 	}
 	s.digest, s.keyed = v.KeyDigest()
+	if v.Account != nil {
+		for _, r := range v.Account.Rotations {
+			s.before = append(s.before, earlierKey{r.Old.Digest(), r.Until()})
+		}
+	}
 	life := time.Duration(v.Body.Lifetime) * time.Second
 	s.floor = v.Body.Expires
 	if v.Body.Kind != KindRegistration { // what an issuer signs has the charter's grace
@@ -94,7 +162,7 @@ func newSlot(id slotID, v *Verified, old *slot, now time.Time, mono time.Duratio
 	if old != nil {
 		s.floor = max(s.floor, old.floor)
 		if !s.keyed { // a tombstone does not free the name for another key
-			s.digest, s.keyed = old.digest, old.keyed
+			s.digest, s.keyed, s.before = old.digest, old.keyed, old.before
 		}
 	}
 	s.floorDue = floorDue(s.floor, now, mono, life)
@@ -155,6 +223,7 @@ func (s *Store) addLocked(n *slot) {
 			s.names[n.aor] = name
 		}
 		name.slots++
+		name.learn(n)
 	}
 	s.nextDue = min(s.nextDue, n.nextDue())
 	s.touchLocked(n.id)
@@ -237,6 +306,6 @@ func (s *Store) expire() {
 // ghost is what stays of a slot whose record has died.
 func (o *slot) ghost() *slot {
 	g := *o
-	g.live, g.tomb, g.record, g.size = false, false, Record{}, slotOverhead
+	g.live, g.tomb, g.record, g.size, g.former = false, false, Record{}, slotOverhead, nil
 	return &g
 }

@@ -20,7 +20,7 @@ type Verified struct {
 	Owner  identity.OwnerTag // of the account; zero where the record does not say
 
 	Issuer     *identity.IssuerCertificate
-	Account    *identity.AccountCertificate // registration and account records
+	Account    *identity.AccountCertificate // registration and account records, and shares of a key that follows another
 	Delegation *identity.Delegation         // registrations
 
 	Registration *Registration
@@ -50,6 +50,19 @@ func (v *Verified) KeyDigest() ([sha256.Size]byte, bool) {
 		return v.Account.Key.Digest(), true
 	}
 	return [sha256.Size]byte{}, false
+}
+
+// Follows tells whether the record's key follows another one, by rotations that
+// its account's certificate carries; then until is when that one ends.
+func (v *Verified) Follows(key [sha256.Size]byte) (until time.Time, ok bool) {
+	if v.Account == nil {
+		return time.Time{}, false
+	}
+	r, _ := v.Account.Before(key)
+	if r == nil {
+		return time.Time{}, false
+	}
+	return r.Until(), true
 }
 
 // Verify checks a record, up to the root key of t, at time now; a zero now
@@ -177,13 +190,18 @@ func (v *Verified) verifyRegistration(t *identity.Trust) (err error) {
 // they stay valid for the charter's grace.
 func (v *Verified) verifyIssued(t *identity.Trust) error {
 	chain := v.Record.Chain
-	if len(chain.Certificates) != 1 || len(chain.Delegation) != 0 {
+	most := 1
+	if v.Body.Kind == KindShare {
+		most = 2 // of a key that follows another one: the account's certificate says so
+	}
+	certs := len(chain.Certificates)
+	if certs < 1 || certs > most || len(chain.Delegation) != 0 {
 		return fmt.Errorf("%w: a record by the issuer carries its certificate and no more", ErrMalformed)
 	}
 	if v.Body.Lifetime > maxIssuedLife {
 		return fmt.Errorf("%w: a lifetime of %d s", ErrMalformed, v.Body.Lifetime)
 	}
-	if err := v.verifyIssuer(t, chain.Certificates[0]); err != nil {
+	if err := v.verifyIssuer(t, chain.Certificates[certs-1]); err != nil {
 		return err
 	}
 	v.hold(v.Body.Kind.String(), time.UnixMilli(v.Body.Time), time.UnixMilli(v.Body.Expires).Add(t.Charter().GraceTime()))
@@ -216,6 +234,14 @@ func (v *Verified) verifyShare(t *identity.Trust) (err error) {
 		return fmt.Errorf("%w: share %d in the place of %d", ErrMalformed, v.Share.X, v.Body.Part)
 	}
 	v.Owner = v.Share.Owner
+	if chain := v.Record.Chain.Certificates; len(chain) == 2 {
+		if err := v.verifyAccount(t, chain); err != nil {
+			return err
+		}
+		if v.Account.Version != v.Share.Version || v.Account.Key.Digest() != v.Share.Digest || v.Account.Owner != v.Share.Owner {
+			return fmt.Errorf("%w: a share and a certificate of different keys", ErrMalformed)
+		}
+	}
 	return nil
 }
 

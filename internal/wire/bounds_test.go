@@ -31,6 +31,7 @@ var most = map[string]int{
 	"Register.ByAccount": 4096, "Register.ByDevice": 4096, "Register.ByNode": 4096,
 	"Registered.Node": 2048, "Registered.Account": 2048, "Registered.Issuer": 2048, "Registered.Charter": 4096,
 	"Registered.Shares": 64, "Registered.Peers": 32, "Registered.Delegation": 512,
+	"Rotate.ByOld": 4096, "Rotate.ByNew": 4096, "RotateBody.AOR": 133, "RotateBody.Rotation": 432,
 	"Renew.Signed": 4096, "Delegate.AOR": 133, "Delegated.Delegation": 512,
 	"Invite.Signed": 4096, "Invite.Delegation": 512, "Invite.Chain": 3, "Invite.Chain[]": 2048,
 	"Redirect.Signed": 4096, "Redirect.Delegation": 512, "Redirect.Chain": 3, "Redirect.Chain[]": 2048,
@@ -133,6 +134,9 @@ func TestEveryBound(t *testing.T) {
 	grow(t, func() any { b := textAckBody(t); return &b }, func(v any) error { return wire.Check(v.(*wire.TextAckBody)) })
 	grow(t, func() any { b := registerBody(t); return &b }, func(v any) error { return wire.Check(v.(*wire.RegisterBody)) })
 	grow(t, func() any { b := renewBody(t); return &b }, func(v any) error { return wire.Check(v.(*wire.RenewBody)) })
+	rotation := rotateBody(t)
+	rotation.Device, rotation.Rotation = key(t, "eve").Public(), []byte{1}
+	grow(t, func() any { b := rotation; return &b }, func(v any) error { return wire.Check(v.(*wire.RotateBody)) })
 	for name := range most {
 		if !seen[name] {
 			t.Errorf("%s was never tried", name)

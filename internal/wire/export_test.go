@@ -16,4 +16,6 @@ func ParseTextAckBody(b []byte) (TextAckBody, error) { return parse[TextAckBody]
 
 func ParseRegisterBody(b []byte) (RegisterBody, error) { return parse[RegisterBody]("test", b) }
 
+func ParseRotateBody(b []byte) (RotateBody, error) { return parse[RotateBody]("test", b) }
+
 func ParseRenewBody(b []byte) (RenewBody, error) { return parse[RenewBody]("test", b) }

@@ -37,12 +37,13 @@ func FuzzDecode(f *testing.F) {
 // Threat: the bodies inside signatures come from people who may be enrolled and
 // hostile. The same properties hold for them.
 func FuzzBody(f *testing.F) {
-	for i, b := range []any{inviteBody(f), redirectBody(f), textBody(f), textAckBody(f), registerBody(f), renewBody(f)} {
+	for i, b := range []any{inviteBody(f), redirectBody(f), textBody(f), textAckBody(f), registerBody(f), renewBody(f), rotateBody(f)} {
 		f.Add(uint8(i), must[[]byte](f)(canon.Marshal(b)))
 	}
 	parsers := []func([]byte) (any, error){
 		parser(wire.ParseInviteBody), parser(wire.ParseRedirectBody), parser(wire.ParseTextBody),
 		parser(wire.ParseTextAckBody), parser(wire.ParseRegisterBody), parser(wire.ParseRenewBody),
+		parser(wire.ParseRotateBody),
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		v, err := parsers[int(kind)%len(parsers)](b)

@@ -70,21 +70,21 @@ func (m *Register) Verify(nonce, exporter [32]byte) (RegisterBody, error) {
 	if err != nil {
 		return RegisterBody{}, fmt.Errorf("verify register by node: %w: %w", ErrForged, err)
 	}
-	if err := samePayload(b.Device, m.ByDevice, payload); err != nil {
+	if err := samePayload(contextRegister, b.Device, m.ByDevice, payload); err != nil {
 		return RegisterBody{}, fmt.Errorf("verify register by device: %w", err)
 	}
 	if b.Further() {
 		return b, nil
 	}
-	if err := samePayload(b.Account, m.ByAccount, payload); err != nil {
+	if err := samePayload(contextRegister, b.Account, m.ByAccount, payload); err != nil {
 		return RegisterBody{}, fmt.Errorf("verify register by account: %w", err)
 	}
 	return b, nil
 }
 
 // samePayload checks that key has signed exactly payload.
-func samePayload(key identity.PublicKey, msg, payload []byte) error {
-	got, err := key.Verify(contextRegister, msg)
+func samePayload(context string, key identity.PublicKey, msg, payload []byte) error {
+	got, err := key.Verify(context, msg)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrForged, err)
 	}

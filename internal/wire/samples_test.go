@@ -86,6 +86,14 @@ func registerBody(t testing.TB) wire.RegisterBody {
 	}
 }
 
+func rotateBody(t testing.TB) wire.RotateBody {
+	old := key(t, "alice's device").Public()
+	return wire.RotateBody{
+		AOR: "sip:alice@lan.example", Old: old, New: key(t, "bob's device").Public(), Device: old,
+		Node: peerA.ID, Part: 2, Time: 1_700_000_000_000, Exporter: exporter,
+	}
+}
+
 func renewBody(t testing.TB) wire.RenewBody {
 	return wire.RenewBody{
 		AOR: "sip:alice@lan.example", Account: key(t, "alice").Public(), Device: key(t, "alice's device").Public(),
@@ -179,6 +187,7 @@ func samples(t testing.TB) []wire.Message {
 			MAC: wire.InvitationMAC(invitation, bobDev.Public(), aliceNode.Public(), nonce32),
 		},
 		&wire.Delegated{Delegation: delegation},
+		must[*wire.Rotate](t)(wire.SignRotate(rotateBody(t), aliceDev, bobDev)),
 		invite,
 		must[*wire.Redirect](t)(wire.SignRedirect(redirectBody(t), bobDev, delegation, chain)),
 		&wire.Carry{Token: nonce16}, &wire.CarryFrame{Data: []byte("INVITE")},

@@ -12,6 +12,7 @@ import (
 const (
 	contextRegister = "secp2psip/1 register"
 	contextRenew    = "secp2psip/1 renew"
+	contextRotate   = "secp2psip/1 rotate"
 	contextInvite   = "secp2psip/1 invite"
 	contextRedirect = "secp2psip/1 redirect"
 	contextText     = "secp2psip/1 message"

@@ -194,6 +194,31 @@ func TestFurtherDevice(t *testing.T) {
 	}
 }
 
+func TestRotate(t *testing.T) {
+	old, fresh := key(t, "alice's device"), key(t, "bob's device")
+	m := must[*wire.Rotate](t)(wire.SignRotate(rotateBody(t), old, fresh))
+	if _, err := m.Verify(exporter); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.Verify([32]byte{1}); !errors.Is(err, wire.ErrForged) {
+		t.Error("on another link:", err)
+	}
+	for what, forged := range map[string]*wire.Rotate{
+		"signed by the old key alone": {ByOld: m.ByOld, ByNew: m.ByOld},
+		"signed by the new key alone": {ByOld: m.ByNew, ByNew: m.ByNew},
+		"signed by somebody else":     must[*wire.Rotate](t)(wire.SignRotate(rotateBody(t), key(t, "eve"), fresh)),
+	} {
+		if _, err := forged.Verify(exporter); !errors.Is(err, wire.ErrForged) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	same := rotateBody(t)
+	same.New = same.Old
+	if _, err := wire.SignRotate(same, old, old); err == nil {
+		t.Error("to the same key")
+	}
+}
+
 func TestRenew(t *testing.T) {
 	device := key(t, "alice's device")
 	m := must[*wire.Renew](t)(wire.SignRenew(renewBody(t), key(t, "alice")))

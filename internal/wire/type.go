@@ -61,6 +61,7 @@ const (
 	TypeRenew          Type = 52
 	TypeDelegate       Type = 53
 	TypeDelegated      Type = 54
+	TypeRotate         Type = 55
 
 	TypeInvite     Type = 64
 	TypeRedirect   Type = 65
@@ -219,6 +220,8 @@ func newEnrolment(t Type) Message {
 		return new(Renew)
 	case TypeDelegate:
 		return new(Delegate)
+	case TypeRotate:
+		return new(Rotate)
 	case TypeDelegated:
 		return new(Delegated)
 	}
