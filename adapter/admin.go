@@ -22,6 +22,7 @@ func (a *Adapter) Handlers() admin.Handlers {
 		admin.MethodAccept:  admin.Handle(a.acceptKey),
 		admin.MethodVerify:  admin.Handle(a.verifyKey),
 		admin.MethodCallers: admin.Handle(a.callers),
+		admin.MethodRotate:  admin.Handle(a.rotate),
 		admin.MethodCalls:   func(context.Context, json.RawMessage) (any, error) { return admin.Stream(a.writeRecords), nil },
 		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil

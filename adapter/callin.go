@@ -42,6 +42,8 @@ func (a *Adapter) ServeExtra(ctx context.Context, from *link.Conn, req wire.Mess
 		return a.serveText(ctx, from, m)
 	case *wire.Delegate:
 		return a.serveDelegate(from, m)
+	case *wire.Rotate:
+		return a.serveRotate(ctx, from, m)
 	}
 	return nil
 }
@@ -79,7 +81,7 @@ func (a *Adapter) serveInvite(ctx context.Context, from *link.Conn, m *wire.Invi
 	}
 	entry := a.calls.begin(a.time.Now(), callIn, r.caller.User(), r.aor.User(), body.CallID)
 	entry.ownedBy(from.Owner())
-	device, res, err := a.callerDevice(ctx, r, m.Delegation)
+	device, res, err := a.callerDevice(ctx, r, m.Delegation, m.Chain)
 	entry.evidence(res)
 	if err == nil {
 		if _, err = m.Open(device); err != nil {
@@ -166,7 +168,7 @@ func (a *Adapter) refuse(reason string, code wire.Code, text string) wire.Messag
 // delegation → device key, and the delegated node is the one at the other end
 // of the link. It does not take the caller to be registered: who only calls
 // out has no registration. The resolution may be nil.
-func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.SignedDelegation) (identity.PublicKey, *directory.Resolution, error) {
+func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.SignedDelegation, chain [][]byte) (identity.PublicKey, *directory.Resolution, error) {
 	if r.caller.Overlay() != r.node.Trust().Overlay() {
 		return identity.PublicKey{}, nil, sipbridge.CallerUntrusted("the caller belongs to another overlay")
 	}
@@ -180,7 +182,7 @@ func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.S
 	if err != nil {
 		return identity.PublicKey{}, res, callerRefusal(err)
 	}
-	d, err := r.node.Trust().VerifyDelegation(signed, res.Key, a.time.Now())
+	d, err := a.delegationOf(r.node, res, signed, chain)
 	if errors.Is(err, identity.ErrRevoked) {
 		return identity.PublicKey{}, res, revokedCaller()
 	}

@@ -187,7 +187,7 @@ func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Res
 		me.node.Directory().Invalidate(res.AOR)
 		return nil, err
 	}
-	got, err := checkRedirect(answer, sent, dev.Key, a.time.Now())
+	got, err := checkRedirect(answer, sent, a.answering(me.node, res, dev, answer.Delegation, answer.Chain), a.time.Now())
 	if err != nil {
 		a.refusals.Count("adapter", reasonBadRedirect)
 		if !a.isLeaving() {

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -86,8 +87,15 @@ func (a *Adapter) renewIfDue(ctx context.Context, n *node.Node, acct *account, a
 	after := time.Duration(n.Trust().Charter().RenewAfter) * time.Second
 	// Up to a tenth later, by the Node-ID, so that not everybody comes at once.
 	due := acct.Renewed.Add(after + after/2560*time.Duration(n.ID()[0]))
+	a.mu.Lock()
+	behind := a.publication(acct.User).behind && acct.AccountKey.IsZero()
+	a.mu.Unlock()
+	retry := renewRetry
+	if behind { // the first device has a new account key
+		due, retry = time.Time{}, behindRetry
+	}
 	tried, before := a.renewTried[acct.User]
-	if a.time.Now().Before(due) || before && time.Since(tried) < renewRetry {
+	if a.time.Now().Before(due) || before && time.Since(tried) < retry {
 		return
 	}
 	a.renewTried[acct.User] = time.Now()
@@ -96,8 +104,12 @@ func (a *Adapter) renewIfDue(ctx context.Context, n *node.Node, acct *account, a
 	}
 }
 
-// renewRetry is the pause between two attempts at a renewal.
-const renewRetry = time.Hour
+// renewRetry is the pause between two attempts at a renewal, behindRetry that of
+// a device whose account has got another key.
+const (
+	renewRetry  = time.Hour
+	behindRetry = time.Minute
+)
 
 func (a *Adapter) renew(ctx context.Context, n *node.Node, acct *account, aor identity.AOR) error {
 	conn, err := a.bootstrapConn(ctx, n)
@@ -118,6 +130,9 @@ func (a *Adapter) renew(ctx context.Context, n *node.Node, acct *account, aor id
 		return err
 	}
 	answer, err := conn.Call(ctx, req)
+	if remote, ok := errors.AsType[*link.RemoteError](err); ok && remote.Code == wire.CodeUnauthorized && len(acct.Rotations) > 0 {
+		return a.remind(ctx, n, acct, aor) // the server may have been restored from a backup
+	}
 	if err != nil {
 		return err
 	}
@@ -125,7 +140,7 @@ func (a *Adapter) renew(ctx context.Context, n *node.Node, acct *account, aor id
 	if !ok {
 		return link.ErrProtocol
 	}
-	return a.adoptRenewal(n, acct, aor, r)
+	return a.adoptRenewal(n, acct, aor, r, nil)
 }
 
 // bootstrapConn connects to a bootstrap server as a member.
@@ -144,8 +159,9 @@ func (a *Adapter) bootstrapConn(ctx context.Context, n *node.Node) (*link.Conn, 
 	return nil, last
 }
 
-// adoptRenewal verifies and takes over renewed certificates and shares.
-func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r *wire.Registered) error {
+// adoptRenewal verifies and takes over renewed certificates and shares; change,
+// which may be nil, is made to the account before.
+func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r *wire.Registered, change func(*account)) error {
 	now := a.time.Now()
 	chain := [][]byte{r.Node, r.Issuer}
 	cert, err := n.Trust().VerifyNode(chain, now)
@@ -161,6 +177,9 @@ func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r 
 		acct = current
 	}
 	fresh := *acct
+	if change != nil {
+		change(&fresh)
+	}
 	if err := a.fillAccount(n.Trust(), aor, &fresh, cert.ID, r, now); err != nil {
 		return err
 	}

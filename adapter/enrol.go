@@ -306,7 +306,7 @@ func (a *Adapter) fillAccount(trust *identity.Trust, aor identity.AOR, acct *acc
 	if cert.AOR != aor || !own.IsZero() && !cert.Key.Equal(own.Public()) {
 		return errors.New("the account certificate is for another name or key")
 	}
-	if before, err := trust.VerifyAccount(acct.Chain, time.Time{}); err == nil && !before.Key.Equal(cert.Key) {
+	if before, err := trust.VerifyAccount(acct.Chain, time.Time{}); err == nil && !cert.Follows(before.Key) {
 		return errors.New("the account certificate is for another key than before")
 	}
 	if len(r.Shares) != int(trust.Charter().N) || r.Lookup == nil {

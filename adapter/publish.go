@@ -29,13 +29,21 @@ type publication struct {
 	via     []record.Via       // likewise
 	last    *record.Record     // as published
 	problem string             // why it does not lie there, for status
+	behind  bool               // the ring holds the name with another account key than this device knows
 	repair  directory.Schedule // when to look after the account's records next
 }
 
 func sameVia(a, b record.Via) bool { return a.Node == b.Node && slices.Equal(a.Addrs, b.Addrs) }
 
-// features returns what this adapter's registrations say that it can do.
-func features() []string { return []string{"carried", "protected", "text"} }
+// features returns what an account's registration says that this device can do,
+// and its name, if it has one.
+func features(acct *account) []string {
+	out := []string{"carried", "protected", "text"}
+	if acct.DeviceName != "" {
+		out = append(out, nameFeature+acct.DeviceName)
+	}
+	return out
+}
 
 // publish puts the registration on the ring: on a phone's REGISTER and, as
 // refresh, before it ends. Nothing happens while one that names our addresses
@@ -58,7 +66,7 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 		return nil
 	}
 	data, err := canon.Marshal(record.Registration{
-		Node: n.Self().ID, Addrs: addrs, Device: acct.DeviceKey.Public(), Features: features(), Via: via,
+		Node: n.Self().ID, Addrs: addrs, Device: acct.DeviceKey.Public(), Features: features(acct), Via: via,
 	})
 	if err != nil {
 		return err
@@ -170,6 +178,7 @@ func (a *Adapter) notePublished(user string, live bool, addrs []netip.AddrPort, 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.publication(user)
+	p.behind = errors.Is(err, record.ErrKeyConflict)
 	if err != nil {
 		if p.problem == "" && !a.isLeaving() {
 			a.log.Warn().Err(err).Msg("a registration could not be stored on the ring; trying again")

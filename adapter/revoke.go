@@ -64,39 +64,6 @@ func (a *Adapter) own(user string) (*account, identity.AOR, *node.Node, error) {
 	return acct, aor, n, nil
 }
 
-func (a *Adapter) listDevices(_ context.Context, req admin.DevicesRequest) (*admin.Devices, error) {
-	n := a.Node()
-	if n == nil {
-		return nil, a.errNotEnrolled()
-	}
-	accounts := a.allAccounts()
-	if req.User != "" {
-		acct, _, _, err := a.own(req.User)
-		if err != nil {
-			return nil, err
-		}
-		accounts = []*account{acct}
-	}
-	out := &admin.Devices{Devices: []admin.PersonDevice{}}
-	for _, acct := range accounts {
-		cert, err := accountOf(n, acct)
-		if err != nil {
-			return nil, err
-		}
-		out.Devices = append(out.Devices, admin.PersonDevice{
-			User: acct.User, Number: int(acct.Part), Fingerprint: acct.DeviceKey.Public().Fingerprint(), Node: n.ID().String(), Here: true,
-			Account: !acct.AccountKey.IsZero(), Revoked: n.Board().DeviceRevoked(cert, acct.DeviceKey.Public()),
-		})
-		for _, d := range acct.Devices {
-			out.Devices = append(out.Devices, admin.PersonDevice{
-				User: acct.User, Number: int(d.Part), Fingerprint: d.Key.Fingerprint(), Node: d.Node.String(), Admitted: d.At,
-				Revoked: n.Board().DeviceRevoked(cert, d.Key),
-			})
-		}
-	}
-	return out, nil
-}
-
 // accountOf returns the digest of an account's key, revoked or not.
 func accountOf(n *node.Node, acct *account) (identity.KeyDigest, error) {
 	if !acct.AccountKey.IsZero() {

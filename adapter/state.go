@@ -104,6 +104,7 @@ func (k storedKey) MarshalJSON() ([]byte, error) { return json.Marshal(k.Secret(
 type account struct {
 	User        string
 	Number      string    `json:",omitempty"`
+	DeviceName  string    `json:",omitempty"` // of this device, as others are told
 	AccountKey  storedKey // none on a device that another one admitted
 	DeviceKey   storedKey
 	Part        uint64   // this device's part of the registration
@@ -111,18 +112,30 @@ type account struct {
 	Delegation  identity.SignedDelegation
 	Shares      []record.Record
 	Lookup      *record.Record
-	Alias       *record.Record  `json:",omitempty"` // of the number
-	Invitations [][]byte        `json:",omitempty"` // secrets that admit the person's further devices
-	Seq         uint64          // last sequence number used for the registration
-	Renewed     time.Time       // when certificates and shares were last issued
-	Admitted    map[string]bool `json:",omitempty"` // device keys that the account key delegates to
+	Alias       *record.Record   `json:",omitempty"` // of the number
+	Invitations [][]byte         `json:",omitempty"` // secrets that admit the person's further devices
+	Seq         uint64           // last sequence number used for the registration
+	Renewed     time.Time        // when certificates and shares were last issued
+	Admitted    map[string]bool  `json:",omitempty"` // device keys that the account key delegates to
+	Rotations   []byte           `json:",omitempty"` // how the account key came about, as Rotation.Bytes, the oldest first
+	Devices     []admittedDevice `json:",omitempty"` // all that it was made to delegate to, the newest last
+	Next        *nextKey         `json:",omitempty"` // a change of keys that has begun
+}
 
-	Devices []admittedDevice `json:",omitempty"` // all that it was made to delegate to, the newest last
+// nextKey is a key that is to take another one's place. It is on disk before
+// anybody hears of it.
+type nextKey struct {
+	Key       storedKey
+	Device    bool   // the device key is to change, else the account key
+	Rotations []byte `json:",omitempty"` // of an account key: Rotations as they will be
 }
 
 // records are what the issuer has signed for the account.
 func (a *account) records() []record.Record {
 	all := slices.Clone(a.Shares)
+	if len(a.Rotations) > 0 && len(a.Chain) > 0 {
+		all = record.WithAccount(all, a.Chain[0])
+	}
 	for _, r := range []*record.Record{a.Lookup, a.Alias} {
 		if r != nil {
 			all = append(all, *r)

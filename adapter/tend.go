@@ -59,6 +59,7 @@ func (a *Adapter) tend(ctx context.Context, n *node.Node, acct *account) {
 	if len(a.bridge.Bindings(aor)) > 0 {
 		_ = a.publish(ctx, n, acct) // logged and noted there
 	}
+	a.resumeRotation(n, acct)
 	a.repairIfDue(n, acct)
 	a.renewIfDue(ctx, n, acct, aor)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/sipbridge"
@@ -86,7 +87,7 @@ func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resol
 		}
 		switch got := answer.(type) {
 		case *wire.TextAck:
-			return a.checkAck(got, text, exporter, dev)
+			return a.checkAck(got, text, exporter, a.answering(me.node, res, dev, got.Delegation, got.Chain))
 		case *wire.Challenge:
 			body.Challenge = got.Nonce
 		default:
@@ -98,8 +99,8 @@ func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resol
 
 // checkAck verifies that the receiver's device signed the acknowledgement of
 // this very text on this link.
-func (a *Adapter) checkAck(m *wire.TextAck, sent *wire.Text, exporter [32]byte, dev directory.Device) error {
-	body, err := m.Open(dev.Key)
+func (a *Adapter) checkAck(m *wire.TextAck, sent *wire.Text, exporter [32]byte, device identity.PublicKey) error {
+	body, err := m.Open(device)
 	if err != nil || body.TextHash != sent.Hash() || body.Exporter != exporter || body.Status != 200 && (body.Status < 300 || body.Status > 699) {
 		a.refusals.Count("adapter", reasonBadRedirect)
 		return sipbridge.KeyUnverified("the acknowledgement of the other adapter does not verify")
@@ -144,7 +145,7 @@ const deliverTimeout = 3 * time.Second
 
 // deliver verifies the sender and hands the text to the phones.
 func (a *Adapter) deliver(ctx context.Context, r request, m *wire.Text) error {
-	device, _, err := a.callerDevice(ctx, r, m.Delegation)
+	device, _, err := a.callerDevice(ctx, r, m.Delegation, m.Chain)
 	if err != nil {
 		a.countUnverified(r.from, err)
 		return err

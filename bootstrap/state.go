@@ -18,7 +18,6 @@ import (
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/seal"
-	"github.com/secp2psip/secp2psip/keyshare"
 )
 
 // StateFile is the one file in the state folder that holds everything a
@@ -99,7 +98,7 @@ type person struct {
 func (p *person) records() []record.Record {
 	shares := slices.Clone(p.Shares)
 	if len(p.Rotations) > 0 {
-		shares = keyshare.WithAccount(shares, p.Cert)
+		shares = record.WithAccount(shares, p.Cert)
 	}
 	all := append(shares, p.Lookup)
 	if p.Alias != nil {

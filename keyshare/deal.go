@@ -110,18 +110,6 @@ func whole(recs []record.Record, t *identity.Trust, now time.Time) ([]*Share, er
 	return shares, nil
 }
 
-// WithAccount returns the shares of a key that follows another one as holders
-// want them: with the account's certificate, which says so.
-func WithAccount(recs []record.Record, account []byte) []record.Record {
-	out := slices.Clone(recs)
-	for i := range out {
-		if certs := out[i].Chain.Certificates; len(certs) == 1 {
-			out[i].Chain.Certificates = [][]byte{account, certs[0]}
-		}
-	}
-	return out
-}
-
 func sign(aor identity.AOR, s record.Share, seq uint64, now time.Time, life time.Duration, issuer *identity.Issuer) (record.Record, error) {
 	data, err := canon.Marshal(s)
 	if err != nil {

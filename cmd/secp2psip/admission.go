@@ -71,13 +71,18 @@ func (a *app) devicesCommand() *cobra.Command {
 		Short: "List the devices of a name",
 		Long: `List the devices of a name with their numbers. On the bootstrap server those
 that are enrolled; on an adapter, with or without NAME, this one and those that
-the account key here has admitted.`,
-		Example: "  secp2psip devices bob\n  secp2psip devices",
+the account key here has admitted, and when each registered last. A call rings
+all that are registered.
+
+With --name, on an adapter, this device gets a name to tell it apart by. It
+stands in the registration, so whoever can look the person up sees it.`,
+		Example: "  secp2psip devices bob\n  secp2psip devices\n  secp2psip devices --name laptop",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
+	name := cmd.Flags().String("name", "", "on an adapter: name this device, up to 24 of a-z, 0-9, '-' and '.'; '-' takes the name back")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var req admin.DevicesRequest
+		req := admin.DevicesRequest{Name: *name}
 		if len(args) > 0 {
 			req.User = args[0]
 		}
@@ -88,7 +93,7 @@ the account key here has admitted.`,
 		if *asJSON {
 			return a.printJSON(res)
 		}
-		t := a.table("NAME", "DEVICE", "KEY", "NODE", "ADMITTED", "")
+		t := a.table("NAME", "DEVICE", "KEY", "NODE", "ADMITTED", "CALLED", "LAST SEEN", "")
 		for _, d := range res.Devices {
 			note := ""
 			switch {
@@ -99,7 +104,7 @@ the account key here has admitted.`,
 			case d.Account:
 				note = "the first"
 			}
-			t.row(d.User, strconv.Itoa(d.Number), d.Fingerprint, d.Node, day(d.Admitted), note)
+			t.row(d.User, strconv.Itoa(d.Number), d.Fingerprint, d.Node, day(d.Admitted), d.Name, moment(d.Seen), note)
 		}
 		return t.flush()
 	}

@@ -145,6 +145,17 @@ func adapterHandlers(dir string) admin.Handlers {
 		admin.MethodCallers: admin.Handle(callers),
 		admin.MethodCalls:   always(admin.Stream(func(w io.Writer) error { _, err := io.WriteString(w, "{\"from\":\"bob\"}\n"); return err })),
 		admin.MethodVerify:  admin.Handle(verify),
+		admin.MethodRotate: admin.Handle(func(_ context.Context, r admin.RotateRequest) (admin.RotateResult, error) {
+			res := admin.RotateResult{AOR: "sip:alice@lan.example", Old: "abcd", New: "efgh", KeyVersion: 2}
+			if *r.OverlapSeconds > 86400 {
+				return res, admin.Errorf(admin.CodeBadRequest, "too long")
+			}
+			return res, nil
+		}),
+		admin.MethodDevices: always(admin.Devices{Devices: []admin.PersonDevice{
+			{User: "alice", Fingerprint: "1111", Node: nodeID(0xab).String(), Here: true, Account: true, Seen: at},
+			{User: "alice", Number: 1, Name: "mobile", Fingerprint: "2222", Node: nodeID(0xac).String()},
+		}}),
 		admin.MethodDoctor: always(admin.DoctorReport{Checks: []admin.Check{
 			{Name: "ring", Result: admin.CheckOK, Detail: "3 members"},
 			{Name: "clock", Result: admin.CheckWarn, Detail: "off by 2 h", Mend: "set this host's clock"},

@@ -3,9 +3,11 @@ package admin
 import "time"
 
 // DevicesRequest asks for the devices of a name; an adapter knows those of its
-// own names, and without a name lists them all.
+// own names, and without a user lists them all. With a Name it gives that to the
+// device that is asked; "-" takes it back.
 type DevicesRequest struct {
 	User string `json:"user,omitempty"`
+	Name string `json:"name,omitempty"`
 }
 
 // Devices answers it.
@@ -23,6 +25,8 @@ type PersonDevice struct {
 	Here        bool      `json:"here,omitempty"`    // of an adapter: this one
 	Account     bool      `json:"account,omitempty"` // it has, or may have, the account key
 	Revoked     bool      `json:"revoked,omitempty"`
+	Name        string    `json:"name,omitempty"` // of an adapter's: as the device calls itself
+	Seen        time.Time `json:"seen,omitzero"`  // of an adapter's: when it registered last; zero while it is not registered
 }
 
 // RevokeRequest revokes a name, or one of its devices if Device is set.

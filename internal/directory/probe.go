@@ -108,7 +108,7 @@ func (e *examiner) readRegistration(rec record.Record) finding {
 	reg := &registration{
 		account: v.Account, time: time.UnixMilli(v.Body.Time), gone: v.Registration == nil,
 		device: Device{
-			Part: v.Body.Part, Seq: v.Body.Seq, Expires: time.UnixMilli(v.Body.Expires), Delegation: *v.Delegation,
+			Part: v.Body.Part, Seq: v.Body.Seq, Expires: time.UnixMilli(v.Body.Expires), Seen: time.UnixMilli(v.Body.Time), Delegation: *v.Delegation,
 			Node: v.Delegation.Node, Key: v.Delegation.Device,
 		},
 	}

@@ -36,6 +36,7 @@ type Device struct {
 	Features   []string            `json:"features,omitempty"`
 	Via        []record.Via        `json:"via,omitempty"` // of a client: who passes sealed packets on to it
 	Seq        uint64              `json:"seq"`
+	Seen       time.Time           `json:"seen"` // when it last said that it is there
 }
 
 // Evidence says what a resolution rests on. Its JSON names holders by Node-ID

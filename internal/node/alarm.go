@@ -21,6 +21,12 @@ func (n *Node) keyChanged(e *directory.KeyChangedError) {
 // keyBack notes that the ring says the pinned key.
 func (n *Node) keyBack(aor identity.AOR) { n.changed.settle(aor, settledBack, n.time.Now()) }
 
+// keyFollowed notes that a person has changed keys, and signed that.
+func (n *Node) keyFollowed(f directory.Followed) {
+	n.cfg.Log.Debug().Stringer("aor", f.AOR).Msg("who has changed keys")
+	n.changed.follow(f, n.time.Now())
+}
+
 // Alarms says in a sentence each what this node has seen of keys that changed
 // without a reason, and of issuers that contradict themselves. A change that
 // somebody has accepted since is none any more.

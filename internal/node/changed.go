@@ -103,6 +103,14 @@ func (c *changedKeys) note(e *directory.KeyChangedError, now time.Time) {
 	c.saveLocked()
 }
 
+// follow notes a change that the old key has signed: nothing to decide, but to
+// be seen.
+func (c *changedKeys) follow(f directory.Followed, now time.Time) {
+	c.settle(f.AOR, settledSigned, now) // an alarm that came before the proof did
+	c.note(&directory.KeyChangedError{AOR: f.AOR, Old: f.Old, New: f.New, OldVersion: f.OldVersion, NewVersion: f.NewVersion}, now)
+	c.settle(f.AOR, settledSigned, now)
+}
+
 // settle ends the alarm for a name.
 func (c *changedKeys) settle(aor identity.AOR, how string, now time.Time) {
 	c.mu.Lock()

@@ -192,7 +192,7 @@ func (n *Node) furnish() error {
 	}
 	dir, err := directory.New(directory.Config{
 		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
-		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Matched: n.keyBack, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
+		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Matched: n.keyBack, Followed: n.keyFollowed, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {
 		return err

@@ -159,3 +159,15 @@ func canonicalName(text string) error {
 	}
 	return nil
 }
+
+// WithAccount returns the shares of a key that follows another one as holders
+// want them: with the account's certificate, which says so.
+func WithAccount(shares []Record, account []byte) []Record {
+	out := slices.Clone(shares)
+	for i := range out {
+		if certs := out[i].Chain.Certificates; len(certs) == 1 {
+			out[i].Chain.Certificates = [][]byte{account, certs[0]}
+		}
+	}
+	return out
+}

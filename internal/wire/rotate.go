@@ -11,9 +11,10 @@ import (
 // one admitted asks that one for a delegation of its new device key, and the
 // answer is Delegated. It travels on a ring link, which proves the node key.
 // Both keys have signed the same RotateBody under the context
-// "secp2psip/1 rotate".
+// "secp2psip/1 rotate"; of an account key the new one alone, since the rotations
+// in the body are the old one's word.
 //
-//	[ by old: signed, by new: signed ]
+//	[ by old: signed or empty, by new: signed ]
 type Rotate struct {
 	_     struct{} `cbor:",toarray"`
 	ByOld []byte
@@ -43,7 +44,7 @@ const maxRotation = 432
 func (*Rotate) Type() Type { return TypeRotate }
 
 func (m *Rotate) check() error {
-	if err := checkFull("by old", m.ByOld, MaxSigned); err != nil {
+	if err := checkBytes("by old", m.ByOld, MaxSigned); err != nil {
 		return err
 	}
 	return checkFull("by new", m.ByNew, MaxSigned)
@@ -62,29 +63,33 @@ func (b *RotateBody) check() error {
 	return checkAOR("name", b.AOR)
 }
 
-// SignRotate signs b with both keys.
+// SignRotate signs b with both keys, that of an account with the new one only.
 func SignRotate(b RotateBody, old, fresh identity.PrivateKey) (*Rotate, error) {
-	byOld, err := seal(&b, contextRotate, old)
-	if err != nil {
-		return nil, err
-	}
 	byNew, err := seal(&b, contextRotate, fresh)
+	if err != nil || len(b.Rotation) > 0 {
+		return &Rotate{ByNew: byNew}, err
+	}
+	byOld, err := seal(&b, contextRotate, old)
 	return &Rotate{ByOld: byOld, ByNew: byNew}, err
 }
 
-// Verify returns the body if both keys that it names have signed it for the link
-// of this exporter. Whose keys those are, the caller must know.
+// Verify returns the body if the keys that it names have signed it for the link
+// of this exporter. Whose keys those are, and whether rotations lead from one to
+// the other, the caller must see.
 func (m *Rotate) Verify(exporter [32]byte) (RotateBody, error) {
-	b, err := peek[RotateBody](contextRotate, m.ByOld)
+	b, err := peek[RotateBody](contextRotate, m.ByNew)
 	if err != nil {
 		return RotateBody{}, err
 	}
 	if b.Exporter != exporter {
 		return RotateBody{}, fmt.Errorf("verify rotate: %w: it belongs to another link", ErrForged)
 	}
-	payload, err := b.Old.Verify(contextRotate, m.ByOld)
+	payload, err := b.New.Verify(contextRotate, m.ByNew)
 	if err != nil {
 		return RotateBody{}, fmt.Errorf("verify rotate: %w: %w", ErrForged, err)
 	}
-	return b, samePayload(contextRotate, b.New, m.ByNew, payload)
+	if len(b.Rotation) == 0 {
+		err = samePayload(contextRotate, b.Old, m.ByOld, payload)
+	}
+	return b, err
 }

@@ -212,6 +212,12 @@ func TestRotate(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	account := rotateBody(t)
+	account.Device, account.Rotation = key(t, "eve").Public(), []byte{1}
+	m = must[*wire.Rotate](t)(wire.SignRotate(account, identity.PrivateKey{}, fresh))
+	if _, err := m.Verify(exporter); err != nil || len(m.ByOld) != 0 {
+		t.Error("of an account key:", err)
+	}
 	same := rotateBody(t)
 	same.New = same.Old
 	if _, err := wire.SignRotate(same, old, old); err == nil {
