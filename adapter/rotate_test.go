@@ -96,20 +96,20 @@ func TestMatrixA2RotationWithoutAMissedCall(t *testing.T) {
 		target := cs.calls.Load() + more
 		testnet.Eventually(t, "calls go on", func() bool { return cs.calls.Load() >= target })
 	}
-	enough(20)
+	enough(8)
 	first := b.Lookup("bob").Fingerprint
 	for version := uint32(2); version <= 4; version++ {
 		got := rotate(t, b, admin.RotateRequest{})
 		if got.KeyVersion != version || got.Old == got.New {
 			t.Errorf("%+v, want version %d", got, version)
 		}
-		enough(20)
+		enough(8)
 		if version == 3 {
 			device := rotate(t, b, admin.RotateRequest{Device: true})
 			if device.Old == device.New || device.KeyVersion != version {
 				t.Errorf("%+v", device)
 			}
-			enough(20)
+			enough(8)
 		}
 	}
 	close(done)
