@@ -186,7 +186,7 @@ func (s *Sim) registration(n *node) (record.Record, error) {
 // belongs, on the responsible node and on its first successor: all people were
 // enrolled before what is measured begins, those who do not run now as well.
 func (s *Sim) enrolAll() {
-	if s.cfg.Plain || len(s.ring.ids) == 0 {
+	if s.cfg.Plain || s.cfg.RoutingOnly || len(s.ring.ids) == 0 {
 		return
 	}
 	charter := s.overlay.trust.Charter()
