@@ -9,7 +9,7 @@ import (
 // trips, and retries that end, keep the loss from feeding itself.
 func TestMatrixC5Loss(t *testing.T) {
 	rate := func(loss float64) (messages, packets float64, r *Result) {
-		r = run(t, Config{Nodes: 40, Lookups: 120, Duration: 40 * time.Second, Warmup: 30 * time.Second, Session: 30 * time.Minute, Loss: loss, Seed: 51})
+		r = run(t, Config{Nodes: 40, Lookups: 120, Duration: 40 * time.Second, Warmup: 30 * time.Second, Session: 84 * time.Second, Loss: loss, Seed: 51})
 		for _, m := range r.Messages {
 			packets += m.PerS
 		}

@@ -24,4 +24,3 @@ func TestMatrixH2Verifications(t *testing.T) {
 	}
 	t.Logf("matrix: H2 verifications of a look-up, tables of 48: %.1f at 10 nodes, %.1f at 100, %.1f at 1,000: at most %.1f + %.1f log10 N", at[0].Mean, at[1].Mean, at[2].Mean, a, b)
 }
-
