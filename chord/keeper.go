@@ -74,6 +74,7 @@ type Keeper struct {
 
 	pred     ID                   // to which everything was handed over
 	sent     map[sentKey]struct{} // pushes that were answered
+	planned  standing             // of the last round that left nothing to do
 	askUntil time.Time            // until then neighbours are asked
 	asked    map[ID]bool          // those that were
 	granted  map[ID]time.Time     // when a node's wish for a handover was granted last
@@ -262,6 +263,9 @@ func (k *Keeper) end() {
 	switch {
 	case r.failed == 0:
 		k.failures = 0
+		if r.stands.known {
+			k.planned = r.stands
+		}
 	case k.failures < keeperRetries:
 		k.wake(keeperRetry << k.failures)
 		k.failures++
@@ -339,6 +343,7 @@ func (k *Keeper) grant(id ID) {
 		clear(k.granted)
 	}
 	k.granted[id] = k.now
+	k.planned = standing{}
 	if id == k.pred {
 		k.pred = ID{}
 	}

@@ -1,18 +1,41 @@
 package chord
 
 import (
+	"encoding/binary"
 	"slices"
-	"sort"
 )
 
 // chunkSize is how many contacts stand together. A snapshot shares the chunks;
-// whoever changes one afterwards copies that one first, 2 KiB.
+// whoever changes one afterwards copies that one first, 2.5 KiB.
 const chunkSize = 128
 
 type chunk struct {
 	epoch uint64 // of members when the chunk was made: an older one is shared
 	n     int
+	keys  [chunkSize]uint32 // the first four bytes of the IDs, so that a search touches few members
 	c     [chunkSize]contact
+}
+
+func keyOf(id ID) uint32 { return binary.BigEndian.Uint32(id[:4]) }
+
+// search returns the place of the first contact whose ID is not below id.
+func (c *chunk) search(id ID) int {
+	key, low, high := keyOf(id), 0, c.n
+	for low < high {
+		mid := int(uint(low+high) / 2)
+		if k := c.keys[mid]; k < key || k == key && c.c[mid].who.ID.Compare(id) < 0 {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// append puts a contact at the end of a chunk that is not full.
+func (c *chunk) append(add contact) {
+	c.c[c.n], c.keys[c.n] = add, keyOf(add.who.ID)
+	c.n++
 }
 
 // slot is a chunk with its first ID, so that a search touches few members.
@@ -42,14 +65,28 @@ func (m *members) snapshot() members {
 	return members{slots: m.slots, n: m.n}
 }
 
+// slotAfter returns the first slot whose first ID is above id.
+func (m *members) slotAfter(id ID) int {
+	low, high := 0, len(m.slots)
+	for low < high {
+		mid := int(uint(low+high) / 2)
+		if m.slots[mid].first.Compare(id) > 0 {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}
+
 // search returns the place of the first member whose ID is not below id.
 func (m *members) search(id ID) place {
-	k := sort.Search(len(m.slots), func(i int) bool { return m.slots[i].first.Compare(id) > 0 })
+	k := m.slotAfter(id)
 	if k == 0 {
 		return place{}
 	}
 	c := m.slots[k-1].chunk
-	at := sort.Search(c.n, func(i int) bool { return c.c[i].who.ID.Compare(id) >= 0 })
+	at := c.search(id)
 	if at == c.n {
 		return place{k, 0}
 	}
@@ -156,22 +193,22 @@ func (m *members) insert(c contact) {
 	m.n++
 	if len(m.slots) == 0 {
 		m.ownSlots()
-		ch := &chunk{epoch: m.epoch, n: 1}
-		ch.c[0] = c
+		ch := &chunk{epoch: m.epoch}
+		ch.append(c)
 		m.slots = append(m.slots, slot{c.who.ID, ch})
 		return
 	}
-	k := sort.Search(len(m.slots), func(i int) bool { return m.slots[i].first.Compare(c.who.ID) > 0 })
-	k = max(k-1, 0)
+	k := max(m.slotAfter(c.who.ID)-1, 0)
 	if m.slots[k].chunk.n == chunkSize {
 		if m.split(k); m.slots[k+1].first.Compare(c.who.ID) < 0 {
 			k++
 		}
 	}
 	ch := m.own(k)
-	at := sort.Search(ch.n, func(i int) bool { return ch.c[i].who.ID.Compare(c.who.ID) >= 0 })
+	at := ch.search(c.who.ID)
 	copy(ch.c[at+1:ch.n+1], ch.c[at:ch.n])
-	ch.c[at] = c
+	copy(ch.keys[at+1:ch.n+1], ch.keys[at:ch.n])
+	ch.c[at], ch.keys[at] = c, keyOf(c.who.ID)
 	ch.n++
 	if at == 0 {
 		m.ownSlots()
@@ -183,6 +220,7 @@ func (m *members) insert(c contact) {
 func (m *members) split(k int) {
 	low, high := m.own(k), &chunk{epoch: m.epoch}
 	high.n = copy(high.c[:], low.c[chunkSize/2:])
+	copy(high.keys[:], low.keys[chunkSize/2:])
 	low.n = chunkSize / 2
 	clear(low.c[low.n:])
 	m.ownSlots()
@@ -199,6 +237,7 @@ func (m *members) remove(id ID) bool {
 	m.n--
 	ch := m.own(p.slot)
 	copy(ch.c[p.at:ch.n], ch.c[p.at+1:ch.n])
+	copy(ch.keys[p.at:ch.n], ch.keys[p.at+1:ch.n])
 	ch.n--
 	ch.c[ch.n] = contact{}
 	m.ownSlots()
@@ -208,6 +247,7 @@ func (m *members) remove(id ID) bool {
 	}
 	m.slots[p.slot].first = ch.c[0].who.ID
 	if k := p.slot + 1; k < len(m.slots) && ch.n+m.slots[k].chunk.n <= chunkSize*3/4 {
+		copy(ch.keys[ch.n:], m.slots[k].chunk.keys[:m.slots[k].chunk.n])
 		ch.n += copy(ch.c[ch.n:], m.slots[k].chunk.c[:m.slots[k].chunk.n])
 		m.slots = slices.Delete(m.slots, k, k+1)
 	}

@@ -36,6 +36,9 @@ type slotKey struct {
 //     whose holders died is filled again;
 //   - what is out of its range, to every place of the record;
 //   - of a node that leaves, what it keeps to the two that keep it from then on.
+//
+// A node whose table is a sample of the ring does not know who is responsible for
+// places far away. It looks after the nearest; the owners look up the others.
 func plan(v *View, records []record.Record, c identity.Charter, all bool) []push {
 	var out []push
 	for _, r := range records {
@@ -71,7 +74,7 @@ func (p *planner) record(places []ID, all bool) {
 			if succ := p.v.replica(); succ != nil {
 				p.push(*succ, pos, false)
 			}
-			for k := 1; all && k < len(places); k++ {
+			for k := 1; all && !p.v.Thin && k < len(places); k++ {
 				other := places[(i+k)%len(places)]
 				p.push(p.v.Owner(other), other, false)
 			}
@@ -83,9 +86,22 @@ func (p *planner) record(places []ID, all bool) {
 	if inRange {
 		return
 	}
+	if p.v.Thin {
+		places = places[nearest(places, p.v.Self.ID):][:1]
+	}
 	for _, pos := range places {
 		p.push(p.v.Owner(pos), pos, !p.v.gone) // who leaves may come back with what it has
 	}
+}
+
+// nearest returns which of some places lies the least way before id.
+func nearest(places []ID, id ID) (at int) {
+	for i := range places {
+		if places[i].Distance(id).Compare(places[at].Distance(id)) < 0 {
+			at = i
+		}
+	}
+	return at
 }
 
 func (p *planner) push(to wire.Peer, pos ID, orphan bool) {

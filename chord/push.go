@@ -14,6 +14,36 @@ type keeperRoundState struct {
 	flying       int     // lines under way
 	held         int     // records that the node holds
 	failed       int     // pushes
+	stands       standing
+}
+
+// standing is all that decides where a node's records have to be, other than in a
+// round of repair. While it stays, nothing is new.
+type standing struct {
+	known          bool
+	small, settled bool
+	revision       uint64
+	pred, replica  ID
+	before         [replicaReach + 1]ID // members
+}
+
+// stands returns where the node stands; never the same twice where the records do
+// not tell whether they have changed.
+func (k *Keeper) stands(v *View) (s standing) {
+	held, ok := k.cfg.Records.(interface{ Revision() uint64 })
+	if !ok {
+		k.lastID++
+		return standing{known: true, revision: k.lastID}
+	}
+	s = standing{known: true, small: v.Small, settled: v.Settled, revision: held.Revision(), pred: v.Pred.ID}
+	if p := v.replica(); p != nil {
+		s.replica = p.ID
+	}
+	var buf [len(s.before)]*contact
+	for i, c := range v.members.before(v.Self.ID, v.Self.ID, len(buf), buf[:0]) {
+		s.before[i] = c.id()
+	}
+	return s
 }
 
 // line is what is pushed to one node in one round. What the node may well hold
@@ -36,10 +66,16 @@ func (k *Keeper) begin(all bool) {
 	if !v.joined() {
 		return
 	}
-	records := k.cfg.Records.All()
-	k.round.held = len(records)
 	newPred := k.forget(v, all)
-	pushes := k.unsent(plan(v, records, k.cfg.Charter, all))
+	var pushes []push
+	if now := k.stands(v); all || newPred || now != k.planned {
+		records := k.cfg.Records.All()
+		k.round.held = len(records)
+		pushes = k.unsent(plan(v, records, k.cfg.Charter, all))
+		if len(pushes) < keeperRound {
+			k.round.stands = now
+		}
+	}
 	if newPred {
 		l := k.line(v.Pred)
 		l.handover = true

@@ -33,11 +33,9 @@ func (t *table) fill(known []*Member) {
 	for len(known) > 0 {
 		ch := &chunk{epoch: t.order.epoch}
 		for _, who := range known[:min(load, len(known))] {
-			ch.c[ch.n] = contact{who: who, flags: described}
-			if t.pinned(who.ID) {
-				ch.c[ch.n].set(listed, true)
-			}
-			ch.n++
+			c := contact{who: who, flags: described}
+			c.set(listed, t.pinned(who.ID))
+			ch.append(c)
 		}
 		t.order.slots = append(t.order.slots, slot{ch.c[0].who.ID, ch})
 		t.order.n += ch.n

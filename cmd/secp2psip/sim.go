@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -66,6 +67,13 @@ func (a *app) simCommand() *cobra.Command {
 	return cmd
 }
 
+// Collecting garbage is a fifth of a run's time where memory is scarce: while a run
+// takes less than simMemory, in bytes, the heap may grow to five times what lives.
+const (
+	simGarbage = 400
+	simMemory  = 3 << 30
+)
+
 // simulate runs a simulation and prints what came of it; what there is so far
 // when ctx ends.
 func (a *app) simulate(ctx context.Context, cfg simnet.Config, asJSON bool) error {
@@ -73,6 +81,8 @@ func (a *app) simulate(ctx context.Context, cfg simnet.Config, asJSON bool) erro
 	if terminal(a.stderr) {
 		cfg.Progress = bar.show
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(simGarbage))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(simMemory))
 	s, err := simnet.New(cfg)
 	if err != nil {
 		return fail(exitUsage, "run 'secp2psip sim --help'", "%s", strings.TrimPrefix(err.Error(), simnet.ErrConfig.Error()+": "))
@@ -162,7 +172,7 @@ func (a *app) printSim(r *simnet.Result) error {
 	row("hops", "mean %.2f, p99 %d", r.HopsMean, r.HopsP99)
 	row("latency", "p50 %.0f ms, p99 %.0f ms", r.LatencyMS.P50, r.LatencyMS.P99)
 	b := r.BytesPerSNode
-	row("bytes/s a node", "routing %.0f, membership %.0f, handshakes %.0f, records %.0f", b.Routing, b.Membership, b.Handshakes, b.Records)
+	row("bytes/s a node", "routing %.0f, membership %.0f, handshakes %.0f, records %.0f; certificates %.0f, keep-alives %.0f", b.Routing, b.Membership, b.Handshakes, b.Records, r.Certificates, r.KeepAlive)
 	row("virtual time", "%.0f s, %d nodes died since the start", r.VirtualS, r.Deaths)
 	row("it took", "%.1f s, %.0f MiB", r.WallS, r.RSSMiB)
 	row("seed", "%d", r.Seed)

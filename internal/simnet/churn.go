@@ -24,11 +24,12 @@ func (s *Sim) startAny() {
 	s.move(n, &s.idle, &s.live)
 	n.gen++
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
+	n.certs, n.certsAt = map[int32]bool{n.num: true}, -1
 	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse}
 	if err := s.equip(n); err != nil {
 		panic(err) // nothing of it depends on anything but the code
 	}
-	cfg.Verifier, cfg.Signer = notary{s.overlay, n}, notary{s.overlay, n}
+	cfg.Verifier, cfg.Signer = notary{s, s.overlay, n}, notary{s, s.overlay, n}
 	m, err := chord.NewMachine(cfg)
 	if err != nil {
 		panic(err) // complete has checked what it depends on

@@ -20,7 +20,9 @@
 //   - Links: the first contact of two nodes takes a round trip more and the bytes
 //     of a handshake; later ones find the link warm, until one of the nodes goes
 //     or the place is needed.
-//   - Node certificates: every device knows all of them, as from earlier meetings.
+//   - Node certificates: every node knows all of them, without asking. What it would
+//     have sent and got for those that it meets for the first time since it started
+//     is counted apart, by the length of a real one.
 //   - An owner's habits, which are the adapter's: publishing, and repairing now and
 //     then.
 //   - Bytes: the encoded message and packetOverhead for each packet that it takes.

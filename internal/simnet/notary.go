@@ -8,11 +8,31 @@ import (
 )
 
 // notary signs for one node and verifies for it, with the node's real key and
-// the product's signatures. Every device knows every other's certificate, as if
-// it had met it before: certificates stay on the disk.
+// the product's signatures. It takes every certificate as known, and counts what
+// it would have cost to ask for those that the node has not met in this run of
+// its program.
 type notary struct {
+	*Sim
 	o *overlay
 	n *node
+}
+
+// certified counts the bytes of a certificate that the node meets for the first
+// time. Those that it needs at one moment come in one answer.
+func (y notary) certified(id chord.ID) {
+	num, known := y.byID[id]
+	if !known || y.n.certs[num] {
+		return
+	}
+	y.n.certs[num] = true
+	if !y.measuring() {
+		return
+	}
+	y.stats.certBytes += uint64(y.o.certificate + 2 + 1 + len(wire.CertHash{}))
+	if y.n.certsAt != y.now {
+		y.n.certsAt = y.now
+		y.stats.certBytes += 2 * packetOverhead
+	}
 }
 
 func certificateOf(id chord.ID) wire.CertHash { return wire.HashCertificate(id[:]) }
@@ -32,12 +52,14 @@ func (y notary) SignNotice(x wire.Notice) (wire.Notice, error) {
 func (y notary) Verify(d *wire.Descriptor) (*chord.Member, chord.Verdict) {
 	at := describedAs{d.ID, d.Seq, d.Signature}
 	if who := y.o.members[at]; who != nil && same(who.Desc, d) {
+		y.certified(d.ID)
 		return who, chord.VerdictValid
 	}
 	key, known := y.o.keys[d.ID]
 	if !known || d.Certificate != certificateOf(d.ID) || d.Verify(overlayName, key) != nil {
 		return nil, chord.VerdictForged
 	}
+	y.certified(d.ID)
 	keep := *d
 	who := chord.NewMember(&keep, y.o.owners[d.ID])
 	if len(y.o.members) > 8*len(y.o.keys) { // of earlier descriptors

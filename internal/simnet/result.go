@@ -29,10 +29,11 @@ type Result struct {
 	RoutingRight float64                `json:"routing_right"` // share of plain look-ups whose first live node named was the right one
 	RoutingExact float64                `json:"routing_exact"` // share in which the first one named was
 	KeepAlive    float64                `json:"keep_alive_bytes_per_s_node"`
-	Deaths       int                    `json:"deaths"`        // since the start
-	Handshakes   uint64                 `json:"handshakes"`    // complete ones
-	DialsToDead  uint64                 `json:"dials_to_dead"` // handshakes that nobody answered
-	Attacks      uint64                 `json:"attacks"`       // how often a bad node did what no other does
+	Certificates float64                `json:"certificates_bytes_per_s_node"` // of nodes that a node has not met since it started
+	Deaths       int                    `json:"deaths"`                        // since the start
+	Handshakes   uint64                 `json:"handshakes"`                    // complete ones
+	DialsToDead  uint64                 `json:"dials_to_dead"`                 // handshakes that nobody answered
+	Attacks      uint64                 `json:"attacks"`                       // how often a bad node did what no other does
 	Messages     map[string]MessageRate `json:"messages"`
 	Refusals     map[string]uint64      `json:"refusals"`
 	SaidPerS     float64                `json:"messages_per_s_node"` // each counted once, however often its packets are lost
@@ -87,7 +88,7 @@ func (s *Sim) result(wall time.Duration) *Result {
 		},
 		ResolvedRight: st.right, ResolvedWrong: st.wrong, Refused: st.refused,
 		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed,
-		Deaths: st.deaths, Attacks: s.adversary.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes),
+		Deaths: st.deaths, Attacks: s.adversary.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes), Certificates: perNode(st.certBytes),
 		Messages: make(map[string]MessageRate), Refusals: st.refusals, LongestMS: ms(st.longest), SaidPerS: perNode(st.said),
 	}
 	if len(st.checks) > 0 {

@@ -72,6 +72,26 @@ func TestSameSeedSameResult(t *testing.T) {
 	}
 }
 
+// TestGossipRepeats: the same with descriptors that travel, in a ring where they go
+// to a part of the circle only; two processors give what one gives.
+func TestGossipRepeats(t *testing.T) {
+	var runs [2]string
+	for i := range runs {
+		r := run(t, Config{Nodes: 70, Lookups: 60, Session: 30 * time.Second, Duration: 12 * time.Second, Warmup: 40 * time.Second, Loss: 0.01, Plain: true, Seed: 11})
+		if r.Messages["Gossip"].PerS == 0 || r.Messages["Members"].PerS == 0 || r.Certificates == 0 {
+			t.Errorf("no gossip: %v", r.Messages)
+		}
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs[i] = string(b)
+	}
+	if runs[0] != runs[1] {
+		t.Errorf("one seed, two runs:\n%s\n%s", runs[0], runs[1])
+	}
+}
+
 // TestAttacks: each attacker attacks, and nobody is ever given a wrong key or
 // device.
 func TestAttacks(t *testing.T) {

@@ -52,6 +52,7 @@ type stats struct {
 	shakes     uint64
 	dials      uint64 // handshakes that nobody answered
 	pingBytes  uint64
+	certBytes  uint64
 	refusals   map[string]uint64
 	buf        []byte
 
