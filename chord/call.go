@@ -36,6 +36,7 @@ type call struct {
 	try      uint8
 	peer     wire.Peer
 	msg      wire.Message
+	base     *wire.State // that a GetState says it has seen
 	deadline time.Time
 }
 
@@ -49,7 +50,11 @@ func (m *Machine) call(kind callKind, p wire.Peer, msg wire.Message) bool {
 	if kind >= callProbe && kind != callLeave && len(m.calls) >= maxCalls {
 		return false
 	}
-	m.send(&call{kind: kind, try: 1, peer: p, msg: msg})
+	c := &call{kind: kind, try: 1, peer: p, msg: msg}
+	if ask, ok := msg.(*wire.GetState); ok && ask.Seen != 0 {
+		c.base = m.seen[p.ID]
+	}
+	m.send(c)
 	return true
 }
 
@@ -242,16 +247,14 @@ func (m *Machine) keepSeen(c *call, s *wire.State) {
 
 // unchanged returns the state that an answer stands for.
 func (m *Machine) unchanged(c *call, msg wire.Message) wire.Message {
-	ask, ok := c.msg.(*wire.GetState)
-	s := m.seen[c.peer.ID]
-	if !ok || s == nil || ask.Seen != s.Digest() {
+	if c.base == nil {
 		return msg
 	}
 	switch msg := msg.(type) {
 	case *wire.Unchanged:
-		return s
+		return c.base
 	case *wire.Changed:
-		if next := msg.Apply(s); next != nil {
+		if next := msg.Apply(c.base); next != nil {
 			return next
 		}
 	}

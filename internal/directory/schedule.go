@@ -23,6 +23,7 @@ type Schedule struct {
 	next  time.Time
 	last  time.Time // start of the last round
 	most  int       // members that were known at once since then
+	bad   int       // rounds in a row that met silence
 	least int       // a count below this has been acted on
 }
 
@@ -53,7 +54,10 @@ func (s *Schedule) Begin(now time.Time, members int) {
 func (s *Schedule) Done(now time.Time, r Repairs) {
 	wait := repairEvery
 	if r.Silent > 0 || r.Stored < r.Missing {
-		wait = repairSoon
+		wait = min(repairSoon<<s.bad, repairEvery)
+		s.bad = min(s.bad+1, 8)
+	} else {
+		s.bad = 0
 	}
 	s.next = now.Add(s.spread(wait))
 }
