@@ -17,13 +17,14 @@ import (
 // Handlers answer on the admin socket.
 func (a *Adapter) Handlers() admin.Handlers {
 	all := admin.Handlers{
-		admin.MethodStatus:  func(context.Context, json.RawMessage) (any, error) { return a.Status(), nil },
-		admin.MethodLookup:  admin.Handle(a.lookup),
-		admin.MethodAccept:  admin.Handle(a.acceptKey),
-		admin.MethodVerify:  admin.Handle(a.verifyKey),
-		admin.MethodCallers: admin.Handle(a.callers),
-		admin.MethodRotate:  admin.Handle(a.rotate),
-		admin.MethodCalls:   func(context.Context, json.RawMessage) (any, error) { return admin.Stream(a.writeRecords), nil },
+		admin.MethodStatus:   func(context.Context, json.RawMessage) (any, error) { return a.Status(), nil },
+		admin.MethodLookup:   admin.Handle(a.lookup),
+		admin.MethodEvidence: admin.Handle(a.evidence),
+		admin.MethodAccept:   admin.Handle(a.acceptKey),
+		admin.MethodVerify:   admin.Handle(a.verifyKey),
+		admin.MethodCallers:  admin.Handle(a.callers),
+		admin.MethodRotate:   admin.Handle(a.rotate),
+		admin.MethodCalls:    func(context.Context, json.RawMessage) (any, error) { return admin.Stream(a.writeRecords), nil },
 		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil
 		},
@@ -112,6 +113,14 @@ func (a *Adapter) lookup(ctx context.Context, req admin.LookupRequest) (*admin.L
 		return nil, err
 	}
 	return n.Lookup(ctx, req)
+}
+
+func (a *Adapter) evidence(ctx context.Context, req admin.EvidenceRequest) (*admin.EvidenceResult, error) {
+	n := a.Node()
+	if n == nil {
+		return nil, admin.Errorf(admin.CodeUnavailable, "this adapter is not enrolled yet, so it keeps no evidence")
+	}
+	return n.Evidence(ctx, req)
 }
 
 // Checks are what doctor says about this adapter.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/record"
 )
 
 // What an adapter does by itself: it publishes restored phones when it has
@@ -23,6 +24,7 @@ func (a *Adapter) keepPublished(ctx context.Context) error {
 		return nil
 	}
 	n := a.Node()
+	n.Own(a.ownRecords)
 	select {
 	case <-n.Joined():
 	case <-ctx.Done():
@@ -46,6 +48,19 @@ func (a *Adapter) keepPublished(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// ownRecords are what the accounts have on the ring.
+func (a *Adapter) ownRecords() (out []record.Record) {
+	for _, acct := range a.allAccounts() {
+		a.mu.Lock()
+		out = append(out, acct.records()...)
+		if p := a.publication(acct.User); p.last != nil && p.live {
+			out = append(out, *p.last)
+		}
+		a.mu.Unlock()
+	}
+	return out
 }
 
 // tend does what is due for one account.

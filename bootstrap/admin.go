@@ -17,8 +17,9 @@ import (
 // Handlers answer on the admin socket.
 func (s *Server) Handlers() admin.Handlers {
 	all := admin.Handlers{
-		admin.MethodStatus: func(context.Context, json.RawMessage) (any, error) { return s.Status(), nil },
-		admin.MethodLookup: admin.Handle(s.node.Lookup),
+		admin.MethodStatus:   func(context.Context, json.RawMessage) (any, error) { return s.Status(), nil },
+		admin.MethodLookup:   admin.Handle(s.node.Lookup),
+		admin.MethodEvidence: admin.Handle(s.evidence),
 		admin.MethodDoctor: func(context.Context, json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: s.checks()}, nil
 		},
@@ -46,6 +47,23 @@ func (s *Server) Status() *admin.Status {
 	}
 	s.node.FillStatus(st)
 	return st
+}
+
+// evidence is the node's, with the names of the nodes' owners: the operator
+// revokes people.
+func (s *Server) evidence(ctx context.Context, req admin.EvidenceRequest) (*admin.EvidenceResult, error) {
+	out, err := s.node.Evidence(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	err = s.people(func(p person) { names[p.Owner.String()] = p.User })
+	for i := range out.Items {
+		if it := &out.Items[i]; it.Name == "" {
+			it.Name = names[it.Owner]
+		}
+	}
+	return out, err
 }
 
 func (s *Server) countInvitations() (n int) {

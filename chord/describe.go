@@ -113,6 +113,9 @@ func (m *Machine) offered(d *wire.Descriptor, from ID, n item) (who *Member, isN
 		m.park(d, from, n)
 		return nil, false
 	}
+	if c := m.table.get(d.ID); c != nil && c.who.Desc != nil && c.who.Desc.Seq == d.Seq && m.cfg.Collision != nil {
+		m.cfg.Collision(c.who.Desc, who.Desc) // the signatures are not the same, see above
+	}
 	return who, m.accept(who)
 }
 

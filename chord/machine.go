@@ -64,8 +64,11 @@ type MachineConfig struct {
 	// walks round the ring.
 	Verifier Verifier
 	Signer   Signer
-	Budget   int                  // bytes a second for membership; 0 = DefaultBudget
-	Offset   func() time.Duration // overlay time less the time that Step is given; nil = none
+	// Collision is told of two verified descriptors of one member that have one
+	// sequence number and are not the same. It must be quick. nil = ignored.
+	Collision func(a, b *wire.Descriptor)
+	Budget    int                  // bytes a second for membership; 0 = DefaultBudget
+	Offset    func() time.Duration // overlay time less the time that Step is given; nil = none
 }
 
 // Machine is one node's part in the ring, without sockets, clock or

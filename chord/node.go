@@ -46,13 +46,14 @@ type Config struct {
 	RepairEvery time.Duration
 	// Verifier and Signer let the node take part in the spreading of signed
 	// descriptors; nil = it does not. Both are called from many goroutines.
-	Verifier Verifier
-	Signer   Signer
-	Budget   int              // bytes a second for membership; 0 = DefaultBudget
-	Seed     uint64           // of the jitter; 0 = random
-	Now      func() time.Time // overlay time, told in answer to Ping; nil = time.Now
-	Log      zerolog.Logger
-	Refused  func(reason string) // nil = ignore; called from many goroutines
+	Verifier  Verifier
+	Signer    Signer
+	Collision func(a, b *wire.Descriptor) // see MachineConfig; nil = ignored
+	Budget    int                         // bytes a second for membership; 0 = DefaultBudget
+	Seed      uint64                      // of the jitter; 0 = random
+	Now       func() time.Time            // overlay time, told in answer to Ping; nil = time.Now
+	Log       zerolog.Logger
+	Refused   func(reason string) // nil = ignore; called from many goroutines
 }
 
 // The bounds of a node's work.
@@ -117,7 +118,7 @@ func New(cfg Config) (*Node, error) {
 	m, err := NewMachine(MachineConfig{
 		Self: clonePeer(cfg.Self), Successors: cfg.Successors, Members: cfg.Members,
 		Timing: cfg.Timing, Seed: cfg.Seed, Refused: cfg.Refused,
-		Verifier: cfg.Verifier, Signer: cfg.Signer, Budget: cfg.Budget,
+		Verifier: cfg.Verifier, Signer: cfg.Signer, Budget: cfg.Budget, Collision: cfg.Collision,
 		Offset: func() time.Duration { return time.Until(cfg.Now()).Round(time.Millisecond) },
 	})
 	if err != nil {

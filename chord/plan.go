@@ -134,6 +134,10 @@ func (v *View) holders(pos ID) []wire.Peer {
 	return holdersFirst(chain)[:min(copies, len(chain))]
 }
 
+// Holders returns the nodes that should keep what lies at pos, the responsible
+// one first, as far as this node can tell from its table. It may be one of them.
+func (v *View) Holders(pos ID) []wire.Peer { return v.holders(pos) }
+
 // leaving returns what the node's view would be for everybody else without it,
 // as the base of a plan that hands everything over.
 func (v *View) leaving() *View {

@@ -161,11 +161,16 @@ func digits(from, to ID, n int, in []*Member) []byte {
 	return out
 }
 
-// memberDigest is the first four bytes of SHA-256 over ID and seq.
+// memberDigest is the first four bytes of SHA-256 over ID, seq and the first
+// eight bytes of the signature: of two descriptors with one seq, both get round,
+// so that somebody sees that there are two.
 func memberDigest(who *Member) (d [4]byte) {
-	var b [24]byte
+	var b [32]byte
 	copy(b[:], who.ID[:])
 	binary.BigEndian.PutUint64(b[16:], uint64(who.seq()))
+	if who.Desc != nil {
+		copy(b[24:], who.Desc.Signature[:])
+	}
 	sum := sha256.Sum256(b[:])
 	copy(d[:], sum[:])
 	return d

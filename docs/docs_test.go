@@ -321,6 +321,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 		{"../internal/record/store.go", "^Reason"},
 		{"../internal/directory/errors.go", "^Reason"},
 		{"../keyshare/errors.go", "^Reason"},
+		{"../internal/evidence/errors.go", "^Reason"},
 		{"../chord/errors.go", "^Refused"},
 		{"../sipbridge/errors.go", "^Refused"},
 		{"../sipbridge/carry/errors.go", "^Refused"},

@@ -88,7 +88,7 @@ func (a *app) rootCommand() *cobra.Command {
 		{"keys", "Keys (on an adapter):", []*cobra.Command{a.acceptCommand(), a.verifyCommand(), a.rotateCommand()}},
 		{"devices", "Devices (on the bootstrap server, or on an adapter for its own):", []*cobra.Command{a.devicesCommand(), a.revokeCommand()}},
 		{"privacy", "Privacy:", append(a.callerCommands(), a.passphraseCommand())},
-		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.callsCommand(), a.lookupCommand(), a.bulletinsCommand(), a.doctorCommand()}},
+		{"look", "Look:", []*cobra.Command{a.statusCommand(), a.callsCommand(), a.lookupCommand(), a.bulletinsCommand(), a.doctorCommand(), a.evidenceCommand()}},
 		{"tools", "Tools:", []*cobra.Command{a.simCommand(), a.configCommand(), a.manCommand(), a.versionCommand()}},
 	}
 	for _, g := range groups {

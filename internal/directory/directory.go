@@ -64,6 +64,10 @@ type Config struct {
 	Matched  func(aor identity.AOR)         // the ring says the pinned key; nil = ignored
 	Followed func(f Followed)               // a pin has moved to a key that the pinned one has signed; nil = logged only
 
+	// Confirmed reports whether another member was given the record at a position
+	// within the last so long: a round of repair passes it by. nil = never.
+	Confirmed func(pos identity.NodeID, part uint64, within time.Duration) bool
+
 	CacheFor  time.Duration // how long a resolution is used again; 0 = 60 s, below 0 = not at all
 	CacheSize int           // names; 0 = 1024
 	Timeout   time.Duration // of one resolution or publication; 0 = 3 s
@@ -93,6 +97,9 @@ func (c *Config) fill() {
 	}
 	if c.Matched == nil {
 		c.Matched = func(identity.AOR) {}
+	}
+	if c.Confirmed == nil {
+		c.Confirmed = func(identity.NodeID, uint64, time.Duration) bool { return false }
 	}
 	c.CacheFor = orElse(c.CacheFor, time.Minute)
 	c.CacheSize = orElse(c.CacheSize, 1024)

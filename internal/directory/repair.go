@@ -3,6 +3,7 @@ package directory
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -67,6 +68,11 @@ func NewRepairing(set Setting, recs []record.Record) *Repairing {
 		}
 	}
 	return r
+}
+
+// pass leaves out places of which it is known how they are.
+func (r *Repairing) pass(known func(*repairPlace) bool) {
+	r.places = slices.DeleteFunc(r.places, func(p repairPlace) bool { return known(&p) })
 }
 
 // Step implements errand. A Call's ID is the index of the place.
@@ -185,6 +191,7 @@ func (r *Repairing) Ended() bool { return r.over }
 // everywhere, or ctx ends.
 func (d *Directory) Repair(ctx context.Context, recs []record.Record) Repairs {
 	r := NewRepairing(d.setting(), recs)
+	r.pass(func(p *repairPlace) bool { return d.cfg.Confirmed(p.pos, p.body.Part, repairEvery) })
 	if d.run(ctx, r) != nil {
 		return Repairs{}
 	}

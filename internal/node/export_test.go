@@ -5,6 +5,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/evidence"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
 )
@@ -25,3 +26,9 @@ type Notary = notary
 func NewNotary(trust *identity.Trust, key identity.PrivateKey, chain [][]byte, refused func(string)) (*Notary, error) {
 	return newNotary(trust, time.Now, key, chain, refused)
 }
+
+// Watched is a ring as a guard sees it.
+func Watched(ring *chord.Node) evidence.Ring { return watched{ring} }
+
+// Guarded is a transport that calls nobody whom a guard has evicted.
+func Guarded(t evidence.Transport, g *evidence.Guard) chord.Transport { return guarded{t, g} }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/evidence"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/record"
@@ -49,6 +50,7 @@ type Config struct {
 	Advertise []netip.AddrPort                                // optional: addresses others reach us at; guessed when empty
 	Enrol     link.EnrolHandler                               // optional: only a bootstrap server enrols
 	Extra     Extra                                           // optional
+	LookEvery time.Duration                                   // mean time between two looks at own records through others; 0 = the documented default, below 0 = never
 	CacheFor  time.Duration                                   // how long a resolution may be reused; 0 = the directory's default
 	Limits    link.Limits                                     // zero value = the documented defaults
 	Socket    func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
@@ -71,6 +73,7 @@ type Node struct {
 	owner     identity.OwnerTag
 	chain     atomic.Pointer[[][]byte] // as shown to others now
 	notary    *notary
+	guard     *evidence.Guard
 	rooms     atomic.Pointer[rooms] // set when the port is bound, since the ring names it
 	joined    chan struct{}         // closed at the first join
 	changed   *changedKeys
@@ -140,6 +143,10 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.store, err = record.OpenStore(record.StoreConfig{DB: cfg.DB, Trust: cfg.Trust, Now: n.recordTime, Refused: n.count("record")})
+	if err != nil {
+		return nil, err
+	}
+	n.guard, err = n.newGuard()
 	return n, err
 }
 
@@ -169,6 +176,7 @@ func (n *Node) Run(ctx context.Context) error {
 		r := n.rooms.Load()
 		g.Go(func() error { return r.ring.Run(ctx) })
 		g.Go(func() error { return r.dir.Run(ctx) })
+		g.Go(func() error { return n.guard.Run(ctx) })
 		g.Go(func() error { n.tellBulletins(ctx); return nil })
 		return n.stayJoined(ctx)
 	})
@@ -184,15 +192,15 @@ func (n *Node) furnish() error {
 		return errors.New("this host has no address that other nodes could reach; name one with --advertise")
 	}
 	ring, err := chord.New(chord.Config{
-		Self: self, Transport: transport{n.link}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.time.Now,
-		Verifier: n.notary, Signer: n.notary, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"),
+		Self: self, Transport: guarded{transport{n.link}, n.guard}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.time.Now,
+		Verifier: n.notary, Signer: n.notary, Collision: n.guard.Collision, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"),
 	})
 	if err != nil {
 		return err
 	}
 	dir, err := directory.New(directory.Config{
 		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
-		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Matched: n.keyBack, Followed: n.keyFollowed, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
+		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Conflict: n.keyConflict, Confirmed: n.guard.Confirmed, Matched: n.keyBack, Followed: n.keyFollowed, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,11 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		return h.n.servePunch(from, m)
 	case *wire.Attach:
 		return h.n.serveAttach(from, m)
+	case *wire.Vouch, *wire.Peek, *wire.Accuse:
+		if from.Relayed() {
+			return wire.Errorf(wire.CodeForbidden, "members call each other directly")
+		}
+		return h.n.guard.Serve(ctx, wire.Peer{ID: from.ID(), Owner: from.Owner()}, req)
 	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave,
 		*wire.Gossip, *wire.Doubt, *wire.GetMembers, *wire.GetCertificates,
 		*wire.Store, *wire.StoreMany, *wire.Offer, *wire.Fetch:
@@ -46,6 +51,9 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		}
 		if from.Relayed() {
 			return wire.Errorf(wire.CodeForbidden, "members call each other directly")
+		}
+		if refused := h.n.shun(from.ID()); refused != nil {
+			return refused
 		}
 		peer := wire.Peer{ID: from.ID(), Owner: from.Owner(), Addrs: []netip.AddrPort{from.RemoteAddr()}}
 		switch m.(type) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/directory"
+	"github.com/secp2psip/secp2psip/internal/evidence"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/record"
@@ -34,6 +35,7 @@ type vring struct {
 	apart  func(a, b identity.NodeID) bool // a cut; nil = none
 	people map[identity.NodeID]*person     // by their node
 	serial byte
+	watch  *watch // nil: no node watches the others
 }
 
 type vnode struct {
@@ -41,6 +43,7 @@ type vnode struct {
 	ring  *chord.Node
 	store *record.Store
 	dir   *directory.Directory
+	guard *evidence.Guard // of a ring with a watch
 	clock func() time.Time
 	stop  func()
 	dead  chan struct{}
@@ -49,6 +52,12 @@ type vnode struct {
 // inVirtualTime runs a test with n nodes, whose records lie where they belong.
 func inVirtualTime(t *testing.T, seed uint64, n int, test func(t *testing.T, w *vring)) {
 	t.Helper()
+	inVirtualTimeWith(t, seed, n, func(*vring) {}, test)
+}
+
+// inVirtualTimeWith changes what the ring is made of before.
+func inVirtualTimeWith(t *testing.T, seed uint64, n int, change func(w *vring), test func(t *testing.T, w *vring)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("seed %d", seed)
 		w := &vring{
@@ -56,6 +65,7 @@ func inVirtualTime(t *testing.T, seed uint64, n int, test func(t *testing.T, w *
 			nodes: map[identity.NodeID]*vnode{}, people: map[identity.NodeID]*person{},
 		}
 		defer w.close()
+		change(w)
 		first := w.start(w.newPeer())
 		synctest.Wait()
 		first.ring.Create()
@@ -110,16 +120,25 @@ func (w *vring) start(self wire.Peer, held ...record.Record) *vnode {
 	for _, r := range held {
 		_, _, _ = v.store.Put(r)
 	}
-	v.ring = must(chord.New(chord.Config{
+	cfg := chord.Config{
 		Self: self, Transport: vlink{w, v}, Records: v.store, Charter: w.trust.Charter(), Now: now,
 		Seed: 1 + binary.BigEndian.Uint64(self.ID[:]),
-	}))(t)
-	v.dir = must(directory.New(directory.Config{Ring: node.RingView(v.ring, v.store), Trust: w.trust, Now: now, Self: self.Owner}))(t)
+	}
+	dir := directory.Config{Trust: w.trust, Now: now, Self: self.Owner}
+	if w.watch != nil {
+		w.watch.over(w, v, &cfg, &dir)
+	}
+	v.ring = must(chord.New(cfg))(t)
+	dir.Ring = node.RingView(v.ring, v.store)
+	v.dir = must(directory.New(dir))(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	work.Go(func() { _ = v.ring.Run(ctx) })
 	work.Go(func() { _ = v.dir.Run(ctx) })
 	work.Go(func() { _ = v.store.Run(ctx) })
+	if v.guard != nil {
+		work.Go(func() { _ = v.guard.Run(ctx) })
+	}
 	v.stop = sync.OnceFunc(func() {
 		w.mu.Lock()
 		delete(w.nodes, self.ID)
@@ -313,6 +332,9 @@ type vlink struct {
 
 func (l vlink) Call(ctx context.Context, to wire.Peer, req wire.Message) (wire.Message, error) {
 	target := l.w.reach(l.v, to.ID)
+	if l.w.watch != nil {
+		req = l.w.watch.outgoing(l.v, to.ID, req)
+	}
 	if !pass(ctx, l.w.latency()) {
 		return nil, ctx.Err()
 	}
@@ -320,7 +342,7 @@ func (l vlink) Call(ctx context.Context, to wire.Peer, req wire.Message) (wire.M
 		<-ctx.Done()
 		return nil, errUnreachable
 	}
-	answer := target.ring.Serve(ctx, wire.Peer{ID: l.v.self.ID, Owner: l.v.self.Owner, Addrs: l.v.self.Addrs}, req)
+	answer := target.serve(ctx, l.w, wire.Peer{ID: l.v.self.ID, Owner: l.v.self.Owner, Addrs: l.v.self.Addrs}, req)
 	if !pass(ctx, l.w.latency()) {
 		return nil, ctx.Err()
 	}
@@ -329,6 +351,14 @@ func (l vlink) Call(ctx context.Context, to wire.Peer, req wire.Message) (wire.M
 		return nil, errUnreachable
 	}
 	return answer, nil
+}
+
+// serve answers a message, as a node does with a watch or without.
+func (v *vnode) serve(ctx context.Context, w *vring, from wire.Peer, req wire.Message) wire.Message {
+	if w.watch != nil {
+		return w.watch.serve(ctx, v, from, req)
+	}
+	return v.ring.Serve(ctx, from, req)
 }
 
 func (w *vring) reach(from *vnode, to identity.NodeID) *vnode {

@@ -88,6 +88,7 @@ type Store struct {
 	age      uint64        // counts stored records, for "oldest"
 	nextDue  time.Duration // no slot is due before
 	revision uint64
+	gone     uint64 // the revision with which something was last removed
 	flushed  uint64 // the revision of which nothing is missing on disk
 	failing  error  // of the last flush; nil when it succeeded
 	dirty    map[slotID]struct{}

@@ -41,6 +41,28 @@ func (s *Store) Seq(res identity.NodeID, part uint64) (uint64, bool) {
 	return o.seq, true
 }
 
+// Held says what is in a slot, and for how long that has been so.
+type Held struct {
+	Record   *Record // nil: nothing live
+	Seq      uint64  // of the record; 0 without one
+	Since    uint64  // the slot has not changed since this revision
+	Revision uint64  // the store's now
+}
+
+// Held returns what a slot holds. Of an empty slot Since may be later than it
+// need be: the store remembers only when anything was last removed.
+func (s *Store) Held(res identity.NodeID, part uint64) Held {
+	s.expire() // so that what is dead by the clock is gone by the revision, too
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	h := Held{Since: s.gone, Revision: s.revision}
+	if o := s.findLocked(slotID{res, part}); o != nil && o.live {
+		r := o.record
+		h.Record, h.Seq, h.Since = &r, o.seq, o.since
+	}
+	return h
+}
+
 // All returns the live records, in no order.
 func (s *Store) All() []Record {
 	s.mu.Lock()

@@ -71,6 +71,7 @@ type slot struct {
 	seq   uint64
 	size  uint64
 	age   uint64
+	since uint64 // the revision with which it came
 
 	live   bool // record is there; else only seq and digest count
 	tomb   bool
@@ -227,6 +228,7 @@ func (s *Store) addLocked(n *slot) {
 	}
 	s.nextDue = min(s.nextDue, n.nextDue())
 	s.touchLocked(n.id)
+	n.since = s.revision
 }
 
 func (s *Store) removeLocked(o *slot) {
@@ -258,6 +260,7 @@ func (s *Store) removeLocked(o *slot) {
 		}
 	}
 	s.touchLocked(o.id)
+	s.gone = s.revision
 }
 
 func (s *Store) touchLocked(id slotID) {

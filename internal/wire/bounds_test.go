@@ -44,7 +44,8 @@ var most = map[string]int{
 	"TextBody.Caller": 133, "TextBody.Callee": 133, "TextBody.CallID": 256, "TextBody.ContentType": 128, "TextBody.Body": 16384,
 	"TextAckBody.Reason": 256,
 	"RegisterBody.AOR":   133, "RegisterBody.Number": 64, "RegisterBody.Invitation": 64, "RegisterBody.Addrs": 8, "RegisterBody.Software": 128,
-	"RenewBody.AOR": 133,
+	"RenewBody.AOR":     133,
+	"Vouched.Statement": 512, "Accuse.Proof": 16384,
 }
 
 // exempt are the types whose inside is not ours to bound.

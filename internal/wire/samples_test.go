@@ -44,6 +44,10 @@ var (
 	invitation = bytes.Repeat([]byte{0x1b}, 16)
 	chain      = [][]byte{{0x30, 1}, {0x30, 2}}
 	delegation = identity.SignedDelegation{0xd2, 0x84}
+	statement  = wire.Statement{
+		Node: peerA.ID, Certificate: fill[wire.CertHash](0xc1), Run: nonce16, Since: 3, Revision: 9, Resource: peerB.ID, Part: 7,
+		Seq: 1 << 40, Digest: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, Time: 1_700_000_000_000, Nonce: nonce32,
+	}
 )
 
 func inviteBody(t testing.TB) wire.InviteBody {
@@ -188,6 +192,10 @@ func samples(t testing.TB) []wire.Message {
 		},
 		&wire.Delegated{Delegation: delegation},
 		must[*wire.Rotate](t)(wire.SignRotate(rotateBody(t), aliceDev, bobDev)),
+		&wire.Vouch{Resource: peerB.ID, Part: 7, Nonce: nonce32},
+		&wire.Vouched{Outcome: wire.VouchedNot, Statement: must[[]byte](t)(wire.SignStatement(statement, "lan.example", key(t, "alice's node")))},
+		&wire.Peek{Position: peerA.ID, Resource: peerB.ID, Part: 7, Seq: 1 << 40, Holder: peerA.ID, Nonce: nonce32},
+		&wire.Accuse{Proof: []byte{0x84}},
 		invite,
 		must[*wire.Redirect](t)(wire.SignRedirect(redirectBody(t), bobDev, delegation, chain)),
 		&wire.Carry{Token: nonce16}, &wire.CarryFrame{Data: []byte("INVITE")},

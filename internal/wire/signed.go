@@ -21,6 +21,7 @@ const (
 	// followed by a space and the overlay's name
 	contextDescriptor = "secp2psip/1 descriptor"
 	contextNotice     = "secp2psip/1 notice"
+	contextStatement  = "secp2psip/1 statement"
 )
 
 // body is what stands inside a signature: *T with bounds.

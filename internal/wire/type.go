@@ -63,6 +63,11 @@ const (
 	TypeDelegated      Type = 54
 	TypeRotate         Type = 55
 
+	TypeVouch   Type = 60
+	TypeVouched Type = 61
+	TypePeek    Type = 62
+	TypeAccuse  Type = 63
+
 	TypeInvite     Type = 64
 	TypeRedirect   Type = 65
 	TypeCarry      Type = 66
@@ -88,8 +93,10 @@ func newMessage(t Type) Message {
 		return newRecords(t)
 	case t < TypeEnrolStart:
 		return newReach(t)
-	case t < TypeInvite:
+	case t < TypeVouch:
 		return newEnrolment(t)
+	case t < TypeInvite:
+		return newEvidence(t)
 	case t >= TypeReattach:
 		return newWay(t)
 	}
@@ -224,6 +231,20 @@ func newEnrolment(t Type) Message {
 		return new(Rotate)
 	case TypeDelegated:
 		return new(Delegated)
+	}
+	return nil
+}
+
+func newEvidence(t Type) Message {
+	switch t {
+	case TypeVouch:
+		return new(Vouch)
+	case TypeVouched:
+		return new(Vouched)
+	case TypePeek:
+		return new(Peek)
+	case TypeAccuse:
+		return new(Accuse)
 	}
 	return nil
 }
