@@ -10,9 +10,10 @@ import (
 //
 //	uint64 key | int64 expiry (ns) | uint32 length | length bytes
 //
-// The oldest gives way when space is short; a request repeated after that is
-// handled anew, and as the To tag is a hash, its answer is alike. Nothing in
-// here has pointers, so the collector never looks at it.
+// The ring grows while it is short of space and goes when everything in it is
+// over, so an idle front keeps none. At its bound the oldest gives way; a request
+// repeated after that is handled anew, and as the To tag is a hash, its answer is
+// alike. Nothing in here has pointers, so the collector never looks at it.
 type replay struct {
 	ring       []byte
 	head, tail int // where the next entry goes, where the oldest is
@@ -22,6 +23,7 @@ type replay struct {
 
 const (
 	replayBytes  = 6 << 20
+	replayFirst  = 64 << 10 // bytes of the ring at first
 	replayHeader = 8 + 8 + 4
 	replayFor    = 32 * time.Second // 64·T1
 	replayLimit  = 8 << 10          // a longer response is not kept
@@ -38,8 +40,8 @@ func (r *replay) put(key uint64, msg []byte, now time.Duration) {
 	if len(msg) > replayLimit {
 		return
 	}
-	if r.ring == nil {
-		r.ring = make([]byte, replayBytes)
+	for len(r.ring) < replayBytes && r.crowded(need) {
+		r.grow()
 	}
 	if r.head+need+replayHeader > len(r.ring) {
 		r.evict(r.head, len(r.ring))
@@ -63,6 +65,36 @@ func (r *replay) put(key uint64, msg []byte, now time.Duration) {
 	r.head += need
 }
 
+// crowded tells whether an entry of need bytes has no place unless older ones
+// give way.
+func (r *replay) crowded(need int) bool {
+	end := r.head + need
+	switch {
+	case r.entries > 0 && r.tail >= r.head:
+		return end > r.tail || end+replayHeader > len(r.ring)
+	case end+replayHeader <= len(r.ring):
+		return false
+	}
+	return r.entries == 0 || need > r.tail // it goes on at offset 0
+}
+
+// grow makes a ring of twice the size and takes over what counts.
+func (r *replay) grow() {
+	next := make([]byte, min(max(2*len(r.ring), replayFirst), replayBytes))
+	head, entries := 0, 0
+	for r.entries > 0 {
+		e := r.ring[r.tail:]
+		key, n := binary.NativeEndian.Uint64(e), replayHeader+int(binary.NativeEndian.Uint32(e[16:]))
+		if r.index[key] == uint32(r.tail) {
+			copy(next[head:], e[:n])
+			r.index[key] = uint32(head)
+			head, entries = head+n, entries+1
+		}
+		r.pass()
+	}
+	r.ring, r.head, r.tail, r.entries = next, head, 0, entries
+}
+
 // evict drops the oldest entries until none lies in [from, to).
 func (r *replay) evict(from, to int) {
 	for r.entries > 0 && r.tail >= from && r.tail < to {
@@ -72,13 +104,17 @@ func (r *replay) evict(from, to int) {
 
 // drop forgets the oldest entry.
 func (r *replay) drop() {
-	e := r.ring[r.tail:]
-	key, length := binary.NativeEndian.Uint64(e), binary.NativeEndian.Uint32(e[16:])
+	key := binary.NativeEndian.Uint64(r.ring[r.tail:])
 	if off, ok := r.index[key]; ok && off == uint32(r.tail) {
 		delete(r.index, key)
 	}
+	r.pass()
+}
+
+// pass goes from the oldest entry to the next.
+func (r *replay) pass() {
 	r.entries--
-	r.tail += replayHeader + int(length)
+	r.tail += replayHeader + int(binary.NativeEndian.Uint32(r.ring[r.tail+16:]))
 	if r.entries > 0 && binary.NativeEndian.Uint32(r.ring[r.tail+16:]) == replaySkip {
 		r.tail = 0
 	}
@@ -102,5 +138,8 @@ func (r *replay) get(dst []byte, key uint64, now time.Duration) ([]byte, bool) {
 func (r *replay) expire(now time.Duration) {
 	for r.entries > 0 && int64(binary.NativeEndian.Uint64(r.ring[r.tail+8:])) <= int64(now) {
 		r.drop()
+	}
+	if r.entries == 0 && len(r.ring) > 0 {
+		r.ring, r.head, r.tail = nil, 0, 0
 	}
 }

@@ -51,8 +51,33 @@ func TestReplayAgainstModel(t *testing.T) {
 		t.Errorf("%d keys for %d entries", len(r.index), r.entries)
 	}
 	r.expire(now + replayFor)
-	if r.entries != 0 || len(r.index) != 0 {
-		t.Errorf("%d entries and %d keys are left", r.entries, len(r.index))
+	if r.entries != 0 || len(r.index) != 0 || len(r.ring) != 0 {
+		t.Errorf("%d entries, %d keys and %d bytes are left", r.entries, len(r.index), len(r.ring))
+	}
+}
+
+// While the ring can grow, nothing that is young enough is forgotten.
+func TestReplayGrows(t *testing.T) {
+	r := newReplay()
+	msg := make([]byte, 700)
+	r.put(1, msg, 0)
+	if len(r.ring) != replayFirst {
+		t.Errorf("%d bytes for one answer", len(r.ring))
+	}
+	const most = replayBytes / (700 + replayHeader) / 2
+	for key := range uint64(most) {
+		r.put(key, msg[:key%700], time.Duration(key))
+		if key%3 == 0 {
+			r.put(key/2, msg, time.Duration(key)) // a newer answer to an older question
+		}
+	}
+	for key := range uint64(most) {
+		if _, ok := r.get(nil, key, time.Second); !ok {
+			t.Fatalf("answer %d of %d is forgotten in a ring of %d bytes", key, most, len(r.ring))
+		}
+	}
+	if len(r.ring) > replayBytes {
+		t.Errorf("%d bytes", len(r.ring))
 	}
 }
 
