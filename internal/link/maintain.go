@@ -46,6 +46,17 @@ func (l *Link) dropExpired() {
 	}
 }
 
+// Revoked returns the connections to nodes whose certificate has been revoked,
+// which Recheck closes.
+func (l *Link) Revoked() (out []*Conn) {
+	for _, c := range l.pool.all() {
+		if _, err := l.cfg.Trust.VerifyNode(c.chain, time.Time{}); errors.Is(err, identity.ErrRevoked) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // Recheck closes connections to nodes whose certificate has been revoked.
 func (l *Link) Recheck() { l.dropExpired() }
 

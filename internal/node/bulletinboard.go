@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -129,6 +130,7 @@ func (n *Node) bulletinsIn(posted []*identity.Posted) {
 	if dropped := n.store.Recheck(); dropped > 0 {
 		n.cfg.Log.Info().Int("records", dropped).Msg("records were dropped because their keys are revoked")
 	}
+	n.farewell(posted)
 	n.link.Recheck()
 	if r := n.rooms.Load(); r != nil {
 		r.dir.Recheck()
@@ -140,6 +142,25 @@ func (n *Node) bulletinsIn(posted []*identity.Posted) {
 	if n.cfg.Posted != nil {
 		n.cfg.Posted(posted)
 	}
+}
+
+// farewellTime bounds how long a revoked node is listened to any more.
+const farewellTime = 500 * time.Millisecond
+
+// farewell lets revoked nodes that are connected know why they will not be: an
+// honest program then tells its user.
+func (n *Node) farewell(posted []*identity.Posted) {
+	var items []identity.SignedBulletin
+	for _, p := range posted[:min(len(posted), wire.MaxItems)] {
+		items = append(items, p.Signed)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
+	defer cancel()
+	var work sync.WaitGroup
+	for _, c := range n.link.Revoked() {
+		work.Go(func() { _, _ = c.Call(ctx, &wire.Post{Items: items}) })
+	}
+	work.Wait()
 }
 
 // forgetRevoked takes members whose certificate is revoked out of look-ups; the
