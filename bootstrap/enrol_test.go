@@ -3,7 +3,6 @@ package bootstrap_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -258,32 +257,6 @@ func TestMatrixA4CapturedEnrolment(t *testing.T) {
 		t.Error("the honest one is refused:", err)
 	}
 	t.Logf("matrix: A4 replays of a captured enrolment accepted: 0 of 10")
-}
-
-// TestMatrixA5Quotas: in open mode a bot gets no more names than its quota,
-// and no reserved one.
-func TestMatrixA5Quotas(t *testing.T) {
-	t.Parallel()
-	const quota, tries = 5, 200
-	s, _ := run(t, func(c *bootstrap.Config) { c.Open, c.OpenPerSource, c.Reserved = true, quota, []string{"admin"} })
-	got, refused := 0, 0
-	for i := range tries {
-		_, err := newNewcomer(t, fmt.Sprintf("bot%d", i), nil).enrol(t, s)
-		if err == nil {
-			got++
-			continue
-		}
-		wantRefused(t, err, wire.CodeForbidden)
-		refused++
-	}
-	if got != quota || got+refused != tries {
-		t.Errorf("a bot got %d names of %d, its quota is %d", got, tries, quota)
-	}
-	for _, name := range []string{"admin", "echo"} {
-		_, err := newNewcomer(t, name, nil).enrol(t, s)
-		wantRefused(t, err, wire.CodeForbidden)
-	}
-	t.Logf("matrix: A5 names of a bot: %d of %d tries (quota %d), reserved names: 0 of 2", got, tries, quota)
 }
 
 // TestOpenModeQuotas: an adapter enrols one name by itself, and the overlay

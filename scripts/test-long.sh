@@ -15,8 +15,8 @@ correctness() { long ./chord/zave; }
 # Rings of real and virtual nodes: power cuts, mass deaths, partitions, disks and clocks that fail.
 survival() { long ./chord ./internal/ringdir ./internal/record ./internal/node ./internal/testnet/...; }
 
-# The SIP front under floods, beside an honest phone that calls on.
-front() { long ./sipbridge; }
+# The SIP front under floods, beside an honest phone that calls on; a bot that claims 10,000 names.
+front() { long ./sipbridge ./bootstrap; }
 
 # Rows of the attack matrix at their full sizes; a hundred thousand nodes take 8 GiB.
 matrix() { long ./internal/simnet; }
