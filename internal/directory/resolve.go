@@ -74,7 +74,7 @@ func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, 
 	if err := d.standing(aor); err != nil {
 		return nil, &Resolution{AOR: aor}, err
 	}
-	if x, ok := d.conflicts.get(aor); ok && x.blocked {
+	if x, ok := d.conflicts.get(aor); ok && x.blocked && !d.recovered(x.conflict) {
 		return nil, &Resolution{AOR: aor, Evidence: Evidence{Conflict: x.conflict}}, x.conflict
 	}
 	if !opt.Fresh {
@@ -109,6 +109,13 @@ func (d *Directory) standing(aor identity.AOR) error {
 		return fmt.Errorf("%w by the operator: %s", ErrRevoked, note)
 	}
 	return fmt.Errorf("%w by the operator", ErrRevoked)
+}
+
+// recovered tells whether two keys of a name contradict each other only because
+// the operator has given it the one for the other, in public.
+func (d *Directory) recovered(c *keyshare.Conflict) bool {
+	board, now := d.Trust().Board(), d.cfg.Now()
+	return board.Recovered(c.AOR, c.First.Digest, c.Second.Digest, now) || board.Recovered(c.AOR, c.Second.Digest, c.First.Digest, now)
 }
 
 // Recheck forgets all cached resolutions, because something was revoked that
@@ -285,6 +292,10 @@ func (d *Directory) Invalidate(aor identity.AOR) {
 // alarm records a conflict, closes the name if no pin stands for one of the
 // keys, and tells the operator.
 func (d *Directory) alarm(f *flight) {
+	if d.recovered(f.conflict) {
+		d.Invalidate(f.aor)
+		return // the old key's revocation is on its way
+	}
 	d.mu.Lock()
 	known, again := d.conflicts.get(f.aor)
 	blocked := f.r.known.Pin == nil
