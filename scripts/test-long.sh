@@ -19,7 +19,7 @@ survival() { long ./chord ./internal/ringdir ./internal/record ./internal/node .
 front() { long ./sipbridge ./bootstrap; }
 
 # Rows of the attack matrix at their full sizes; a hundred thousand nodes take 8 GiB.
-matrix() { long ./internal/simnet; }
+matrix() { long ./internal/simnet ./bootstrap; }
 
 # long PACKAGE...: only the tests that carry the build tag; what they found is shown, and on failure everything.
 long() {

@@ -39,7 +39,7 @@ func (n *Node) Alarms() []string {
 				c.AOR, c.First.Version, c.Second.Version))
 		}
 	}
-	return slices.Concat(shorten(conflicts), shorten(n.changed.sentences()), shorten(n.recoveries()), shorten(n.misbehaviour()))
+	return slices.Concat(n.strangers.sentences(), shorten(conflicts), shorten(n.changed.sentences()), shorten(n.recoveries()), shorten(n.misbehaviour()))
 }
 
 func shorten(list []string) []string {

@@ -37,9 +37,14 @@ func (n *Node) contact(ctx context.Context) ([]wire.Peer, verdict) {
 	owners := map[identity.OwnerTag]bool{}
 	for _, p := range n.candidates() {
 		owners[p.Owner] = true
-		dials = append(dials, func(ctx context.Context) (*link.Conn, error) { return n.link.Connect(ctx, p) })
+		dial := func(ctx context.Context) (*link.Conn, error) { return n.link.Connect(ctx, p) }
+		if n.named(p.ID) {
+			dial = n.strangers.watched(p, dial)
+		}
+		dials = append(dials, dial)
 	}
 	conns, all := n.dialAll(ctx, dials)
+	n.judgeNamed()
 	peers := make([]wire.Peer, 0, len(conns))
 	for _, c := range conns {
 		peers = append(peers, wire.Peer{ID: c.ID(), Owner: c.Owner(), Addrs: []netip.AddrPort{c.RemoteAddr()}})
@@ -56,6 +61,13 @@ func (n *Node) contact(ctx context.Context) ([]wire.Peer, verdict) {
 
 // jitter returns d, give or take a quarter.
 func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
+
+// named reports whether an enrolment named a peer to join through.
+func (n *Node) named(id identity.NodeID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.peers, func(p wire.Peer) bool { return p.ID == id })
+}
 
 // candidates are the members that somebody has named or that were live when
 // this node last looked, each once.

@@ -77,6 +77,7 @@ type Node struct {
 	rooms     atomic.Pointer[rooms] // set when the port is bound, since the ring names it
 	joined    chan struct{}         // closed at the first join
 	changed   *changedKeys
+	strangers strangers
 	dialBacks *dialBacks
 	clients   *attachments
 	holding   *holding

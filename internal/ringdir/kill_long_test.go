@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 )
 
-// TestLongThirtyPercentKilled is TestThirtyPercentKilled with many seeds.
+// TestLongThirtyPercentKilled is TestMatrixD6ThirtyPercentKilled with many seeds.
 func TestLongThirtyPercentKilled(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -277,10 +277,10 @@ func recordsOf(t *testing.T, i int) (out []record.Record) {
 	return out
 }
 
-// TestThirtyPercentKilled: 64 nodes, each of another owner who has one name;
+// D6: 64 nodes, each of another owner who has one name;
 // 30 % of them die at once. Within 60 s every record that one of its holders or
 // its owner still has lies with both holders of each of its positions.
-func TestThirtyPercentKilled(t *testing.T) {
+func TestMatrixD6ThirtyPercentKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { thirtyPercent(t, 640) })
 }
 
@@ -355,6 +355,7 @@ func thirtyPercent(t *testing.T, seed uint64) {
 	if m := missing(left, able); m > 0 {
 		t.Errorf("%d of %d not in place after %v", m, len(able), took)
 	}
+	t.Logf("matrix: D6 %d of %d nodes killed at once: %d of %d places hurt, all repaired after %v; %d lost with both holders and their owner", killed, n, hurt, len(all), took, orphaned)
 	if hurt == 0 {
 		t.Error("nothing was hurt")
 	}
