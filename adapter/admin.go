@@ -28,6 +28,8 @@ func (a *Adapter) Handlers() admin.Handlers {
 		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return admin.DoctorReport{Checks: a.Checks(ctx)}, nil
 		},
+
+		admin.MethodVisible: admin.Handle(a.visible),
 	}
 	maps.Copy(all, a.admission())
 	return all

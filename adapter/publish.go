@@ -65,7 +65,7 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 	if fresh {
 		return nil
 	}
-	data, err := canon.Marshal(record.Registration{
+	data, err := a.registrationData(ctx, n, acct, record.Registration{
 		Node: n.Self().ID, Addrs: addrs, Device: acct.DeviceKey.Public(), Features: features(acct), Via: via,
 	})
 	if err != nil {
@@ -77,6 +77,20 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 		return sipbridge.OverlayDown("the registration could not be stored on the ring", 5*time.Second)
 	}
 	return nil
+}
+
+// registrationData is what the ring is given: the registration, or what its
+// readers alone can open.
+func (a *Adapter) registrationData(ctx context.Context, n *node.Node, acct *account, reg record.Registration) ([]byte, error) {
+	if aor, err := identity.NewAOR(acct.User, n.Trust().Overlay()); err == nil {
+		if now := a.account(aor); now != nil {
+			acct = now // as it is now that it is our turn
+		}
+	}
+	if acct.Restricted {
+		return a.sealFor(ctx, n, acct, reg)
+	}
+	return canon.Marshal(reg)
 }
 
 // unpublish replaces the registration by a tombstone.
@@ -228,7 +242,11 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 			return nil, err
 		}
 		b.AOR, b.Kind, b.Part, b.Seq, b.Time, b.Expires = aor.String(), record.KindRegistration, acct.Part, seq, a.time.Now().UnixMilli(), 0
-		rec, err := record.Sign(b, acct.DeviceKey.PrivateKey, record.Chain{Certificates: acct.Chain, Delegation: acct.Delegation})
+		by, err := a.signer(acct, aor, n.Trust())
+		if err != nil {
+			return nil, err
+		}
+		rec, err := record.Sign(b, by.key, by.chain)
 		if err != nil {
 			return nil, err
 		}

@@ -120,6 +120,10 @@ type account struct {
 	Rotations   []byte           `json:",omitempty"` // how the account key came about, as Rotation.Bytes, the oldest first
 	Devices     []admittedDevice `json:",omitempty"` // all that it was made to delegate to, the newest last
 	Next        *nextKey         `json:",omitempty"` // a change of keys that has begun
+
+	Restricted bool      `json:",omitempty"` // the registration is sealed for Readers
+	Readers    []string  `json:",omitempty"` // AORs
+	WriterKey  storedKey // signs sealed registrations; none before the first
 }
 
 // nextKey is a key that is to take another one's place. It is on disk before
@@ -170,7 +174,7 @@ func State(dir string) node.StateFile {
 		Secret: func(bucket, _ []byte) bool {
 			return slices.ContainsFunc(own, func(b []byte) bool { return string(b) == string(bucket) })
 		},
-		Beside: []node.Beside{{Name: pinsFile}, {Name: recordsFile, Lines: true}, {Name: recordsOld, Lines: true}},
+		Beside: []node.Beside{{Name: pinsFile}, {Name: node.ChangedFile}, {Name: recordsFile, Lines: true}, {Name: recordsOld, Lines: true}},
 	}
 }
 

@@ -202,7 +202,7 @@ func isFlags(x ast.Expr) bool {
 }
 
 var (
-	commandPattern = regexp.MustCompile(`secp2psip ([a-z]+)\b`)
+	commandPattern = regexp.MustCompile(`secp2psip ([a-z]+(?:-[a-z]+)*)\b`)
 	flagPattern    = regexp.MustCompile(`--([a-z][a-z0-9-]+)`)
 	codePattern    = regexp.MustCompile("(?s)```.*?```|`[^`\n]+`")
 )

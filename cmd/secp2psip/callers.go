@@ -10,7 +10,8 @@ import (
 	"github.com/secp2psip/secp2psip/internal/admin"
 )
 
-// callerCommands say who may call an account of a running adapter.
+// callerCommands say who may call an account of a running adapter, and who can
+// find it.
 func (a *app) callerCommands() []*cobra.Command {
 	block := a.ruleCommand(admin.CallersBlock, "block WHO", "Keep a caller out",
 		`Refuse calls and texts of somebody, at once and until 'unblock'. WHO is a name, a
@@ -29,7 +30,7 @@ for 'secp2psip block'.`,
 	unblock := a.ruleCommand(admin.CallersForget, "unblock WHO", "Remove the rule about a caller",
 		"Remove what 'block' or 'allow' has said of somebody. WHO is as 'secp2psip callers'\nshows it, or as it was given.",
 		"  secp2psip unblock mallory\n  secp2psip unblock owner:0123456789abcdef")
-	return []*cobra.Command{block, allow, unblock, a.callersCommand()}
+	return []*cobra.Command{block, allow, unblock, a.callersCommand(), a.visibleCommand()}
 }
 
 func (a *app) ruleCommand(do, use, short, long, example string) *cobra.Command {

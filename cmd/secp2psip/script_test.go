@@ -142,6 +142,7 @@ func adapterHandlers(dir string) admin.Handlers {
 		}),
 		admin.MethodLookup:  admin.Handle(lookup),
 		admin.MethodAccept:  admin.Handle(accept),
+		admin.MethodVisible: admin.Handle(visible),
 		admin.MethodCallers: admin.Handle(callers),
 		admin.MethodCalls:   always(admin.Stream(func(w io.Writer) error { _, err := io.WriteString(w, "{\"from\":\"bob\"}\n"); return err })),
 		admin.MethodVerify:  admin.Handle(verify),
@@ -162,6 +163,18 @@ func adapterHandlers(dir string) admin.Handlers {
 			{Name: "phone", Result: admin.CheckFail, Detail: "no phone is registered", Mend: "set the phone's registrar to 127.0.0.1"},
 		}}),
 	}
+}
+
+// visible shows what it was asked.
+func visible(_ context.Context, r admin.VisibleRequest) (admin.Visible, error) {
+	v := admin.Visible{Account: "alice", Everybody: !r.Change || r.Everybody, Readers: []admin.Reader{}}
+	for _, name := range r.Readers {
+		if name == "nobody" {
+			return v, admin.Errorf(admin.CodeNotFound, "the key of nobody cannot be had")
+		}
+		v.Readers = append(v.Readers, admin.Reader{AOR: "sip:" + name + "@lan.example", Fingerprint: "abcd-efgh"})
+	}
+	return v, nil
 }
 
 // callers shows what it was asked.

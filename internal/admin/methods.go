@@ -17,6 +17,7 @@ const (
 	MethodBackup = "backup" // BackupRequest → a Stream: the backup file
 	MethodRoot   = "root"   // RootRequest → RootResult
 
+	MethodVisible = "visible" // adapter: VisibleRequest → Visible
 	MethodCallers = "callers" // adapter: CallersRequest → Callers
 	MethodCalls   = "calls"   // adapter: null → a Stream: a CallRecord in JSON a line, oldest first
 

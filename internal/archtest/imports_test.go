@@ -60,6 +60,7 @@ var outside = []struct {
 	{"github.com/quic-go/quic-go", []string{"internal/link", "internal/bench"}, "there is one transport, and its limits are set in one place; the benchmarks compare with it bare"},
 	{"go.etcd.io/bbolt", []string{"internal/evidence", "internal/record", "internal/node", "adapter", "bootstrap"}, "state is kept by those who own it"},
 	{"golang.org/x/crypto", []string{"internal/seal"}, "what the standard library lacks is needed for keys at rest alone"},
+	{"filippo.io/edwards25519", []string{"internal/identity"}, "keys change their form in one place"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is cmd's"},
 	{"github.com/knadh/koanf", []string{"configs"}, "rooms take plain structs"},
 	{"github.com/prometheus", []string{"internal/metrics"}, "rooms count through functions that they are given"},

@@ -53,9 +53,12 @@ type Pins interface {
 type Config struct {
 	Ring  Ring
 	Trust *identity.Trust
-	Now   func() time.Time  // overlay time; nil = time.Now
-	Pins  Pins              // nil = pinned in memory only
-	Self  identity.OwnerTag // whose node this is: does not count as an independent owner
+	Now   func() time.Time // overlay time; nil = time.Now
+	Pins  Pins             // nil = pinned in memory only
+	// Keys returns the account keys that sealed registrations may be opened
+	// with; nil = none.
+	Keys func() []identity.PrivateKey
+	Self identity.OwnerTag // whose node this is: does not count as an independent owner
 
 	Log      zerolog.Logger
 	Refused  func(reason string)            // counts refusals; nil = ignored
@@ -82,6 +85,9 @@ func (c *Config) fill() {
 	}
 	if c.Pins == nil {
 		c.Pins, _ = identity.LoadPins("") // cannot fail: reads nothing
+	}
+	if c.Keys == nil {
+		c.Keys = func() []identity.PrivateKey { return nil }
 	}
 	if c.Refused == nil {
 		c.Refused = func(string) {}

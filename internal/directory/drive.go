@@ -10,7 +10,7 @@ import (
 // setting is that of a step function which begins now.
 func (d *Directory) setting() Setting {
 	return Setting{
-		Trust: d.Trust(), Now: d.cfg.Now, Members: d.cfg.Ring.Size, Self: d.cfg.Self, Refused: d.cfg.Refused,
+		Trust: d.Trust(), Now: d.cfg.Now, Members: d.cfg.Ring.Size, Self: d.cfg.Self, Keys: d.cfg.Keys, Refused: d.cfg.Refused,
 		Pace: &d.pace, Rand: systemRand(), Timeout: d.cfg.Timeout, Listen: d.cfg.Listen, Watch: d.cfg.Watch,
 	}
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,8 @@ type registration struct {
 	device  Device
 	account *identity.AccountCertificate
 	time    time.Time
-	gone    bool // a tombstone, or expired
+	gone    bool // a tombstone, expired, or sealed for others
+	sealed  bool // for others
 }
 
 // examiner verifies the records of one name. It is safe for concurrent use.
@@ -42,6 +44,7 @@ type examiner struct {
 	trust      *identity.Trust
 	maxDevices int
 	now        func() time.Time
+	keys       func() []identity.PrivateKey // nil: none
 
 	settled atomic.Pointer[keyshare.Claim] // once the key is known
 	same    sync.Mutex                     // held while what is replicated is verified
@@ -106,16 +109,38 @@ func (e *examiner) readRegistration(rec record.Record) finding {
 		return finding{reason: ReasonOtherName}
 	}
 	reg := &registration{
-		account: v.Account, time: time.UnixMilli(v.Body.Time), gone: v.Registration == nil,
+		account: v.Account, time: time.UnixMilli(v.Body.Time), gone: v.Body.Tombstone,
 		device: Device{
 			Part: v.Body.Part, Seq: v.Body.Seq, Expires: time.UnixMilli(v.Body.Expires), Seen: time.UnixMilli(v.Body.Time), Delegation: *v.Delegation,
 			Node: v.Delegation.Node, Key: v.Delegation.Device,
 		},
 	}
-	if v.Registration != nil {
-		reg.device.Addrs, reg.device.Features, reg.device.Via = v.Registration.Addrs, v.Registration.Features, v.Registration.Via
+	where := v.Registration
+	if v.Sealed != nil {
+		if where, err = e.open(v); err != nil && !errors.Is(err, record.ErrNotForUs) {
+			return finding{reason: reasonOf(err), err: err}
+		}
+		reg.gone, reg.sealed = where == nil, where == nil
+	}
+	if where != nil {
+		reg.device.Node, reg.device.Key = where.Node, where.Device
+		reg.device.Addrs, reg.device.Features, reg.device.Via = where.Addrs, where.Features, where.Via
 	}
 	return finding{reg: reg, acct: v.Account}
+}
+
+// open reads a sealed registration, if it is sealed for somebody here. Its
+// writer has the account's delegation and so says which device it is for; one
+// that is revoked is none.
+func (e *examiner) open(v *record.Verified) (*record.Registration, error) {
+	if e.keys == nil {
+		return nil, record.ErrNotForUs
+	}
+	reg, err := v.Open(e.keys())
+	if err == nil && e.trust.Board().DeviceRevoked(v.Account.Key.Digest(), reg.Device) {
+		err = fmt.Errorf("%w: the device of a sealed registration", identity.ErrRevoked)
+	}
+	return reg, err
 }
 
 // readAccount checks an account record; record.Verify has checked the

@@ -48,7 +48,7 @@ func (q *queue) count(outcome string, by identity.NodeID) {
 	case OutcomeAbsent:
 		q.absent++
 		q.none[by] = true
-	case OutcomeGone:
+	case OutcomeGone, OutcomeSealed:
 		q.gone++
 	default:
 		q.failed++

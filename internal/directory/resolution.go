@@ -73,6 +73,7 @@ const (
 	OutcomeFound          = "found"           // a valid record
 	OutcomeAbsent         = "absent"          // the responsible node has none
 	OutcomeGone           = "gone"            // deleted by its owner, or expired
+	OutcomeSealed         = "sealed"          // a registration that is for others to read
 	OutcomeRefused        = "refused"         // records, but none that counts
 	OutcomeNotResponsible = "not_responsible" // the answer proves nothing
 	OutcomeFailed         = "failed"          // no answer

@@ -69,7 +69,7 @@ func NewResolving(set Setting, aor identity.AOR, known Known) *Resolving {
 	n, m := int(c.N), int(c.RegistrationReplicas)
 	return &Resolving{
 		aor:      aor,
-		look:     &examiner{aor: aor, trust: set.Trust, maxDevices: int(c.MaxDevices), now: set.Now},
+		look:     &examiner{aor: aor, trust: set.Trust, maxDevices: int(c.MaxDevices), now: set.Now, keys: set.Keys},
 		set:      set,
 		charter:  c,
 		known:    known,

@@ -12,9 +12,10 @@ import (
 // runs them. Each step function has its own Rand; all else may be shared.
 type Setting struct {
 	Trust   *identity.Trust
-	Now     func() time.Time  // overlay time
-	Members func() int        // how many members the node knows, itself included; 0 in no ring
-	Self    identity.OwnerTag // whose node it is
+	Now     func() time.Time             // overlay time
+	Members func() int                   // how many members the node knows, itself included; 0 in no ring
+	Self    identity.OwnerTag            // whose node it is
+	Keys    func() []identity.PrivateKey // that open sealed registrations; nil = none
 	Refused func(reason string)
 	Pace    *Pace
 	Rand    *rand.Rand

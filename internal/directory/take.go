@@ -68,8 +68,8 @@ func (f *Resolving) weigh(in *answer) string {
 		switch outcome := f.weighOne(in, &in.Found.list[i]); {
 		case outcome == OutcomeFound:
 			best = OutcomeFound
-		case outcome == OutcomeGone && best != OutcomeFound:
-			best = OutcomeGone
+		case (outcome == OutcomeGone || outcome == OutcomeSealed) && best != OutcomeFound:
+			best = outcome
 		}
 	}
 	return best
@@ -137,7 +137,10 @@ func (f *Resolving) weighRegistration(in *answer, reg *registration) string {
 	if old == nil && len(f.devices) < 2*int(f.charter.MaxDevices) || old != nil && reg.device.Seq > old.device.Seq {
 		f.devices[at] = reg
 	}
-	if reg.gone {
+	switch {
+	case reg.sealed:
+		return OutcomeSealed
+	case reg.gone:
 		return OutcomeGone
 	}
 	return OutcomeFound

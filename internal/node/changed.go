@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/seal"
 )
 
 // maxChanged bounds the names whose key has changed, those that are settled
@@ -28,25 +30,32 @@ const (
 	settledSigned   = "signed"              // a rotation that the old key has signed
 )
 
+// ChangedFile is the name of that file in a state folder.
+const ChangedFile = "changed-keys"
+
 // changedKeys are the keys that were not those of earlier calls, in a file of
 // JSON: what they were, what came instead, and who said so. Safe for concurrent
 // use.
 type changedKeys struct {
 	path string // "": kept nowhere
+	box  *seal.Box
 	log  zerolog.Logger
 
 	mu   sync.Mutex
 	list []admin.ChangedKey // by first sighting
 }
 
-func loadChanged(path string, log zerolog.Logger) (*changedKeys, error) {
-	c := &changedKeys{path: path, log: log}
+func loadChanged(path string, box *seal.Box, log zerolog.Logger) (*changedKeys, error) {
+	c := &changedKeys{path: path, box: box, log: log}
 	if path == "" {
 		return c, nil
 	}
 	b, err := identity.ReadSecretFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
+	}
+	if err == nil {
+		b, err = box.OpenLine(ChangedFile, bytes.TrimSuffix(b, []byte("\n")))
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &c.list)
@@ -150,7 +159,7 @@ func (c *changedKeys) saveLocked() {
 	}
 	b, err := json.MarshalIndent(c.list, "", "  ")
 	if err == nil {
-		err = identity.WriteFileAtomic(c.path, append(b, '\n'), 0o600)
+		err = identity.WriteFileAtomic(c.path, append(c.box.SealLine(ChangedFile, b), '\n'), 0o600)
 	}
 	if err != nil {
 		c.log.Warn().Err(err).Msg("what is known of changed keys could not be written")

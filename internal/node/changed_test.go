@@ -36,7 +36,7 @@ func TestChangedKeysAreKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "changed-keys")
 	load := func() *changedKeys {
 		t.Helper()
-		c, err := loadChanged(path, zerolog.Nop())
+		c, err := loadChanged(path, nil, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestChangedKeysAreKept(t *testing.T) {
 // However many names change their keys, the list does not grow, and the first
 // open ones stay.
 func TestChangedKeysAreBounded(t *testing.T) {
-	c, err := loadChanged("", zerolog.Nop())
+	c, err := loadChanged("", nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/seal"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -45,7 +46,9 @@ type Config struct {
 	Charter   identity.SignedCharter // what Trust was made with; optional: without it nobody is told
 	Time      *Timekeeper
 	Pins      *identity.Pins
-	Changed   string // file of what is known of changed keys; "" keeps it in memory
+	Keys      func() []identity.PrivateKey // account keys, for registrations that are sealed for them; nil = none
+	Changed   string                       // file of what is known of changed keys; "" keeps it in memory
+	Box       *seal.Box                    // seals that file; nil = in the clear
 	Listen    netip.AddrPort
 	Advertise []netip.AddrPort                                // optional: addresses others reach us at; guessed when empty
 	Enrol     link.EnrolHandler                               // optional: only a bootstrap server enrols
@@ -127,7 +130,7 @@ func New(cfg Config) (*Node, error) {
 	n.chain.Store(&cfg.Chain)
 	n.bulletins = newBulletins(cfg.Trust.Board(), n.recordTime, n.time.Now, n.count("node"))
 	n.bulletins.keep, n.bulletins.effect = n.keepBulletins, n.bulletinsIn
-	if n.changed, err = loadChanged(cfg.Changed, cfg.Log); err != nil {
+	if n.changed, err = loadChanged(cfg.Changed, cfg.Box, cfg.Log); err != nil {
 		return nil, err
 	}
 	n.changed.reconcile(cfg.Pins, n.time.Now())
@@ -200,7 +203,7 @@ func (n *Node) furnish() error {
 		return err
 	}
 	dir, err := directory.New(directory.Config{
-		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner,
+		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner, Keys: n.cfg.Keys,
 		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Conflict: n.keyConflict, Confirmed: n.guard.Confirmed, Matched: n.keyBack, Followed: n.keyFollowed, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {

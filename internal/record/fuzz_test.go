@@ -84,6 +84,7 @@ func FuzzBody(f *testing.F) {
 		}
 	}
 	key := testKey(f, 9)
+	f.Add(must[[]byte](f)(record.SealRegistration(record.Registration{}, identity.AOR{}, 1, key.Public(), nil)))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		signed := must[[]byte](t)(key.Sign("secp2psip/1 record", payload))
 		b, err := record.Record{Signed: signed}.Body()
@@ -93,7 +94,7 @@ func FuzzBody(f *testing.F) {
 				t.Fatalf("%x is also %x, %v", payload, again.Signed, err)
 			}
 		}
-		for _, v := range []any{new(record.Registration), new(record.Share), new(record.Account), new(record.Number)} {
+		for _, v := range []any{new(record.Registration), new(record.Share), new(record.Account), new(record.Number), new(record.Sealed)} {
 			if canon.Unmarshal(payload, v) != nil {
 				continue
 			}

@@ -12,7 +12,7 @@ import (
 
 // Verified is a record whose signature, chain and data have been checked. It
 // is shared: not to be changed. Of the four kinds' data the one of Body.Kind is
-// set, unless it is a tombstone.
+// set, or Sealed in the place of a Registration, unless it is a tombstone.
 type Verified struct {
 	Record Record
 	Body   Body
@@ -24,6 +24,7 @@ type Verified struct {
 	Delegation *identity.Delegation         // registrations
 
 	Registration *Registration
+	Sealed       *Sealed // a registration that only its readers can open
 	Share        *Share
 	Lookup       *Account
 	Number       *Number
@@ -176,6 +177,10 @@ func (v *Verified) verifyRegistration(t *identity.Trust) (err error) {
 	}
 	if v.Body.Tombstone {
 		return nil
+	}
+	if d.Node == (identity.NodeID{}) { // the delegation of a writer that does not say where it is
+		v.Sealed, err = decodeData[Sealed](v.Body.Data)
+		return err
 	}
 	if v.Registration, err = decodeData[Registration](v.Body.Data); err != nil {
 		return err
