@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -90,9 +91,9 @@ func TestPoison(t *testing.T) {
 	}
 }
 
-// TestFloodOfNews: one member that sends without end makes a node look at no
-// more than its share.
-func TestFloodOfNews(t *testing.T) {
+// TestMatrixH4FloodOfNews: one member that sends without end makes a node look
+// at no more than its share, and keep nothing.
+func TestMatrixH4FloodOfNews(t *testing.T) {
 	l := newLab(t, 52)
 	l.notaries()
 	l.grow(12, 100*time.Millisecond)
@@ -102,6 +103,13 @@ func TestFloodOfNews(t *testing.T) {
 	checks := m.cfg.Verifier.(*notary)
 	liar := &notary{self: ids[1], overlay: "lan.example", shared: l.ledger}
 	before := checks.checked
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	held := heap()
 	sent := 0
 	for range 400 {
 		var descs []wire.Descriptor
@@ -114,6 +122,11 @@ func TestFloodOfNews(t *testing.T) {
 		sent += len(descs)
 		l.hand(m, ids[1], all(ids[0], descs))
 		l.now = l.now.Add(10 * time.Millisecond)
+	}
+	grown := heap() - held
+	t.Logf("matrix: H4 memory under a flood of descriptors: %d sent, %d looked at, heap %+d KiB", sent, checks.checked-before, grown>>10)
+	if grown > 4<<20 {
+		t.Errorf("the heap has grown by %d KiB", grown>>10)
 	}
 	if got := checks.checked - before; got > senderMost+8*perSender || l.refused[RefusedTooMuch] == 0 {
 		t.Errorf("%d of %d checked; refused %v", got, sent, l.refused)
