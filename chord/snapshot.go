@@ -41,9 +41,10 @@ const (
 	servePerSec   = 400              // descriptors that a node gives in snapshots
 	serveMost     = 2 * MaxMembers
 	compareEvery  = 15 * time.Second
-	compareSoon   = 2 * time.Second // until two in a row have brought nothing
-	compareWidth  = 128             // members compared at a time
-	compareDigits = 32              // parts of them
+	compareSoon   = 2 * time.Second  // until two in a row have brought nothing
+	compareWidth  = 128              // members compared at a time
+	compareDigits = 32               // parts of them
+	compareMost   = 8 * compareWidth // members hashed for one answer; where there are more, all count as different
 	inSyncEnough  = 2
 )
 
@@ -117,7 +118,7 @@ func (m *Machine) serveMembers(msg *wire.GetMembers) wire.Message {
 	out := &wire.Members{Share: uint16(m.news.share), Session: uint32(m.news.stay.mean() / time.Second)}
 	in := m.within(msg.From, msg.To)
 	out.Known = uint32(len(in))
-	if len(msg.Digests) > 0 {
+	if len(msg.Digests) > 0 && len(in) <= compareMost {
 		in = differing(in, msg)
 	}
 	step := max(1, (len(in)+most-1)/max(most, 1))
