@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests at their full sizes, which take too long for every change: scripts/test-long.sh [STAGE...]
-# Without arguments it runs correctness, survival, front and matrix; each prints what it found with its seed, and how long it took.
+# Without arguments it runs correctness, survival, front, calls and matrix; each prints what it found with its seed, and how long it took.
 # Correctness alone is a quarter of an hour of processor time; survival measures seconds, so leave the machine alone.
 # The stage fuzz is optional: ten minutes for each fuzz target, two at a time, or FUZZ_SECONDS, or with
 # FUZZ_SECONDS=100000000x that many executions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stages=(correctness survival front matrix)
+stages=(correctness survival front calls matrix)
 
 # The ring operations: exhaustive and random tests of the five operations, small rings and merging.
 correctness() { long ./chord/zave; }
@@ -20,6 +20,9 @@ front() { long ./sipbridge ./bootstrap; }
 
 # Rows of the attack matrix at their full sizes; a hundred thousand nodes take 8 GiB.
 matrix() { long ./internal/simnet ./bootstrap; }
+
+# Fifty calls at once through one pair of adapters, without a packet lost.
+calls() { long ./adapter; }
 
 # long PACKAGE...: only the tests that carry the build tag; what they found is shown, and on failure everything.
 long() {

@@ -18,6 +18,8 @@ import (
 // Heard is what a phone received in one call.
 type Heard struct {
 	Packets int // RTP packets
+	Missing int // of those between the first and the last
+	Late    int // that came after a later one
 	samples []int16
 }
 
@@ -52,10 +54,10 @@ type audio struct {
 	conn net.PacketConn
 	tone float64 // hertz
 
-	mu      sync.Mutex
-	packets int
-	samples []int16
-	done    chan struct{}
+	mu    sync.Mutex
+	heard Heard
+	last  uint16 // sequence number
+	done  chan struct{}
 }
 
 const (
@@ -93,9 +95,19 @@ func (a *audio) receive() {
 			continue
 		}
 		a.mu.Lock()
-		a.packets++
-		if len(a.samples) < maxSamples {
-			a.samples = append(a.samples, media.DecodeULaw(p.Payload)...)
+		switch ahead := int16(p.SequenceNumber - a.last); {
+		case a.heard.Packets == 0:
+			a.last = p.SequenceNumber
+		case ahead > 0:
+			a.heard.Missing += int(ahead) - 1
+			a.last = p.SequenceNumber
+		default:
+			a.heard.Late++
+			a.heard.Missing--
+		}
+		a.heard.Packets++
+		if len(a.heard.samples) < maxSamples {
+			a.heard.samples = append(a.heard.samples, media.DecodeULaw(p.Payload)...)
 		}
 		a.mu.Unlock()
 	}
@@ -141,7 +153,9 @@ func (a *audio) Play(ctx context.Context, remoteSDP []byte) error {
 func (a *audio) Heard() Heard {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Heard{Packets: a.packets, samples: slices.Clone(a.samples)}
+	h := a.heard
+	h.samples = slices.Clone(h.samples)
+	return h
 }
 
 // mediaAddress returns where the other side wants its audio.

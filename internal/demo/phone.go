@@ -48,7 +48,7 @@ func NewPhone(user string, tone float64, registrar netip.AddrPort) (*Phone, erro
 		return nil, fmt.Errorf("open a port for %s's phone: %w", user, err)
 	}
 	p := &Phone{User: user, Tone: tone, registrar: registrar, conn: conn,
-		inbound: map[string]*inCall{}, answers: make(chan *Heard, 16)}
+		inbound: map[string]*inCall{}, answers: make(chan *Heard, 64)}
 	quiet := slog.New(slog.DiscardHandler)
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	if p.ua, err = sipgo.NewUA(sipgo.WithUserAgent(user), sipgo.WithUserAgentHostname("127.0.0.1"),

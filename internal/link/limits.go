@@ -29,7 +29,7 @@ type Limits struct {
 	Requests       int           // requests being served at once, of all nodes [256]
 	RequestTime    time.Duration // for one request, from its first byte to the answer's last [10 s]
 	RequestsAtOnce int           // streams of one node at once beside its long ones; more wait at the sender [16]
-	Streams        int           // long streams of one node at once [16]
+	Streams        int           // long streams of one node at once [64]
 
 	DatagramRate   rate.Limit // datagrams a second on one connection that are taken in [20,000]
 	DatagramBurst  int        // and at once [4,000]
@@ -64,7 +64,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Requests, 256)
 	def(&l.RequestTime, 10*time.Second)
 	def(&l.RequestsAtOnce, 16)
-	def(&l.Streams, 16)
+	def(&l.Streams, 64)
 	def(&l.DatagramRate, 20_000)
 	def(&l.DatagramBurst, 4_000)
 	def(&l.DatagramsQueue, 256)
