@@ -69,6 +69,7 @@ func fiftyCalls(t *testing.T, spoken time.Duration) (heard, missing int) {
 			t.Fatal("bob's phone does not see a call end")
 		}
 	}
-	t.Logf("%d calls at once: %d packets heard, %d missing, all in order", calls, heard, missing)
+	t.Logf("%d calls at once: %d packets heard, %d missing, all in order; dropped at alice's adapter %v, at bob's %v", calls, heard, missing,
+		a.It.Status().Refusals, b.It.Status().Refusals)
 	return heard, missing
 }

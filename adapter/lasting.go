@@ -33,9 +33,12 @@ const (
 	// for, and how long that may take.
 	pulseTime = time.Second
 	goTime    = 3 * time.Second // for one attempt to go on elsewhere
+	// answerTime is how long the other side may take on a connection that works;
+	// meanwhile the caller's side refuses what the other one proposes.
+	answerTime = 1500 * time.Millisecond
 	// goPatience is how long a call without a connection is kept. The two phones
 	// hear nothing all the while.
-	goPatience = 8 * time.Second
+	goPatience = 10 * time.Second
 )
 
 // The reasons with which a call is not continued, in the room "adapter".
@@ -214,7 +217,7 @@ func (l *lasting) repair(ctx context.Context, old *link.Conn) error {
 
 // goOn moves the call to another connection.
 func (l *lasting) goOn(ctx context.Context, conn *link.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, goTime)
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	l.mu.Lock()
 	turn := l.turn + 1

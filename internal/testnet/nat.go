@@ -12,11 +12,16 @@ import (
 // until it is opened.
 type NAT struct {
 	open atomic.Bool
+	deny atomic.Pointer[netip.AddrPort]
 	shut atomic.Int64
 }
 
 // Open lets everything in from now on, or again nothing that was not asked for.
 func (n *NAT) Open(open bool) { n.open.Store(open) }
+
+// Deny keeps out whatever comes from there, so that no direct way can be opened,
+// as where both translators give another port to everybody.
+func (n *NAT) Deny(from netip.AddrPort) { n.deny.Store(&from) }
 
 // Shut returns how many packets were kept out.
 func (n *NAT) Shut() int64 { return n.shut.Load() }
@@ -61,6 +66,9 @@ func (s *inside) ReadFrom(b []byte) (int, net.Addr, error) {
 		s.mu.Lock()
 		asked := s.sent[portOf(from)]
 		s.mu.Unlock()
+		if no := s.nat.deny.Load(); no != nil && *no == portOf(from) {
+			continue
+		}
 		if asked || s.nat.open.Load() {
 			return n, from, nil
 		}
