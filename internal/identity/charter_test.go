@@ -198,16 +198,26 @@ func TestDelegationRefusesToSign(t *testing.T) {
 	}
 }
 
-// The attacker has a delegation and sends any bytes as one.
+// The attacker has a delegation and a bulletin, and sends any bytes as either.
 func FuzzDelegation(f *testing.F) {
 	account := testKey(f, 2)
 	signed := must(testDelegation(f).Sign(account))(f)
-	f.Add([]byte(signed))
-	f.Add([]byte(signed[:30]))
+	o := newOverlay(f, "lan.example", 3)
+	cert := o.account(f, nil)
+	bulletin := author{o, f}.byIssuer(identity.Bulletin{Kind: identity.RevokeNode, Subject: identity.KeyDigest{1}})
+	for _, seed := range [][]byte{signed, signed[:30], bulletin.Signed, bulletin.Signed[:30]} {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, err := identity.SignedDelegation(data).Verify(account.Public(), 0, testNow)
 		if err == nil && !bytes.Equal(data, signed) {
 			t.Fatalf("forged: %+v", d)
+		}
+		for _, chain := range [][][]byte{nil, bulletin.Chain, o.chain(cert)} {
+			p, _, err := o.trust.Board().Post(identity.SignedBulletin{Signed: data, Chain: chain}, testNow, testNow)
+			if err == nil && !bytes.Equal(data, bulletin.Signed) {
+				t.Fatalf("forged: %+v", p.Bulletin)
+			}
 		}
 	})
 }

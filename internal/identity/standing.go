@@ -10,37 +10,36 @@ import (
 
 // IssuerRevoked tells whether the root has revoked an issuing key.
 func (b *Board) IssuerRevoked(key PublicKey) bool {
-	return b.revoked(RevokeIssuer, key.Digest, nil)
+	return b.Len() > 0 && len(b.list(RevokeIssuer, key.Digest())) > 0
 }
 
 // AccountRevoked tells whether an issuing key has revoked an account key.
 func (b *Board) AccountRevoked(key KeyDigest) bool {
-	return b.revoked(RevokeAccount, func() [32]byte { return key }, nil)
+	return b.Len() > 0 && len(b.list(RevokeAccount, key)) > 0
 }
 
 // NodeRevoked tells whether an issuing key or an account of the node's owner
 // has revoked a node key.
 func (b *Board) NodeRevoked(key PublicKey, owner OwnerTag) bool {
-	return b.revoked(RevokeNode, key.Digest, func(p *Posted) bool { return !p.by.byAccount() || p.by.owner == owner })
+	return b.Len() > 0 && slices.ContainsFunc(b.list(RevokeNode, key.Digest()), func(p *Posted) bool {
+		return !p.by.byAccount() || p.by.owner == owner
+	})
 }
 
 // DeviceRevoked tells whether an issuing key or the account has revoked a device
 // key that the account delegates to.
 func (b *Board) DeviceRevoked(account KeyDigest, device PublicKey) bool {
-	return b.revoked(RevokeDevice, device.Digest, func(p *Posted) bool { return p.Account == account })
+	return b.Len() > 0 && slices.ContainsFunc(b.list(RevokeDevice, device.Digest()), func(p *Posted) bool {
+		return p.Account == account
+	})
 }
 
-func (b *Board) revoked(kind BulletinKind, of func() [32]byte, counts func(*Posted) bool) bool {
-	if b.size.Load() == 0 {
-		return false
-	}
+// list returns what the board says about a key. Lists are replaced or appended
+// to, never changed in place.
+func (b *Board) list(kind BulletinKind, of KeyDigest) []*Posted {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	list := b.about[subject{kind, of()}]
-	if counts == nil {
-		return len(list) > 0
-	}
-	return slices.ContainsFunc(list, counts)
+	return b.about[subject{kind, of}]
 }
 
 // CheckName tells whether a name may be used with an account key at overlay time
