@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # Runs the tests at their full sizes, which take too long for every change: scripts/test-long.sh [STAGE...]
-# Without arguments it runs correctness, survival, front, calls and matrix; each prints what it found with its seed, and how long it took.
+# Without arguments it runs correctness, survival, honest, front, calls and matrix; each prints what it found with its seed, and how long it took.
 # Correctness alone is a quarter of an hour of processor time; survival measures seconds, so leave the machine alone.
 # The stage fuzz is optional: ten minutes for each fuzz target, two at a time, or FUZZ_SECONDS, or with
 # FUZZ_SECONDS=100000000x that many executions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stages=(correctness survival front calls matrix)
+stages=(correctness survival honest front calls matrix)
 
 # The ring operations: exhaustive and random tests of the five operations, small rings and merging.
 correctness() { long ./chord/zave; }
 
 # Rings of real and virtual nodes: power cuts, mass deaths, partitions, disks and clocks that fail.
-survival() { long ./chord ./internal/ringdir ./internal/record ./internal/node ./internal/testnet/...; }
+survival() { SKIP='^TestLongHonest' long ./chord ./internal/ringdir ./internal/record ./internal/node ./internal/testnet/... ./internal/link; }
+
+# Ten thousand hours of honest nodes, whom nobody may evict: an hour and a half of processor time.
+honest() { RUN='^TestLongHonest' long ./internal/node; }
 
 # The SIP front under floods, beside an honest phone that calls on; a bot that claims 10,000 names.
 front() { long ./sipbridge ./bootstrap; }
@@ -28,7 +31,7 @@ calls() { long ./adapter; }
 long() {
   local log
   log=$(mktemp)
-  if go test -tags long -run '^TestLong' -timeout 120m -v "$@" 2>&1 | tee "$log" |
+  if go test -tags long -run "${RUN:-^TestLong}" -skip "${SKIP:-^$}" -timeout 240m -v "$@" 2>&1 | tee "$log" |
     { grep --line-buffered -E '^(--- |    --- |ok |FAIL)|_test\.go:' | grep --line-buffered -v 'no tests to run' || true; }; then
     rm -f "$log"
   else

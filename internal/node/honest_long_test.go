@@ -11,7 +11,10 @@ import (
 // TestLongHonest: see TestMatrixE2HonestNodesStay; ten thousand node-hours.
 func TestLongHonest(t *testing.T) {
 	for seed := range uint64(8) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { honest(t, 900+seed, 25, 50*time.Hour) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			honest(t, 900+seed, 25, 50*time.Hour)
+		})
 	}
 }
 
