@@ -146,7 +146,7 @@ func (l *lasting) keep(ctx context.Context) {
 	l.learn(ctx)
 	var lostAt time.Time
 	for {
-		broken, over, changed := l.Broken()
+		broken, changed, over := l.Broken()
 		if over != nil {
 			return
 		}
@@ -299,7 +299,7 @@ func (l *lasting) on(ctx context.Context, s *link.Stream) {
 		l.mu.Lock()
 		here, waiting := l.stream == s, l.waiting
 		l.mu.Unlock()
-		_, over, changed := l.Broken()
+		_, changed, over := l.Broken()
 		if !here || over != nil {
 			return
 		}

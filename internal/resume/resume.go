@@ -280,10 +280,10 @@ func (p *Pause) Adopt(ctx context.Context, s Stream, theirs uint64) error {
 
 // Broken tells whether the exchange waits for another stream; over, why it is
 // over; changed is closed when that may have changed.
-func (e *Exchange) Broken() (broken bool, over error, changed <-chan struct{}) {
+func (e *Exchange) Broken() (broken bool, changed <-chan struct{}, over error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.broken, e.err, e.changed
+	return e.broken, e.changed, e.err
 }
 
 // End gives the exchange up for a reason, which Recv and Send return.

@@ -197,15 +197,15 @@ func TestAFinalErrorEnds(t *testing.T) {
 
 func TestABreakIsTold(t *testing.T) {
 	p := newPair(never)
-	_, _, changed := p.a.Broken()
+	_, changed, _ := p.a.Broken()
 	p.lower.cut()
 	go func() { _, _ = p.a.Recv(within(t)) }()
 	<-changed
-	if broken, over, _ := p.a.Broken(); !broken || over != nil {
+	if broken, _, over := p.a.Broken(); !broken || over != nil {
 		t.Errorf("broken %v, over %v", broken, over)
 	}
 	p.a.End(errCut)
-	if _, over, _ := p.a.Broken(); !errors.Is(over, errCut) {
+	if _, _, over := p.a.Broken(); !errors.Is(over, errCut) {
 		t.Errorf("over: %v", over)
 	}
 }
