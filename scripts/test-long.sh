@@ -21,6 +21,9 @@ honest() { RUN='^TestLongHonest' long ./internal/node; }
 # The SIP front under floods, beside an honest phone that calls on; a bot that claims 10,000 names.
 front() { long ./sipbridge ./bootstrap; }
 
+# Simulated rings at the sizes of docs/benchmarks.md, and every figure in small.
+sim() { long ./internal/simnet/...; }
+
 # Rows of the attack matrix at their full sizes; a hundred thousand nodes take 8 GiB.
 matrix() { long ./internal/simnet ./bootstrap; }
 

@@ -31,7 +31,7 @@ func (a *app) simCommand() *cobra.Command {
 		Use:     "sim",
 		Short:   "Simulate a large ring and measure it",
 		Long:    longSim,
-		Example: "  secp2psip sim\n  secp2psip sim --nodes 200 --session 0 --lookups 5000\n  secp2psip sim --nodes 1000 --loss 0.02 --seed 7 --json\n  secp2psip sim --verifications",
+		Example: "  secp2psip sim\n  secp2psip sim --nodes 200 --session 0 --lookups 5000\n  secp2psip sim --nodes 1000 --loss 0.02 --seed 7 --json\n  secp2psip sim --nodes 200 --session 30m --nat 0.3 --cut 1m\n  secp2psip sim --nodes 100 --session 0 --attack lie --bad 0.3\n  secp2psip sim --nodes 100000 --routing-only --session 0 --lookups 10000\n  secp2psip sim --verifications",
 		Args:    none,
 	}
 	var cfg simnet.Config
@@ -49,6 +49,7 @@ func (a *app) simCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&cfg.Plain, "plain", false, "no names and records: look up random positions")
 	attack := cmd.Flags().String("attack", "", "what bad nodes do: "+strings.Join(simnet.Attacks(), ", "))
 	cmd.Flags().Float64Var(&cfg.Bad, "bad", 0, "share of the devices that are bad, 0 to 1 (default with --attack 0.1)")
+	cmd.Flags().Float64Var(&cfg.NAT, "nat", 0, "share of the devices that nobody reaches from outside, 0 to below 1")
 	cmd.Flags().DurationVar(&cfg.Cut, "cut", 0, "for so long, in the middle of the run, the ring is in two halves")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 1, "what all chance is drawn from")
 	count := cmd.Flags().Bool("verifications", false, "count the signatures that a look-up of a name makes its node check, in rings of 10 to 10,000 nodes, and measure nothing else")

@@ -64,7 +64,7 @@ func (s *Sim) equip(n *node) (err error) {
 
 // openKeeper gives a node that starts its keeper, and its disk.
 func (s *Sim) openKeeper(n *node) {
-	n.publishDue = s.now
+	n.publishDue, n.via = s.now, nil
 	n.person.repair = directory.Schedule{Rand: n.person.rng}
 	n.person.repair.Rest(s.at(s.now))
 	n.person.registered = false
@@ -97,15 +97,23 @@ func (s *Sim) join(e event) {
 	if n.gen != e.gen || n.member {
 		return
 	}
+	if n.nat {
+		s.attend(n)
+		return
+	}
 	if len(s.ring.ids) == 0 {
 		s.step(n, chord.Create{})
 		return
 	}
-	var seeds []wire.Peer
+	s.step(n, chord.Join{Seeds: append(s.seeds(), n.known...)})
+}
+
+// seeds are the live members that a bootstrap server names.
+func (s *Sim) seeds() (seeds []wire.Peer) {
 	for range named {
 		seeds = append(seeds, s.nodes[s.ring.nums[s.rng.IntN(len(s.ring.nums))]].peer)
 	}
-	s.step(n, chord.Join{Seeds: append(seeds, n.known...)})
+	return seeds
 }
 
 // schedule draws the end of a node's session.

@@ -18,6 +18,7 @@ type Config struct {
 	Seed     uint64
 	Attack   Attack
 	Bad      float64       // share of the devices that attack; 0 to 1
+	NAT      float64       // share of the devices that nobody reaches from outside; 0 to below 1
 	Cut      time.Duration // for so long, in the middle of what is measured, the ring is in two halves that do not reach each other
 	Members  int           // bound of the product's table of members; 0 = the product's
 
@@ -74,7 +75,7 @@ func (c *Config) complete() error {
 	if err := c.Attack.check(); err != nil {
 		return err
 	}
-	if c.RoutingOnly && (c.Session > 0 || c.Cut > 0 || c.Nodes < minStill) {
+	if c.RoutingOnly && (c.Session > 0 || c.Cut > 0 || c.NAT > 0 || c.Nodes < minStill) {
 		return fmt.Errorf("%w: routing only is for %d nodes or more, of which none goes, and without a cut", ErrConfig, minStill)
 	}
 	switch {
@@ -90,6 +91,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: a loss of %g, not 0 to below 1", ErrConfig, c.Loss)
 	case c.Bad < 0 || c.Bad > 1:
 		return fmt.Errorf("%w: a share of %g bad nodes, not 0 to 1", ErrConfig, c.Bad)
+	case c.NAT < 0 || c.NAT >= 1:
+		return fmt.Errorf("%w: a share of %g behind NATs, not 0 to below 1", ErrConfig, c.NAT)
 	case c.Cut < 0 || c.Cut > c.Duration:
 		return fmt.Errorf("%w: a cut of %s, not within the %s that are measured", ErrConfig, c.Cut, c.Duration)
 	case c.Session < 0 || c.Warmup < 0 || c.Duration < 0:

@@ -23,6 +23,7 @@
 //   - Node certificates: every node knows all of them, without asking. What it would
 //     have sent and got for those that it meets for the first time since it started
 //     is counted apart, by the length of a real one.
+//   - Devices behind NATs: nobody reaches them, and they are clients; see nat.go.
 //   - An owner's habits, which are the adapter's: publishing, and repairing now and
 //     then.
 //   - Bytes: the encoded message and packetOverhead for each packet that it takes.

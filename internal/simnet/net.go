@@ -70,7 +70,7 @@ func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duratio
 		return
 	}
 	c.to, c.toGen = target.num, target.gen
-	if !target.up() || target.side != n.side {
+	if !target.up() || target.side != n.side || target.nat {
 		s.intoTheVoid(n, target, c)
 		s.fail(ref)
 		return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -20,6 +21,7 @@ type node struct {
 	side   uint8 // of a partition
 	seed   uint64
 	bad    bool // it attacks
+	nat    bool // nobody reaches it from outside
 
 	machine *chord.Machine // nil while it does not run
 	member  bool
@@ -36,6 +38,7 @@ type node struct {
 	person     *person             // nil until it first runs, and in plain runs
 	keeping    *keeping
 	publishDue int64
+	via        []record.Via // that its registration names, of a client
 }
 
 func (n *node) up() bool { return n.machine != nil }

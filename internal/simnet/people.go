@@ -179,7 +179,7 @@ func (s *Sim) accountCertificate(params identity.AccountParams) ([]byte, error) 
 // registration signs the device's registration anew.
 func (s *Sim) registration(n *node) (record.Record, error) {
 	p, now := n.person, s.at(s.now)
-	data, err := canon.Marshal(record.Registration{Node: n.peer.ID, Addrs: n.peer.Addrs, Device: p.device.Public(), Features: []string{"carried"}})
+	data, err := canon.Marshal(record.Registration{Node: n.peer.ID, Addrs: n.peer.Addrs, Device: p.device.Public(), Features: []string{"carried"}, Via: n.via})
 	if err != nil {
 		return record.Record{}, err
 	}

@@ -33,10 +33,16 @@ func (s *Sim) setting(n *node) directory.Setting {
 // seconds: it publishes and repairs what is due.
 func (s *Sim) tend(e event) {
 	n := s.nodes[e.ref]
-	if n.gen != e.gen || !n.member {
+	if n.gen != e.gen || !n.member && !n.nat {
 		return
 	}
 	s.after(tendEvery, e)
+	if !n.serving() {
+		return
+	}
+	if n.nat {
+		s.reattach(n)
+	}
 	p := n.person
 	if n.publishDue <= s.now {
 		n.publishDue = s.now + int64(resolveTime) // nobody else meanwhile
@@ -101,7 +107,7 @@ func (s *Sim) resolve(n *node) {
 	target := n
 	for range 256 {
 		t := s.nodes[s.live[s.rng.IntN(len(s.live))]]
-		if t != n && t.member && t.person.registered {
+		if t != n && t.serving() && t.person.registered {
 			target = t
 			break
 		}
@@ -140,7 +146,7 @@ func (s *Sim) judgeName(target *node, res *directory.Resolution, err error, bega
 		return
 	}
 	st.took = append(st.took, s.now-began)
-	right := res.Key == target.person.account.Public() && len(res.Devices) == 1 && res.Devices[0].Node == target.peer.ID
+	right := res.Key == target.person.account.Public() && len(res.Devices) == 1 && res.Devices[0].Node == target.peer.ID && (!target.nat || s.relayed(res.Devices[0].Via))
 	if !right {
 		st.wrong++
 		return

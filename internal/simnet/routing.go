@@ -19,7 +19,7 @@ func (s *Sim) lookup() {
 	}
 	for range 64 { // one that has just died or not yet joined looks nothing up
 		n := s.nodes[s.live[s.rng.IntN(len(s.live))]]
-		if !n.member || n.bad {
+		if !n.serving() || n.bad {
 			continue
 		}
 		if s.cfg.Cold {

@@ -75,6 +75,7 @@ func New(cfg Config) (*Sim, error) {
 		}
 	}
 	s.recruit()
+	s.translate()
 	return s, nil
 }
 

@@ -125,6 +125,28 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestNAT: names of devices that nobody reaches from outside are found by members
+// and by one another, with members that can pass packets on to them.
+func TestNAT(t *testing.T) {
+	s, err := New(Config{Nodes: 24, Lookups: 100, NAT: 0.4, Session: 10 * time.Minute, Duration: 20 * time.Second, Warmup: 30 * time.Second, Seed: 12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Run(t.Context())
+	clients := 0
+	for _, i := range s.live {
+		if n := s.nodes[i]; n.nat {
+			clients++
+			if n.member || len(n.via) < attachedTo {
+				t.Errorf("%s: a member %t, attached to %d", n.peer.ID.Short(), n.member, len(n.via))
+			}
+		}
+	}
+	if clients < 4 || r.Success < 0.97 || r.ResolvedWrong > 0 {
+		t.Errorf("%d clients, %d of %d right, %d wrong: %v", clients, r.ResolvedRight, r.Lookups, r.ResolvedWrong, r.Refusals)
+	}
+}
+
 // TestRoutingOnly: in a ring that stands, larger than the tables, every look-up
 // is right and short.
 func TestRoutingOnly(t *testing.T) {
@@ -149,7 +171,7 @@ func TestStopped(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	for _, cfg := range []Config{
-		{Nodes: 1}, {Nodes: 2_000_000}, {Lookups: -1}, {Loss: 1}, {Loss: -0.1}, {Session: -1}, {Session: time.Millisecond},
+		{Nodes: 1}, {Nodes: 2_000_000}, {Lookups: -1}, {Loss: 1}, {Loss: -0.1}, {Session: -1}, {Session: time.Millisecond}, {NAT: 1}, {NAT: -0.1},
 	} {
 		if _, err := New(cfg); !errors.Is(err, ErrConfig) {
 			t.Errorf("%+v: %v", cfg, err)

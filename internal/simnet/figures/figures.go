@@ -86,9 +86,10 @@ func (m *Maker) hops(ctx context.Context, name string) error {
 		half = append(half, plotter.XY{X: float64(n), Y: math.Log2(float64(n)) / 2})
 	}
 	p := newPlot("Hops of a look-up", "nodes N", "queries one after the other, mean")
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Y.Min = 0
-	p.Legend.Top, p.Legend.Left = true, true
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, sizeTicks(ours)
+	p.Y.Min, p.Y.Max = 0, 8
+	p.Y.Tick.Marker = everyTicks(0, 8, 1)
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs, p.Legend.YOffs = true, true, 8, -4
 	if err := add(p, series{name: "½·log₂N, plain Chord", at: half, colour: 1, dash: 1}, series{name: "secp2psip, 2,048 members a table", at: ours, points: 1}); err != nil {
 		return err
 	}
@@ -144,18 +145,22 @@ func (m *Maker) badPeers(ctx context.Context, name string) error {
 			success, _ := simnet.PlainChord(n, 4000, float64(bad)/100, m.Seed)
 			at = append(at, plotter.XY{X: float64(bad), Y: 100 * success})
 		}
-		if err := add(p, series{name: fmt.Sprintf("one path of Chord, %d nodes", n), at: at, colour: 3 + i, dash: 1 + i}); err != nil {
+		if err := add(p, series{name: fmt.Sprintf("one path of Chord, %s nodes", thousands(n)), at: at, colour: 3 + i, dash: 1 + i}); err != nil {
 			return err
 		}
 	}
 	p.Y.Min, p.Y.Max = 0, 101
-	p.Legend.Left, p.Legend.XOffs, p.Legend.YOffs = true, 8, 8
+	p.Y.Tick.Marker = everyTicks(0, 100, 20)
+	p.X.Max = 75 // room for the legend
+	p.X.Tick.Marker = everyTicks(0, 45, 5)
+	p.Legend.TextStyle.Font.Size = vg.Length(8)
+	p.Legend.YOffs = 90
 	return save(p, m.Dir, name)
 }
 
 func (m *Maker) shareHolders(_ context.Context, name string) error {
 	p := newPlot("Calls refused by bad share holders; none is hijacked", "bad nodes among 100", "chance, %")
-	trials := m.pick([]int{100}, []int{10})[0]
+	trials := m.pick([]int{300}, []int{10})[0]
 	for i, kn := range [][2]int{{2, 5}, {4, 10}, {7, 15}} {
 		var measured, hijacked, predicted, unsigned plotter.XYs
 		var bad []int
@@ -184,25 +189,43 @@ func (m *Maker) shareHolders(_ context.Context, name string) error {
 		}
 	}
 	p.Y.Min, p.Y.Max = -1, 101
-	p.X.Max = 190 // room for the legend
-	p.X.Tick.Marker = plot.ConstantTicks(percentTicks())
+	p.Y.Tick.Marker = everyTicks(0, 100, 20)
+	p.X.Max = 165 // room for the legend
+	p.X.Tick.Marker = everyTicks(0, 100, 20)
 	p.Legend.TextStyle.Font.Size = vg.Length(8)
 	p.Legend.Top = true
 	return save(p, m.Dir, name)
 }
 
-func percentTicks() (out []plot.Tick) {
-	for v := 0; v <= 100; v += 20 {
+// everyTicks returns marks from one number to another, each with its label.
+func everyTicks(from, to, step int) (out plot.ConstantTicks) {
+	for v := from; v <= to; v += step {
 		out = append(out, plot.Tick{Value: float64(v), Label: fmt.Sprint(v)})
 	}
 	return out
 }
 
+// sizeTicks marks the sizes of rings that were measured.
+func sizeTicks(at plotter.XYs) (out plot.ConstantTicks) {
+	for _, xy := range at {
+		out = append(out, plot.Tick{Value: xy.X, Label: thousands(int(xy.X))})
+	}
+	return out
+}
+
+// thousands writes a number as people read it.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
 func (m *Maker) bytes(ctx context.Context, name string) error {
 	p := newPlot("What a node sends under churn", "nodes N", "bytes a second")
 	var parts [4]plotter.XYs
-	for _, n := range m.pick([]int{32, 64, 128}, []int{12, 16}) {
-		r, _, err := m.run(ctx, simnet.Config{Nodes: n, Session: 84 * time.Second, Lookups: 200, Warmup: 20 * time.Second, Duration: 60 * time.Second})
+	for _, n := range m.pick([]int{32, 64, 128, 256, 512}, []int{12, 16}) {
+		r, _, err := m.run(ctx, simnet.Config{Nodes: n, Session: 84 * time.Second, Lookups: n / 5, Warmup: 2 * time.Minute, Duration: 60 * time.Second})
 		if err != nil {
 			return err
 		}
@@ -211,14 +234,14 @@ func (m *Maker) bytes(ctx context.Context, name string) error {
 			parts[i] = append(parts[i], plotter.XY{X: float64(n), Y: v})
 		}
 	}
-	for i, what := range []string{"routing", "membership", "handshakes", "records"} {
+	for i, what := range []string{"routing: look-ups", "membership: the ring's upkeep and the table", "handshakes, those with the dead included", "records: their exchange and repair"} {
 		if err := add(p, series{name: what, at: parts[i], colour: i, dash: i, points: i + 1}); err != nil {
 			return err
 		}
 	}
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, sizeTicks(parts[0])
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Y.Max *= 6 // room for the legend
-	p.Legend.Left, p.Legend.Top = true, true
+	p.Y.Min, p.Y.Max = 50, 100_000 // room for the legend
+	p.Legend.Left, p.Legend.Top, p.Legend.XOffs, p.Legend.YOffs = true, true, 8, -4
 	return save(p, m.Dir, name)
 }
