@@ -51,6 +51,9 @@ type Config struct {
 	Role    node.Role        // what the adapter is to the ring; "" = as it can be reached
 	Reach   node.ReachTiming // zero value = the documented defaults
 	Clients node.Clients     // whom it passes sealed packets on to; zero value = the documented defaults
+	// RingBytes is what keeping the ring together may cost, in bytes a second; 0 =
+	// the documented default.
+	RingBytes int
 	// Socket opens the link's UDP sockets; nil = the system's.
 	Socket func(at netip.AddrPort) (net.PacketConn, error)
 
@@ -224,7 +227,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	n, err := node.New(node.Config{
 		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
-		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, Socket: a.cfg.Socket,
+		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, Socket: a.cfg.Socket,
 		Log: a.log, Refused: a.refusals.Count,
 	})
 	if err != nil {

@@ -16,10 +16,13 @@ type Limits struct {
 	PeerBurst    int `koanf:"peer_burst" toml:"peer_burst" help:"and at once"`
 	// Nodes bounds the connections to other nodes.
 	Nodes int `koanf:"nodes" toml:"nodes" help:"connections to other nodes at once"`
+	// RingBytes is what keeping the ring together may cost; where that is not
+	// enough for all of it, the table of members shrinks.
+	RingBytes int `koanf:"ring_bytes" toml:"ring_bytes" help:"bytes a second to keep the ring together; the table of members shrinks to fit"`
 }
 
 func defaultLimits() Limits {
-	return Limits{CallBurst: 5, SIPRequests: 256, CarriedCalls: 64, PeerRequests: 50, PeerBurst: 100, Nodes: 512}
+	return Limits{CallBurst: 5, SIPRequests: 256, CarriedCalls: 64, PeerRequests: 50, PeerBurst: 100, Nodes: 512, RingBytes: 480}
 }
 
 func (l Limits) validate(r *rules) {
@@ -29,4 +32,5 @@ func (l Limits) validate(r *rules) {
 	r.between("limits.peer_requests", l.PeerRequests, 10, 10_000)
 	r.between("limits.peer_burst", l.PeerBurst, 10, 100_000)
 	r.between("limits.nodes", l.Nodes, 16, 8192)
+	r.between("limits.ring_bytes", l.RingBytes, 300, 1_000_000)
 }
