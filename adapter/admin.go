@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,6 +97,7 @@ func (a *Adapter) accountStatus(acct *account) admin.Account {
 	out.AOR = aor.String()
 	if cert, err := n.Trust().VerifyAccount(acct.Chain, time.Time{}); err == nil {
 		out.Fingerprint, out.CertificateExpires = cert.Key.Fingerprint(), cert.NotAfter
+		out.URI, out.Dial = identity.KeyedURI(aor, cert.Key), identity.KeyedDial(cmp.Or(acct.Number, acct.User), cert.Key)
 	}
 	for _, b := range shiftExpiry(a.bridge.Bindings(aor), a.time.Correction()) {
 		out.Phones = append(out.Phones, admin.Phone{Contact: b.Contact, UserAgent: b.UserAgent, Expires: b.Expires, Direct: b.Direct, DirectWhy: b.DirectWhy})

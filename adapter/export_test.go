@@ -1,6 +1,12 @@
 package adapter
 
-import "testing"
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+)
 
 // FillDisk keeps the state file from growing, as a full disk would; with false
 // it may grow again.
@@ -31,4 +37,41 @@ func (a *Adapter) CallNames() (names [][16]byte) {
 		names = append(names, name)
 	}
 	return names
+}
+
+// Papers are what a device of an account here signs with: device key,
+// delegation, certificates and part.
+func (a *Adapter) Papers(user string) (identity.PrivateKey, identity.SignedDelegation, [][]byte, uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	acct := a.accounts[user]
+	return acct.DeviceKey.PrivateKey, acct.Delegation, acct.Chain, acct.Part
+}
+
+// PublishAgain refreshes a registration before its time.
+func (a *Adapter) PublishAgain(t *testing.T, user string) {
+	t.Helper()
+	aor, err := a.Account(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = a.republish(ctx, a.Node(), aor) // what fails is noted
+}
+
+// TendNow does for an account what is due when its registration was refused.
+func (a *Adapter) TendNow(user string) {
+	a.mu.Lock()
+	acct, behind := a.accounts[user], a.publication(user).behind
+	a.mu.Unlock()
+	aor, err := identity.NewAOR(user, a.Node().Trust().Overlay())
+	if err != nil || !behind {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if a.renew(ctx, a.Node(), acct, aor) == nil {
+		_ = a.republish(ctx, a.Node(), aor)
+	}
 }

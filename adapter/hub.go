@@ -148,6 +148,7 @@ func (a *Adapter) ready(ctx context.Context) (*node.Node, error) {
 // resolve looks a name up and turns every failure into the phone's answer.
 // The resolution is nil where even the evidence is missing.
 func (a *Adapter) resolve(ctx context.Context, n *node.Node, target string, opt directory.Options) (*directory.Resolution, error) {
+	target, opt.Key = identity.SplitDialled(target)
 	name, err := identity.NewAOR(target, n.Trust().Overlay())
 	if err != nil {
 		return nil, sipbridge.AddressIncomplete(err.Error())
@@ -194,6 +195,8 @@ func resolveRefusal(err error) error {
 		return sipbridge.NotRegistered("")
 	case errors.Is(err, directory.ErrKeyChanged):
 		return sipbridge.KeyUnverified(err.Error() + "; ask its owner, then run 'secp2psip accept' for that name")
+	case errors.Is(err, directory.ErrOtherKey):
+		return sipbridge.KeyUnverified(err.Error() + "; nobody was called: ask its owner for the address")
 	case errors.Is(err, directory.ErrKeyConflict), errors.Is(err, directory.ErrNotEnoughShares):
 		return sipbridge.KeyUnverified(err.Error())
 	case errors.Is(err, directory.ErrTimeout), errors.Is(err, context.DeadlineExceeded):

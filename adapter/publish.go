@@ -150,7 +150,7 @@ func (a *Adapter) patiently(ctx context.Context, try func(context.Context) error
 		if !errors.Is(err, directory.ErrTimeout) && !errors.Is(err, directory.ErrRingDown) && !errors.Is(err, directory.ErrQuorum) {
 			return err
 		}
-		if errors.Is(err, directory.ErrStale) || errors.Is(err, directory.ErrConflict) || a.isLeaving() {
+		if errors.Is(err, directory.ErrStale) || errors.Is(err, directory.ErrConflict) || errors.Is(err, record.ErrKeyConflict) || a.isLeaving() {
 			return err
 		}
 		select {

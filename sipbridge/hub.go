@@ -74,7 +74,8 @@ const (
 // Call is a phone's wish to call somebody.
 type Call struct {
 	Caller identity.AOR
-	// Target is the user part as dialled, unescaped: "bob", "101". The front
+	// Target is the user part as dialled, unescaped: "bob", "101"; of
+	// sip:bob@…;key=KEY it is "bob*KEY", as if that had been dialled. The front
 	// has not looked at its form.
 	Target string
 	// TargetHost is the host as dialled: the overlay's name or one of ours.

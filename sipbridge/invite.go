@@ -71,6 +71,9 @@ func (w *worker) caller(from *origin) (identity.AOR, bool) {
 	return w.account(from, u.Name())
 }
 
+// maxKeyParam bounds the key in a dialled address, in bytes; what is cut is none.
+const maxKeyParam = 64
+
 // destination is what a Request-URI leads to.
 type destination struct {
 	name, host string // somebody's name
@@ -108,6 +111,9 @@ func (w *worker) destination(caller identity.AOR) (destination, *Refusal) {
 	case name != message.Clean(name, len(name)): // an escaped line end, for one
 		w.b.refused(RefusedMalformed)
 		return destination{}, NoSuchName("a name has no control characters")
+	}
+	if key, ok := u.Param("key"); ok { // the address says which key is right: bob*KEY is another way to write it
+		name += "*" + message.Clean(string(key), maxKeyParam)
 	}
 	return destination{name: name, host: string(u.Host)}, nil
 }

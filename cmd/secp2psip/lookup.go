@@ -18,7 +18,7 @@ func (a *app) lookupCommand() *cobra.Command {
 		Long: `Resolve a name or number as a call would, and show on what the answer rests:
 the positions that were asked, who answered, which shares rebuilt the key, and
 which were bad and why.`,
-		Example: "  secp2psip lookup bob\n  secp2psip lookup 101 --fresh\n  secp2psip lookup bob@lan.example --json",
+		Example: "  secp2psip lookup bob\n  secp2psip lookup 101 --fresh\n  secp2psip lookup 'sip:bob@lan.example;key=s23rirmimiv3drznkbhw'\n  secp2psip lookup bob@lan.example --json",
 		Args:    one("NAME"),
 	}
 	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
@@ -53,7 +53,7 @@ func lookupError(r admin.LookupResult) error {
 		return nil
 	case admin.OutcomeNotFound:
 		return fail(exitNotFound, "the names of this overlay are listed by 'secp2psip people' on the bootstrap server", "%s", message)
-	case admin.OutcomeKeyConflict, admin.OutcomeKeyChanged:
+	case admin.OutcomeKeyConflict, admin.OutcomeKeyChanged, admin.OutcomeOtherKey:
 		return fail(exitRefused, "do not call before you have compared the key's fingerprint with that person", "%s", message)
 	}
 	return fail(exitNotNow, "see 'secp2psip doctor'", "%s", message)
@@ -72,6 +72,8 @@ func (a *app) printLookup(r admin.LookupResult) error {
 	if r.Key != "" {
 		t.row("key", fmt.Sprintf("%s (version %d)", r.Key, r.KeyVersion))
 		t.row("fingerprint", r.Fingerprint)
+		t.row("address", r.URI)
+		t.row("to dial", r.Dial)
 	}
 	if !r.Pinned.IsZero() {
 		t.row("known since", moment(r.Pinned))

@@ -163,6 +163,21 @@ func (a *app) printAccounts(accounts []admin.Account) error {
 			row = []string{"", "", "", "", "", ""}
 		}
 	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	t = a.table("ADDRESS THAT SAYS ITS KEY", "TO DIAL")
+	some := false
+	for _, acc := range accounts {
+		if acc.URI != "" {
+			t.row(acc.URI, acc.Dial)
+			some = true
+		}
+	}
+	if !some {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
 	return t.flush()
 }
 

@@ -45,6 +45,7 @@ const (
 	OutcomeTimeout       = "timeout"           // too few answers in time
 	OutcomeTooFewShares  = "not_enough_shares" // fewer than k valid shares
 	OutcomeKeyConflict   = "key_conflict"      // two signed keys for one name
+	OutcomeOtherKey      = "other_key"         // another key than the one in the address
 	OutcomeKeyChanged    = "key_changed"       // another key than the pinned one
 	OutcomeRevoked       = "revoked"           // the name's account is revoked
 	OutcomeRingDown      = "ring_down"         // this node reaches no other
@@ -60,6 +61,8 @@ type LookupResult struct {
 	Key         string    `json:"key,omitempty"`    // account key, text form
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	KeyVersion  uint32    `json:"key_version,omitempty"`
+	URI         string    `json:"uri,omitempty"`                  // the address that certifies itself, for address books
+	Dial        string    `json:"dial,omitempty"`                 // the same to dial; of a number in digits only
 	Pinned      time.Time `json:"pinned,omitzero"`                // when this key was first seen here
 	Compared    time.Time `json:"compared,omitzero"`              // when two people have compared it
 	ComparedKey uint32    `json:"compared_key_version,omitempty"` // what they compared; below KeyVersion, if the owner has changed keys since

@@ -111,6 +111,8 @@ type Account struct {
 	AOR                string    `json:"aor"`
 	Number             string    `json:"number,omitempty"` // user part of the number, such as 101
 	Fingerprint        string    `json:"fingerprint"`      // of the account key
+	URI                string    `json:"uri,omitempty"`    // the address that certifies itself
+	Dial               string    `json:"dial,omitempty"`   // the same to dial; where there is a number, in digits only
 	Enrolled           bool      `json:"enrolled"`
 	CertificateExpires time.Time `json:"certificate_expires,omitzero"`
 	Phones             []Phone   `json:"phones"`

@@ -33,6 +33,10 @@ var (
 	// ErrRevoked: the name's account has been revoked.
 	ErrRevoked = identity.ErrRevoked
 
+	// ErrOtherKey: the key is not the one that the address itself names; the error
+	// is an *OtherKeyError.
+	ErrOtherKey = errors.New("the key is not the one in the address")
+
 	// ErrBusy: too many names are being resolved at once.
 	ErrBusy = errors.New("too many resolutions at once")
 	// ErrClosed: Run has returned.
@@ -77,6 +81,21 @@ func (e *KeyChangedError) Error() string {
 // Unwrap returns ErrKeyChanged.
 func (e *KeyChangedError) Unwrap() error { return ErrKeyChanged }
 
+// OtherKeyError tells which key an address names, and which the ring says.
+type OtherKeyError struct {
+	AOR    identity.AOR
+	Wanted identity.KeyTag
+	Found  identity.PublicKey
+}
+
+// Error implements error.
+func (e *OtherKeyError) Error() string {
+	return fmt.Sprintf("%v: %s is what the ring says now", ErrOtherKey, e.Found.Fingerprint())
+}
+
+// Unwrap returns ErrOtherKey.
+func (e *OtherKeyError) Unwrap() error { return ErrOtherKey }
+
 // The reasons that Config.Refused is told, beside those of keyshare.
 const (
 	ReasonBadRecord         = "bad_record"         // signature, chain, time or form
@@ -87,5 +106,6 @@ const (
 	ReasonUnconfirmedNumber = "unconfirmed_number" // the account does not have that number
 	ReasonKeyConflict       = "key_conflict"
 	ReasonKeyChanged        = "key_changed"
+	ReasonOtherAddress      = "not_the_dialled_key"
 	ReasonBusy              = "busy"
 )

@@ -104,6 +104,8 @@ type person struct {
 	cert    []byte
 	device  identity.PrivateKey
 	node    identity.NodeID
+
+	rotations []identity.Rotation
 }
 
 // enrol issues the certificate and puts shares, account and number on the ring.
@@ -131,7 +133,7 @@ func (w *world) person(user, number string, version uint32) *person {
 func (p *person) certify() {
 	p.w.t.Helper()
 	der, err := p.w.issuer.IssueAccount(identity.AccountParams{
-		Key: p.key.Public(), AOR: p.aor, Number: p.number, Version: p.version, Owner: p.owner,
+		Key: p.key.Public(), AOR: p.aor, Number: p.number, Version: p.version, Owner: p.owner, Rotations: p.rotations,
 		NotBefore: time.Now(), NotAfter: time.Now().Add(90 * 24 * time.Hour),
 	})
 	must(p.w.t, err)

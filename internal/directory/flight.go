@@ -12,6 +12,7 @@ type flight struct {
 	d     *Directory
 	aor   identity.AOR
 	noPin bool // do not pin at first use
+	want  identity.KeyTag
 	done  chan struct{}
 
 	r        *Resolving
@@ -23,7 +24,7 @@ type flight struct {
 
 // run resolves, answers those who wait, and listens on.
 func (f *flight) run() {
-	known := Known{NoPin: f.noPin, floor: f.d.floorOf(f.aor)}
+	known := Known{NoPin: f.noPin, Want: f.want, floor: f.d.floorOf(f.aor)}
 	if pin, ok := f.d.pinOf(f.aor); ok {
 		known.Pin = &pin
 	}

@@ -11,11 +11,11 @@ import (
 // the old key has signed is over.
 
 // earlier returns the keys that a certificate's key has followed and that have
-// not ended: all but those before the pinned one, which have for this reader.
+// not ended.
 func (f *Resolving) earlier(c *identity.AccountCertificate) (claims []keyshare.Claim) {
 	for i := range c.Rotations {
 		old := f.certOf(c.Rotations[i].Old)
-		if old == nil || f.set.Now().After(c.Rotations[i].Until()) || f.known.Pin != nil && old.Version < f.known.Pin.Version {
+		if old == nil || f.set.Now().After(c.Rotations[i].Until()) {
 			continue
 		}
 		claims = append(claims, keyshare.ClaimOf(old))
@@ -29,6 +29,26 @@ func (f *Resolving) certOf(key identity.PublicKey) *identity.AccountCertificate 
 		if c.Key == key {
 			return c
 		}
+	}
+	return nil
+}
+
+// dialled returns the latest certificate of the key that the address names, or
+// of one that follows it; nil if there is none yet.
+func (f *Resolving) dialled() (best *identity.AccountCertificate) {
+	for _, c := range f.certs {
+		if f.known.Want.Leads(c) && (best == nil || c.Version > best.Version) {
+			best = c
+		}
+	}
+	return best
+}
+
+// notDialled is the error where other keys have been found than the one that the
+// address names, and all have been asked; nil where it is not that.
+func (f *Resolving) notDialled() error {
+	if other := f.latest(); !f.known.Want.IsZero() && f.cert == nil && other != nil {
+		return &OtherKeyError{AOR: f.aor, Wanted: f.known.Want, Found: other.Key}
 	}
 	return nil
 }

@@ -23,6 +23,11 @@ const touchAfter = 24 * time.Hour
 type Options struct {
 	Fresh bool // ask the ring even if there is an answer in the cache
 	NoPin bool // look only: do not pin the key at first use
+
+	// Key is what the address itself says of the key. It decides where the ring
+	// says different things, and another key is ErrOtherKey; a pin counts all the
+	// same.
+	Key identity.KeyTag
 }
 
 // entry is a cached resolution. It outlives its use as an answer, for the
@@ -74,26 +79,29 @@ func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, 
 	if err := d.standing(aor); err != nil {
 		return nil, &Resolution{AOR: aor}, err
 	}
-	if x, ok := d.conflicts.get(aor); ok && x.blocked && !d.recovered(x.conflict) {
+	keyed := !opt.Key.IsZero()
+	if x, ok := d.conflicts.get(aor); ok && x.blocked && !keyed && !d.recovered(x.conflict) {
 		return nil, &Resolution{AOR: aor, Evidence: Evidence{Conflict: x.conflict}}, x.conflict
 	}
 	if !opt.Fresh {
-		if e, ok := d.cache.get(aor); ok && time.Now().Before(e.until) {
+		if e, ok := d.cache.get(aor); ok && time.Now().Before(e.until) && (!keyed || opt.Key.Leads(e.res.Account)) {
 			return nil, e.res, nil
 		}
 	}
-	if f := d.active[aor]; f != nil {
+	if f := d.active[aor]; f != nil && !keyed {
 		return f, nil, nil
 	}
 	switch {
 	case d.closed:
 		return nil, nil, ErrClosed
-	case len(d.active) >= d.cfg.MaxActive:
+	case len(d.active) >= d.cfg.MaxActive || keyed && d.running >= 2*d.cfg.MaxActive:
 		d.cfg.Refused(ReasonBusy)
 		return nil, nil, ErrBusy
 	}
-	f := &flight{d: d, aor: aor, noPin: opt.NoPin, done: make(chan struct{})}
-	d.active[aor] = f
+	f := &flight{d: d, aor: aor, noPin: opt.NoPin, want: opt.Key, done: make(chan struct{})}
+	if !keyed { // what it would wait for is another question
+		d.active[aor] = f
+	}
 	d.running++
 	d.work.Go(f.run)
 	return f, nil, nil
@@ -131,7 +139,9 @@ func (d *Directory) Recheck() {
 // landed makes a finished resolution known: cache, first-use pin, alarms.
 func (d *Directory) landed(f *flight) {
 	d.mu.Lock()
-	delete(d.active, f.aor)
+	if d.active[f.aor] == f {
+		delete(d.active, f.aor)
+	}
 	d.keepLocked(f)
 	if f.res.Evidence.Pin == pinFirst && (f.err == nil || errors.Is(f.err, ErrNotRegistered)) {
 		now := d.cfg.Now()
@@ -155,6 +165,9 @@ func (d *Directory) landed(f *flight) {
 	}
 	if f.res.Evidence.Pin == pinMatches {
 		d.cfg.Matched(f.aor)
+	}
+	if errors.Is(f.err, ErrOtherKey) {
+		d.cfg.Refused(ReasonOtherAddress)
 	}
 	var changed *KeyChangedError
 	if errors.As(f.err, &changed) {
@@ -298,7 +311,7 @@ func (d *Directory) alarm(f *flight) {
 	}
 	d.mu.Lock()
 	known, again := d.conflicts.get(f.aor)
-	blocked := f.r.known.Pin == nil
+	blocked := f.r.known.Pin == nil && f.want.IsZero()
 	d.conflicts.put(f.aor, &dispute{conflict: f.conflict, blocked: blocked || again && known.blocked})
 	if blocked {
 		delete(d.pending, f.aor)

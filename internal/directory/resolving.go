@@ -47,9 +47,10 @@ type Resolving struct {
 
 // Known is what earlier resolutions leave to the next one.
 type Known struct {
-	Pin   *identity.Pin // of earlier calls, or nil
-	NoPin bool          // do not pin at first use
-	floor floor         // sequences seen before
+	Pin   *identity.Pin   // of earlier calls, or nil
+	NoPin bool            // do not pin at first use
+	Want  identity.KeyTag // of the key that the address names; "" = none
+	floor floor           // sequences seen before
 }
 
 // heard is a holder that answered with a certificate.

@@ -16,6 +16,8 @@ import (
 // ring is members on a circle that hold what lies at their positions, and do
 // to the answers what a test wants.
 type ring struct {
+	keeps bool // shares and account records of earlier keys; set before anything is put
+
 	mu      sync.Mutex
 	members []directory.Holder // by Node-ID
 	held    map[place][]held
@@ -92,7 +94,9 @@ func (r *ring) putAt(pos identity.NodeID, b record.Body, rec record.Record) {
 	defer r.mu.Unlock()
 	aor, _ := identity.ParseAOR(b.AOR)
 	at := place{pos, record.Resource(aor, b.Kind)}
-	r.held[at] = slices.DeleteFunc(r.held[at], func(h held) bool { return h.body.Part == b.Part && h.body.Seq <= b.Seq })
+	if !r.keeps || b.Kind == record.KindRegistration { // else the old key's records stay beside
+		r.held[at] = slices.DeleteFunc(r.held[at], func(h held) bool { return h.body.Part == b.Part && h.body.Seq <= b.Seq })
+	}
 	r.held[at] = append(r.held[at], held{b, rec})
 }
 

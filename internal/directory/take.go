@@ -172,6 +172,9 @@ func (f *Resolving) bad(in *answer, reason string) {
 // conflict and a pin, else that of the latest key.
 func (f *Resolving) choose() {
 	f.cert = f.latest()
+	if !f.known.Want.IsZero() {
+		f.cert = f.dialled()
+	}
 	if f.cert != nil {
 		f.col.Expect(keyshare.ClaimOf(f.cert))
 		f.col.Also(f.earlier(f.cert))
@@ -183,6 +186,10 @@ func (f *Resolving) choose() {
 		if f.conflict = f.certConflict(); f.conflict == nil {
 			f.conflict = f.col.Conflict()
 		}
+	}
+	if !f.known.Want.IsZero() {
+		f.locked = true // the address decides
+		return
 	}
 	if f.conflict == nil || f.known.Pin == nil {
 		return

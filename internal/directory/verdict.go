@@ -80,6 +80,9 @@ func (f *Resolving) witnesses() int {
 // giveUp names the error when nothing more can be asked, or waited for.
 func (f *Resolving) giveUp(timeout bool) error {
 	_, haveKey := f.col.Key()
+	if err := f.notDialled(); err != nil {
+		return err
+	}
 	switch {
 	case f.conflict != nil && !f.locked:
 		return f.conflict

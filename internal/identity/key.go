@@ -22,9 +22,11 @@ const (
 	redacted      = privatePrefix + "(redacted)"
 )
 
+const keyAlphabet = "abcdefghijklmnopqrstuvwxyz234567"
+
 // keyText is the alphabet of keys in text: base32 (RFC 4648 §6) in lower case,
 // unpadded, over 32 bytes of key and 4 bytes of checksum.
-var keyText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+var keyText = base32.NewEncoding(keyAlphabet).WithPadding(base32.NoPadding)
 
 // PublicKey is the public half of an Ed25519 key. Comparable; the zero value
 // is no key.

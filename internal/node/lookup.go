@@ -15,8 +15,11 @@ func (n *Node) Owner() identity.OwnerTag { return n.owner }
 // Lookup resolves a name and reports the evidence, whatever came out. Looking
 // is no reason to believe: it pins no key.
 func (n *Node) Lookup(ctx context.Context, req admin.LookupRequest) (*admin.LookupResult, error) {
-	name, err := n.parseName(req.Name)
+	name, tag, err := identity.ParseDialled(req.Name, n.cfg.Trust.Overlay())
 	if err != nil {
+		return nil, admin.Errorf(admin.CodeBadRequest, "%v", err)
+	}
+	if _, err := n.parseName(name.String()); err != nil {
 		return nil, err
 	}
 	dir := n.Directory()
@@ -25,7 +28,7 @@ func (n *Node) Lookup(ctx context.Context, req admin.LookupRequest) (*admin.Look
 		out.Message = ErrNotJoined.Error()
 		return out, nil
 	}
-	res, err := dir.Resolve(ctx, name, directory.Options{Fresh: req.Fresh, NoPin: true})
+	res, err := dir.Resolve(ctx, name, directory.Options{Fresh: req.Fresh, NoPin: true, Key: tag})
 	out := emptyLookup(req.Name, outcome(err))
 	if err != nil {
 		out.Message = err.Error()
@@ -65,6 +68,10 @@ func (n *Node) fillLookup(out *admin.LookupResult, res *directory.Resolution) {
 	}
 	if !res.Key.IsZero() {
 		out.Key, out.Fingerprint, out.KeyVersion = res.Key.String(), res.Key.Fingerprint(), res.Version
+		out.URI, out.Dial = identity.KeyedURI(res.AOR, res.Key), identity.KeyedDial(res.AOR.User(), res.Key)
+		if out.Number != "" {
+			out.Dial = identity.KeyedDial(out.Number, res.Key)
+		}
 	}
 	if n.cfg.Pins != nil {
 		if pin, ok := n.cfg.Pins.Get(res.AOR); ok {
@@ -107,6 +114,7 @@ func outcome(err error) string {
 		{directory.ErrNotRegistered, admin.OutcomeNotRegistered},
 		{directory.ErrKeyChanged, admin.OutcomeKeyChanged},
 		{directory.ErrRevoked, admin.OutcomeRevoked},
+		{directory.ErrOtherKey, admin.OutcomeOtherKey},
 		{directory.ErrKeyConflict, admin.OutcomeKeyConflict},
 		{directory.ErrNotEnoughShares, admin.OutcomeTooFewShares},
 		{directory.ErrRingDown, admin.OutcomeRingDown},
