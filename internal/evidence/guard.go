@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	crand "crypto/rand"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -107,11 +108,14 @@ func New(cfg Config) (*Guard, error) {
 	if cfg.Every == 0 {
 		cfg.Every = lookEvery
 	}
+	var seed [32]byte // of looks that nobody can foresee
 	if cfg.Seed == 0 {
-		cfg.Seed = rand.Uint64()
+		crand.Read(seed[:])
+	} else {
+		binary.BigEndian.PutUint64(seed[:], cfg.Seed)
 	}
 	g := &Guard{
-		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 60)),
+		cfg: cfg, rng: rand.New(rand.NewChaCha8(seed)),
 		items: map[ID]*Item{}, asks: map[identity.NodeID]*allowance{}, collided: map[identity.NodeID][]wire.Descriptor{},
 		withheld: map[identity.NodeID]int{}, confirmed: map[place]time.Time{},
 		own: func() []record.Record { return nil }, spread: make(chan *Item, maxProofs),
