@@ -255,7 +255,7 @@ func TestStatusJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"kind":"adapter","version":"","overlay":"","node_id":"00000000000000000000000000000000","state":"","listen":"","advertised":null,` +
+	want := `{"kind":"adapter","version":"","overlay":"","node_id":"00000000000000000000000000000000","state":"","keys_sealed":false,"listen":"","advertised":null,` +
 		`"started":"0001-01-01T00:00:00Z","uptime_seconds":0,"phase":"","clock_offset_ms":0,"clock_synced":false,` +
 		`"ring":{"phase":"","pred":null,"succ":null,"members":0,"small_ring":false},"links":null,"store":{"records":0,"bytes":0,"max_bytes":0},` +
 		`"accounts":[{"aor":"","fingerprint":"","enrolled":false,"phones":[{"contact":"","expires":"0001-01-01T00:00:00Z"}],"published":false}],` +
