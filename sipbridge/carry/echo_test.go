@@ -110,6 +110,7 @@ func TestEchoRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		alice.withinInvite("ACK", alice.expect("SIP/2.0 "+tc.want).toTag)
+		waitFor(t, l.a.echoFree) // else a third call can find both places still taken
 	}
 	if err := callEcho(alice, "v=7\r\n"); err == nil || !strings.Contains(err.Error(), "malformed") {
 		t.Error(err)
@@ -142,17 +143,20 @@ func TestEchoPlaces(t *testing.T) {
 			p.expect("SIP/2.0 200")
 		}
 		waitFor(t, func() bool { return len(l.a.e.Calls()) == 0 })
-		waitFor(t, func() bool { // both places are free again
-			one, err1 := l.a.e.cfg.Echo.Open(loopback, loopback)
-			two, err2 := l.a.e.cfg.Echo.Open(loopback, loopback)
-			for _, s := range []*media.EchoSession{one, two} {
-				if s != nil {
-					_ = s.Close()
-				}
-			}
-			return err1 == nil && err2 == nil
-		})
+		waitFor(t, l.a.echoFree)
 	}
+}
+
+// echoFree tells whether both places of the echo test are free.
+func (s *side) echoFree() bool {
+	one, err1 := s.e.cfg.Echo.Open(loopback, loopback)
+	two, err2 := s.e.cfg.Echo.Open(loopback, loopback)
+	for _, s := range []*media.EchoSession{one, two} {
+		if s != nil {
+			_ = s.Close()
+		}
+	}
+	return err1 == nil && err2 == nil
 }
 
 func callEchoAs(p *phone) error {
