@@ -1,6 +1,7 @@
 package link
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -24,6 +25,7 @@ type Conn struct {
 	cert    *identity.NodeCertificate
 	chain   [][]byte
 	inbound bool
+	dialled netip.AddrPort  // where this node dialled; zero if it did not, or through a peer
 	relayed bool            // a peer passes the packets on
 	via     identity.NodeID // that peer
 	since   time.Time
@@ -58,11 +60,14 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 	if a, ok := qc.RemoteAddr().(relayAddr); ok {
 		c.relayed, c.via = true, a.via
 	}
+	if !inbound {
+		c.dialled = addrPort(qc.RemoteAddr())
+	}
 	c.outbox.most, c.outbox.wake = l.cfg.Limits.DatagramsQueue, make(chan struct{}, 1)
 	c.pulse = make(chan struct{}, 1)
 	c.pulse <- struct{}{}
 	c.hear()
-	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(qc, exporterCall) })
+	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(cs, exporterCall) })
 	c.touch()
 	return c, nil
 }
@@ -91,7 +96,12 @@ func (c *Conn) Inbound() bool { return c.inbound }
 
 // RemoteAddr returns where the other node is now; the zero value where a peer
 // passes the packets on.
-func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.qc.RemoteAddr()) }
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	if !c.inbound { // quic-go must not be asked while such a connection moves
+		return c.dialled
+	}
+	return addrPort(c.qc.RemoteAddr())
+}
 
 // LocalAddr returns this node's address as the other node's host should see it,
 // before any address translation: the source address of the route there, and
@@ -115,8 +125,10 @@ func (c *Conn) findSource() netip.AddrPort {
 	if a := c.link.bound.Addr(); !a.IsUnspecified() {
 		return netip.AddrPortFrom(a, port)
 	}
-	if a := addrPort(c.qc.LocalAddr()).Addr(); a.IsValid() && !a.IsUnspecified() {
-		return netip.AddrPortFrom(a, port)
+	if c.inbound {
+		if a := addrPort(c.qc.LocalAddr()).Addr(); a.IsValid() && !a.IsUnspecified() {
+			return netip.AddrPortFrom(a, port)
+		}
 	}
 	a, err := sourceFor(c.RemoteAddr())
 	if err != nil {
@@ -129,8 +141,7 @@ func (c *Conn) findSource() netip.AddrPort {
 // same on both and on no other connection (RFC 8446 §7.5).
 func (c *Conn) Exporter() ([32]byte, error) { return c.exporter() }
 
-func export(qc *quic.Conn, label string) ([32]byte, error) {
-	cs := qc.ConnectionState().TLS
+func export(cs tls.ConnectionState, label string) ([32]byte, error) {
 	b, err := cs.ExportKeyingMaterial(label, nil, 32)
 	if err != nil {
 		return [32]byte{}, fmt.Errorf("link: TLS exporter: %w", err)

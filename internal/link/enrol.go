@@ -26,7 +26,7 @@ func (l *Link) serveEnrolment(qc *quic.Conn) {
 	ctx, cancel := context.WithTimeout(qc.Context(), l.cfg.Limits.EnrolTime)
 	defer cancel()
 	defer context.AfterFunc(l.life, cancel)()
-	exporter, err := export(qc, exporterEnrol)
+	exporter, err := export(qc.ConnectionState().TLS, exporterEnrol)
 	if err != nil {
 		return
 	}
