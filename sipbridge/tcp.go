@@ -164,10 +164,10 @@ func (t *tcpConn) take(w *worker, from *origin, buf []byte) ([]byte, bool) {
 			w.broken(buf[:length], from, err)
 			return nil, false
 		}
+		t.heard.Store(int64(t.b.now())) // before the answer: whoever has that may count on its place
 		if !w.handle(buf[:length], from) {
 			return nil, false
 		}
-		t.heard.Store(int64(t.b.now()))
 		buf = buf[length:]
 	}
 }
