@@ -64,7 +64,9 @@ func (c *EnrolConn) RootDER() []byte { return c.root }
 
 // Exporter returns 32 bytes that only the two ends of this connection know: the
 // same as the server's EnrolPeer.Exporter.
-func (c *EnrolConn) Exporter() ([32]byte, error) { return export(c.qc.ConnectionState().TLS, exporterEnrol) }
+func (c *EnrolConn) Exporter() ([32]byte, error) {
+	return export(c.qc.ConnectionState().TLS, exporterEnrol)
+}
 
 // RemoteAddr returns the server's address.
 func (c *EnrolConn) RemoteAddr() netip.AddrPort { return addrPort(c.qc.RemoteAddr()) }
