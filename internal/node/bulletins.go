@@ -22,6 +22,8 @@ import (
 const (
 	compareEvery   = 30 * time.Second
 	comparePartner = 2                // asked each time
+	compareSooner  = 5 * time.Second  // once more with one partner, where one did not answer
+	compareAgain   = 3                // times in a row
 	tellMost       = 16               // connected nodes that are told of news
 	askMost        = 64               // questions to one partner in one comparison
 	bulletinTime   = 4 * time.Second  // for one question or one telling
@@ -231,7 +233,7 @@ type neighbourhood interface {
 func (b *bulletins) run(ctx context.Context, near neighbourhood, call ask) {
 	next := time.NewTimer(jittered(compareEvery / 8)) // soon: it may have been away for long
 	defer next.Stop()
-	pruned := time.Now()
+	pruned, again := time.Now(), 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -239,14 +241,25 @@ func (b *bulletins) run(ctx context.Context, near neighbourhood, call ask) {
 		case <-b.news:
 			b.tell(ctx, near.connected(), call)
 		case <-next.C:
-			for _, p := range partners(near) {
-				_ = b.compare(ctx, p, call) // the next time another one is asked
+			wait, ask := compareEvery, partners(near)
+			if again > 0 && len(ask) > 1 {
+				i := rand.IntN(len(ask))
+				ask = ask[i : i+1]
+			}
+			silent := false
+			for _, p := range ask {
+				silent = b.compare(ctx, p, call) != nil || silent
+			}
+			if again++; silent && again <= compareAgain {
+				wait = compareSooner
+			} else {
+				again = 0
 			}
 			if time.Since(pruned) > pruneEvery {
 				pruned = time.Now()
 				b.board.Prune(b.now())
 			}
-			next.Reset(jittered(compareEvery))
+			next.Reset(jittered(wait))
 		}
 	}
 }
