@@ -26,7 +26,6 @@ const (
 	silentMost      = 10 * time.Minute // after many times
 	silentHostBurst = 8                // ports of one host that do not answer
 	silentHostEvery = 10 * time.Second
-	maxSilent       = 1024 // addresses, hosts and nodes remembered
 )
 
 // DialBackGain is how many bytes a DialBack may cause for each of its own.
@@ -44,9 +43,9 @@ type dialBacks struct {
 	now   func() time.Time
 	first time.Duration // before an address that did not answer is dialled again
 
+	asks *askers
+
 	mu     sync.Mutex
-	flying int
-	askers map[identity.NodeID]*rate.Limiter
 	silent map[netip.AddrPort]silence
 	hosts  map[netip.Addr]*rate.Limiter // one token for each address that did not answer
 }
@@ -58,36 +57,9 @@ type silence struct {
 
 func newDialBacks(now func() time.Time, first time.Duration) *dialBacks {
 	return &dialBacks{
-		now: now, first: first, askers: map[identity.NodeID]*rate.Limiter{},
+		now: now, first: first, asks: newAskers(dialBackEvery, dialBackBurst, dialBacksAtOnce),
 		silent: map[netip.AddrPort]silence{}, hosts: map[netip.Addr]*rate.Limiter{},
 	}
-}
-
-// begin admits a question, which end ends.
-func (d *dialBacks) begin(asker identity.NodeID) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now := d.now()
-	l := d.askers[asker]
-	if l == nil {
-		forgetFull(d.askers, now)
-		if len(d.askers) >= maxSilent {
-			return false
-		}
-		l = rate.NewLimiter(rate.Every(dialBackEvery), dialBackBurst)
-		d.askers[asker] = l
-	}
-	if d.flying >= dialBacksAtOnce || !l.AllowN(now, 1) {
-		return false
-	}
-	d.flying++
-	return true
-}
-
-func (d *dialBacks) end() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.flying--
 }
 
 // mayDial tells whether an address may be dialled, which counts as silent until
@@ -101,7 +73,7 @@ func (d *dialBacks) mayDial(a netip.AddrPort) bool {
 		d.forgetSilent(now)
 	}
 	host := d.hosts[a.Addr()]
-	if s.until.After(now) || len(d.silent) >= maxSilent || host != nil && host.TokensAt(now) < 1 {
+	if s.until.After(now) || len(d.silent) >= maxRemembered || host != nil && host.TokensAt(now) < 1 {
 		return false
 	}
 	wait := min(max(2*s.wait, d.first), silentMost)
@@ -124,7 +96,7 @@ func (d *dialBacks) missed(a netip.AddrPort) {
 	host := d.hosts[a.Addr()]
 	if host == nil {
 		forgetFull(d.hosts, now)
-		if len(d.hosts) >= maxSilent {
+		if len(d.hosts) >= maxRemembered {
 			return
 		}
 		host = rate.NewLimiter(rate.Every(silentHostEvery), silentHostBurst)
@@ -135,24 +107,12 @@ func (d *dialBacks) missed(a netip.AddrPort) {
 
 // forgetSilent drops what has been left alone for twice its time.
 func (d *dialBacks) forgetSilent(now time.Time) {
-	if len(d.silent) < maxSilent/2 {
+	if len(d.silent) < maxRemembered/2 {
 		return
 	}
 	for a, s := range d.silent {
 		if now.Sub(s.until) > s.wait {
 			delete(d.silent, a)
-		}
-	}
-}
-
-// forgetFull drops limiters that are full: a new one would be the same.
-func forgetFull[K comparable](m map[K]*rate.Limiter, now time.Time) {
-	if len(m) < maxSilent/2 {
-		return
-	}
-	for k, l := range m {
-		if l.TokensAt(now) >= float64(l.Burst()) {
-			delete(m, k)
 		}
 	}
 }
@@ -166,10 +126,10 @@ func (n *Node) serveDialBack(ctx context.Context, from *link.Conn, m *wire.DialB
 		e.Retry = uint32(n.dialBacks.first / time.Millisecond)
 		return e
 	}
-	if from.Relayed() || !n.dialBacks.begin(from.ID()) {
+	if from.Relayed() || !n.dialBacks.asks.begin(from.ID(), n.dialBacks.now()) {
 		return refuse(reasonDialBackRate)
 	}
-	defer n.dialBacks.end()
+	defer n.dialBacks.asks.end()
 	asked, err := wire.Encode(m)
 	if err != nil {
 		return wire.Errorf(wire.CodeMalformed, "%v", err)

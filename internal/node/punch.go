@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -39,14 +37,13 @@ const (
 
 // punches is what a node remembers of direct ways that it has tried to open.
 type punches struct {
+	asks  *askers
 	asked chan punchAsked
 	soon  chan struct{} // has a token when there is somebody new to reach
 
 	mu     sync.Mutex
-	flying int // questions that are being answered
 	opened int
 	failed int
-	askers map[identity.NodeID]*rate.Limiter
 	tried  map[identity.NodeID]attemptAt
 }
 
@@ -64,7 +61,7 @@ type attemptAt struct {
 }
 
 func newPunches() *punches {
-	return &punches{asked: make(chan punchAsked, punchesMost), soon: make(chan struct{}, 1), askers: map[identity.NodeID]*rate.Limiter{}, tried: map[identity.NodeID]attemptAt{}}
+	return &punches{asks: newAskers(punchEvery, punchBurst, punchesMost), asked: make(chan punchAsked, punchesMost), soon: make(chan struct{}, 1), tried: map[identity.NodeID]attemptAt{}}
 }
 
 // again lets everything be tried anew: the host has moved.
@@ -91,7 +88,7 @@ func (p *punches) due(id identity.NodeID, now time.Time) bool {
 	if now.Before(at.next) {
 		return false
 	}
-	if len(p.tried) >= maxSilent {
+	if len(p.tried) >= maxRemembered {
 		clear(p.tried)
 	}
 	at.wait = min(max(2*at.wait, punchFirst), punchLast)
@@ -118,32 +115,6 @@ func (p *punches) figures() (opened, failed int) {
 	return p.opened, p.failed
 }
 
-// begin admits a question, which end ends.
-func (p *punches) begin(asker identity.NodeID, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l := p.askers[asker]
-	if l == nil {
-		forgetFull(p.askers, now)
-		if len(p.askers) >= maxSilent {
-			return false
-		}
-		l = rate.NewLimiter(rate.Every(punchEvery), punchBurst)
-		p.askers[asker] = l
-	}
-	if p.flying >= punchesMost || !l.AllowN(now, 1) {
-		return false
-	}
-	p.flying++
-	return true
-}
-
-func (p *punches) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.flying--
-}
-
 // keepPunching tries to do without a peer wherever this node has called through
 // one, until ctx ends.
 func (n *Node) keepPunching(ctx context.Context) {
@@ -162,7 +133,7 @@ func (n *Node) keepPunching(ctx context.Context) {
 			return
 		case q := <-n.punches.asked:
 			work.Go(func() {
-				defer n.punches.end()
+				defer n.punches.asks.end()
 				n.answerPunch(ctx, q)
 			})
 		case <-n.punches.soon:
@@ -206,7 +177,7 @@ func (n *Node) servePunch(from *link.Conn, m *wire.Punch) wire.Message {
 	case !from.Relayed():
 		n.cfg.Refused("node", reasonPunchDirect)
 		return wire.Errorf(wire.CodeForbidden, "there is a direct way already")
-	case n.Ring() == nil || !n.punches.begin(from.ID(), time.Now()):
+	case n.Ring() == nil || !n.punches.asks.begin(from.ID(), time.Now()):
 		n.cfg.Refused("node", reasonPunchRate)
 		return wire.Errorf(wire.CodeTooMany, "too many direct ways asked for")
 	}
@@ -214,7 +185,7 @@ func (n *Node) servePunch(from *link.Conn, m *wire.Punch) wire.Message {
 	select {
 	case n.punches.asked <- punchAsked{from.ID(), addrs, knocks(len(asked), len(addrs))}:
 	default:
-		n.punches.end()
+		n.punches.asks.end()
 	}
 	return &wire.Punched{Addrs: n.meetingPlaces()}
 }
