@@ -3,7 +3,6 @@
 package simnet
 
 import (
-	"math"
 	"testing"
 	"time"
 )
@@ -51,9 +50,8 @@ func TestLongMatrixH2Verifications(t *testing.T) {
 		}
 		at = append(at, v)
 	}
-	a, b := FitLog(at)
 	for _, v := range at {
-		if limit := a + b*math.Log10(float64(v.Nodes)); v.Mean > limit+1 || v.Right < 1 {
+		if limit := verifications(v.Nodes); v.Mean > limit || v.Right < 1 {
 			t.Errorf("%d nodes: %.1f verifications, more than %.1f; %.3f right", v.Nodes, v.Mean, limit, v.Right)
 		}
 		t.Logf("matrix: H2 %d nodes: %.1f verifications", v.Nodes, v.Mean)
