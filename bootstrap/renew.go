@@ -25,13 +25,9 @@ func (s *Server) renew(ctx context.Context, from *link.Conn, m *wire.Renew) (*wi
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrProof, err)
 	}
-	aor, err := identity.ParseAOR(b.AOR)
+	aor, now, err := s.timely(b.AOR, b.Time)
 	if err != nil {
 		return nil, err
-	}
-	now := s.time.Now()
-	if age := now.Sub(time.UnixMilli(b.Time)).Abs(); age > renewWindow {
-		return nil, fmt.Errorf("%w: the request is %v off the overlay's time", ErrProof, age.Round(time.Second))
 	}
 	in, err := s.renewal(from.ID(), aor, b, now)
 	if err != nil {
@@ -53,6 +49,19 @@ func (s *Server) renew(ctx context.Context, from *link.Conn, m *wire.Renew) (*wi
 	}
 	answer.Peers = s.seeds()
 	return answer, nil
+}
+
+// timely reads the name that a signed request is about, and checks that it was
+// signed now: at is Unix ms. The error wraps identity.ErrMalformed or ErrProof.
+func (s *Server) timely(name string, at int64) (aor identity.AOR, now time.Time, err error) {
+	now = s.time.Now()
+	if aor, err = identity.ParseAOR(name); err != nil {
+		return aor, now, err
+	}
+	if age := now.Sub(time.UnixMilli(at)).Abs(); age > renewWindow {
+		return aor, now, fmt.Errorf("%w: the request is %v off the overlay's time", ErrProof, age.Round(time.Second))
+	}
+	return aor, now, nil
 }
 
 // renewal finds the device that asks, and signs the person's records anew if

@@ -30,13 +30,12 @@ func (s *Server) rotate(from *link.Conn, m *wire.Rotate) (*wire.Registered, erro
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrProof, err)
 	}
-	aor, err := identity.ParseAOR(b.AOR)
+	aor, now, err := s.timely(b.AOR, b.Time)
 	if err != nil {
 		return nil, err
 	}
-	now := s.time.Now()
-	if age := now.Sub(time.UnixMilli(b.Time)).Abs(); age > renewWindow || b.Node != from.ID() {
-		return nil, fmt.Errorf("%w: the request is %v off the overlay's time, or of another node", ErrProof, age.Round(time.Second))
+	if b.Node != from.ID() {
+		return nil, fmt.Errorf("%w: the request is of another node", ErrProof)
 	}
 	var in intake
 	err = s.write(func(tx *bbolt.Tx) (err error) {
