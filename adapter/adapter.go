@@ -76,6 +76,7 @@ type Adapter struct {
 	pins     *identity.Pins
 	relay    *relay.Relay
 	records  *records // nil: calls are not written down
+	talks    *talks
 	bridge   *sipbridge.Bridge
 	nodeKey  identity.PrivateKey
 	refusals *node.Counter
@@ -131,6 +132,8 @@ func (a *Adapter) open() (err error) {
 	}
 	a.time = node.NewTimekeeper(clock, a.log)
 	a.calls.told = a.cfg.Called
+	a.talks = newTalks(a.state, a.log)
+	a.calls.talks = a.talks.note
 	if !a.cfg.NoRecords {
 		a.records = newRecords(a.cfg.State, a.state.file.Box, func() { a.refusals.Count("adapter", reasonRecordLost) }, a.log)
 		a.calls.ended = a.records.add
@@ -268,6 +271,10 @@ func (a *Adapter) Run(ctx context.Context) error {
 	if err := a.restoreBindings(); err != nil {
 		return err
 	}
+	left, err := a.state.interrupted()
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	a.start = func(f func() error) { g.Go(f) }
 	a.runCtx = gctx
@@ -290,9 +297,11 @@ func (a *Adapter) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	written := a.records.start()
-	err := g.Wait()
+	g.Go(func() error { a.hangUpLeft(gctx, left); return nil })
+	written, noted := a.records.start(), a.talks.start()
+	err = g.Wait()
 	written() // the calls that the end has ended, too
+	noted()
 	return errors.Join(err, a.time.Save())
 }
 

@@ -51,6 +51,9 @@ func (a *Adapter) Status() *admin.Status {
 	} else {
 		s.Warnings = append(s.Warnings, "not enrolled yet: register a phone as "+a.expected()+" at one of the SIP addresses")
 	}
+	if w := a.records.warning(); w != "" {
+		s.Warnings = append(s.Warnings, w)
+	}
 	for _, acct := range a.allAccounts() {
 		s.Accounts = append(s.Accounts, a.accountStatus(acct))
 	}

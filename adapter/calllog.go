@@ -29,6 +29,7 @@ type callLog struct {
 	calls []*callEntry     // oldest first
 	told  func(admin.Call) // nil = nobody
 	ended func(admin.CallRecord)
+	talks func(id string, v *talk) // hears of every call that is answered, and with nil of its end; nil = nobody
 }
 
 // callEntry is one call in the log; its log's mutex guards it.
@@ -85,6 +86,11 @@ func (l *callLog) carried(ev carry.Event) {
 	} else {
 		record.Call = admin.Call{Time: ev.Started, Direction: directionOf(ev.Info), From: ev.Caller.User(), To: ev.Callee.User(),
 			Path: ev.Path, Status: ev.Status, Reason: clip(ev.Reason, maxWhy)}
+	}
+	if l.talks != nil && ev.State == carry.Answered && ev.Left != nil {
+		l.talks(ev.ID, &talk{*ev.Left, record.Call, record.Peer})
+	} else if l.talks != nil && ev.State == carry.Ended && !ev.Answered.IsZero() {
+		l.talks(ev.ID, nil)
 	}
 	if ev.State != carry.Ended || l.ended == nil {
 		return

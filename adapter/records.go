@@ -1,12 +1,15 @@
 package adapter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -37,6 +40,8 @@ type records struct {
 	queue chan admin.CallRecord
 	lost  func()
 	log   zerolog.Logger
+
+	trouble atomic.Pointer[string] // why the last call was not written down; nil if it was
 }
 
 func newRecords(dir string, box *seal.Box, lost func(), log zerolog.Logger) *records {
@@ -86,7 +91,11 @@ func (r *records) Run(ctx context.Context) {
 		if f, err = r.write(f, c); err != nil {
 			r.lost()
 			r.log.Warn().Err(err).Msg("a call is not written down")
+			why := err.Error()
+			r.trouble.Store(&why)
+			return
 		}
+		r.trouble.Store(nil)
 	}
 	for {
 		select {
@@ -118,8 +127,11 @@ func (r *records) write(f *os.File, c admin.CallRecord) (*os.File, error) {
 		if err := identity.CheckSecretFile(path); err != nil {
 			return nil, fmt.Errorf("file of calls: %w", err)
 		}
-		if f, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		if f, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
 			return nil, fmt.Errorf("file of calls: %w", err)
+		}
+		if err := wholeLines(f); err != nil {
+			return nil, errors.Join(fmt.Errorf("file of calls: %w", err), f.Close())
 		}
 	}
 	info, err := f.Stat()
@@ -133,7 +145,32 @@ func (r *records) write(f *os.File, c admin.CallRecord) (*os.File, error) {
 		return r.write(nil, c)
 	}
 	if _, err := f.Write(append(line, '\n')); err != nil {
-		return nil, errors.Join(fmt.Errorf("file of calls: %w", err), f.Close())
+		// Half a line is none, and would spoil the next one.
+		return nil, errors.Join(fmt.Errorf("file of calls: %w", err), f.Truncate(info.Size()), f.Close())
 	}
 	return f, nil
+}
+
+// wholeLines takes away what a power cut has left of a line.
+func wholeLines(f *os.File) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size == 0 {
+		return err
+	}
+	tail := make([]byte, min(size, maxRecordLine))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil {
+		return err
+	}
+	return f.Truncate(size - int64(len(tail)-1-bytes.LastIndexByte(tail, '\n')))
+}
+
+// warning is a sentence for people while calls are not written down, "" else.
+func (r *records) warning() string {
+	if r == nil {
+		return ""
+	}
+	if why := r.trouble.Load(); why != nil {
+		return "calls are not written down (" + *why + "): make room on the disk of the state folder"
+	}
+	return ""
 }

@@ -79,3 +79,21 @@ func TestADiskThatFailsHoldsUpNoCall(t *testing.T) {
 	none.add(ended("hung up"))
 	none.start()()
 }
+
+// What a power cut leaves half written spoils no other line.
+func TestHalfALineSpoilsNoOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), recordsFile)
+	for _, before := range []string{"", `{"from":"al`, `{"from":"carol"}` + "\n", `{"from":"carol"}` + "\n" + `{"from":"al`} {
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := newRecords(filepath.Dir(path), nil, func() { t.Error("a call is lost") }, zerolog.Nop())
+		stop := r.start()
+		r.add(ended("hung up"))
+		stop()
+		got := lines(t, path)
+		if want := 1 + strings.Count(before, "\n"); len(got) != want || got[want-1].Reason != "hung up" || r.warning() != "" {
+			t.Errorf("%q becomes %+v", before, got)
+		}
+	}
+}

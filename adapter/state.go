@@ -27,6 +27,7 @@ var (
 	bucketBindings = []byte("bindings") // user part → JSON of []sipbridge.Binding, times in overlay time
 
 	bucketScreening = []byte("screening") // user part → JSON of screening
+	bucketTalks     = []byte("talks")     // ID of a call that is being talked in → JSON of talk
 )
 
 var (
@@ -167,7 +168,7 @@ type state struct {
 // passphrase. The adapter's own buckets are sealed, and the files that name the
 // people of calls; what the node keeps for the ring in buckets of its own is not.
 func State(dir string) node.StateFile {
-	own := [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings, bucketScreening}
+	own := [][]byte{bucketMeta, bucketAccounts, bucketPending, bucketBindings, bucketScreening, bucketTalks}
 	return node.StateFile{
 		Path: filepath.Join(dir, StateFile), Program: "adapter", Mend: mendState,
 		Buckets: own,

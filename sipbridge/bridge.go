@@ -22,6 +22,7 @@ type carrier interface {
 	Echo(from carry.Flow, invite []byte) error
 	Ring(ctx context.Context, r carry.Ring, t carry.Tunnel) error
 	Calls() []carry.Info
+	HangUp(l carry.Left, why string) error
 	Run(ctx context.Context) error
 }
 

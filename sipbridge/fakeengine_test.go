@@ -59,6 +59,8 @@ func (e *fakeEngine) Ring(_ context.Context, r carry.Ring, t carry.Tunnel) error
 
 func (e *fakeEngine) Calls() []carry.Info { return nil }
 
+func (e *fakeEngine) HangUp(carry.Left, string) error { return nil }
+
 func (e *fakeEngine) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil

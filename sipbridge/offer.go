@@ -87,6 +87,10 @@ func (b *Bridge) Ring(ctx context.Context, in Inbound, t carry.Tunnel) error {
 // Calls returns the calls that are being carried.
 func (b *Bridge) Calls() []carry.Info { return b.engine.Calls() }
 
+// HangUp ends, at its phone, a call that an earlier run of this program was
+// carrying when it died. Call it after Ready.
+func (b *Bridge) HangUp(l carry.Left, why string) error { return b.engine.HangUp(l, why) }
+
 // Bindings returns an account's live bindings, the preferred one first.
 func (b *Bridge) Bindings(aor identity.AOR) []Binding { return b.registrar.live(aor) }
 

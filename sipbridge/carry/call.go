@@ -72,6 +72,9 @@ type call struct {
 
 	reportAt, heardAt time.Time // when to report, and when the other side was last heard
 
+	farewell    *clientTx // of a call of an earlier run: all that there is to do
+	farewellWhy string
+
 	keys  []dialogKey
 	info  Info
 	media *relay.Session // of a protected call; this goroutine sets it
@@ -158,6 +161,10 @@ func (c *call) run() {
 }
 
 func (c *call) begin() {
+	if c.farewell != nil {
+		c.sayFarewell()
+		return
+	}
 	c.report(Started, func(i *Info) { i.Started = c.e.cfg.Now() })
 	if c.open != nil {
 		c.respond(c.initial, answer{status: 100, reason: "Trying"})

@@ -116,6 +116,8 @@ type Info struct {
 	Reason string `json:"reason,omitempty"`
 	// Media are the figures of a protected call, nil until its tunnel is open.
 	Media *MediaInfo `json:"media,omitempty"`
+	// Left is set from the answer on.
+	Left *Left `json:"-"`
 }
 
 // Event is a call entering a new State, Info.State.

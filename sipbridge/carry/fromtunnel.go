@@ -196,7 +196,7 @@ func (c *call) afterResponse(s *serverTx, d *dialog, a answer) {
 	case s == c.initial && a.status < 300:
 		if !d.confirmed {
 			d.confirmed = true
-			c.report(Answered, func(i *Info) { i.Answered, i.Status = c.e.cfg.Now(), a.status })
+			c.report(Answered, func(i *Info) { i.Answered, i.Status, i.Left = c.e.cfg.Now(), a.status, c.leave(d) })
 		}
 	case s == c.initial:
 		why := a.reason

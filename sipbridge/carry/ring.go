@@ -119,7 +119,7 @@ func (c *call) forkAccepted(t *clientTx, from Flow, p *parsed, first bool) {
 	d.confirmed, c.settled, t.fork.done = true, true, true
 	c.ringEnd = time.Time{}
 	c.passResponse(t.asked, p, t.phone())
-	c.report(Answered, func(i *Info) { i.Answered, i.Status = c.e.cfg.Now(), p.Status })
+	c.report(Answered, func(i *Info) { i.Answered, i.Status, i.Left = c.e.cfg.Now(), p.Status, c.leave(d) })
 	for _, f := range c.forks {
 		c.cancelClient(f.t, `SIP;cause=200;text="Call completed elsewhere"`)
 	}
