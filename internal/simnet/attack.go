@@ -49,7 +49,6 @@ type adversary struct {
 	ids    []chord.ID // of the bad nodes, in order
 	peers  []wire.Peer
 	target chord.ID // of Eclipse
-	acts   uint64   // how often a behaviour was swapped
 }
 
 // recruit makes a share of all devices bad.
@@ -103,13 +102,13 @@ func (s *Sim) before(self, target chord.ID, k int) []wire.Peer {
 
 // swap returns what a bad node does in place of serving msg honestly: an answer,
 // or none. ok is false where it serves as everybody does.
-func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
+func (s *shard) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 	a := &s.adversary
 	switch a.kind {
 	case Drop, Eclipse:
 		switch msg.(type) {
 		case *wire.Find, *wire.Fetch, *wire.Store, *wire.StoreMany:
-			a.acts++
+			s.stats.acts++
 			return nil, true
 		}
 	case Goose:
@@ -120,7 +119,7 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 		return s.collude(n, msg)
 	case Lie:
 		if find, is := msg.(*wire.Find); is {
-			a.acts++
+			s.stats.acts++
 			if near := s.before(n.peer.ID, find.Target, 4); len(near) > 0 {
 				return &wire.Found{Peers: near}, true
 			}
@@ -128,12 +127,12 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 		}
 	case Poison:
 		if _, is := msg.(*wire.Gossip); is {
-			s.adversary.acts++
+			s.stats.acts++
 			return &wire.Ack{}, true
 		}
 	case Withhold:
 		if _, is := msg.(*wire.Fetch); is {
-			a.acts++
+			s.stats.acts++
 			return s.withheld(n), true
 		}
 	}
@@ -141,32 +140,32 @@ func (s *Sim) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 }
 
 // collude answers so that whoever believes it meets accomplices only.
-func (s *Sim) collude(n *node, msg wire.Message) (answer wire.Message, ok bool) {
+func (s *shard) collude(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 	switch msg := msg.(type) {
 	case *wire.Find:
-		s.adversary.acts++
+		s.stats.acts++
 		if near := s.before(n.peer.ID, msg.Target, 4); len(near) > 0 {
 			return &wire.Found{Peers: near}, true
 		}
 		return &wire.Found{Done: true, Peers: s.behind(msg.Target, 8)}, true
 	case *wire.GetState:
-		s.adversary.acts++
+		s.stats.acts++
 		self := n.peer
 		follow := s.behind(self.ID.Add(chord.ID{15: 1}), len(s.adversary.ids))
 		return &wire.State{Self: self, Pred: &follow[max(0, len(follow)-2)], Succ: follow[:min(len(follow)-1, 8)]}, true
 	case *wire.Fetch:
-		s.adversary.acts++
+		s.stats.acts++
 		return s.withheld(n), true
 	case *wire.Store:
-		s.adversary.acts++
+		s.stats.acts++
 		return nil, true
 	}
 	return nil, false
 }
 
 // goose names four ghosts between a node and the target.
-func (s *Sim) goose(n *node, target chord.ID) wire.Message {
-	s.adversary.acts++
+func (s *shard) goose(n *node, target chord.ID) wire.Message {
+	s.stats.acts++
 	gap := n.peer.ID.Distance(target)
 	var out []wire.Peer
 	for range 4 {
@@ -174,7 +173,7 @@ func (s *Sim) goose(n *node, target chord.ID) wire.Message {
 			gap[i] = gap[i]>>1 | gap[i-1]<<7
 		}
 		gap[0] >>= 1
-		ghost := s.adversary.peers[s.rng.IntN(len(s.adversary.peers))]
+		ghost := s.adversary.peers[n.rng.IntN(len(s.adversary.peers))]
 		for i, b := range gap { // the target, less what is left of the gap
 			ghost.ID[i] = ^b
 		}
@@ -200,7 +199,7 @@ func (s *Sim) behind(id chord.ID, k int) []wire.Peer {
 }
 
 // withheld is the answer of a holder that says it has nothing.
-func (s *Sim) withheld(n *node) wire.Message {
+func (s *shard) withheld(n *node) wire.Message {
 	v := n.viewOf()
 	answer := &wire.Fetched{Pred: &v.Pred}
 	if len(v.Succ) > 0 {
@@ -210,12 +209,12 @@ func (s *Sim) withheld(n *node) wire.Message {
 }
 
 // twist changes a bad node's honest answer.
-func (s *Sim) twist(n *node, answer wire.Message) wire.Message {
+func (s *shard) twist(n *node, answer wire.Message) wire.Message {
 	if s.adversary.kind != Poison {
 		return answer
 	}
 	if members, is := answer.(*wire.Members); is {
-		s.adversary.acts++
+		s.stats.acts++
 		members.Descs = slices.DeleteFunc(members.Descs, func(d wire.Descriptor) bool {
 			i, known := s.byID[d.ID]
 			return !known || !s.nodes[i].bad
@@ -226,14 +225,14 @@ func (s *Sim) twist(n *node, answer wire.Message) wire.Message {
 	if !is {
 		return answer
 	}
-	s.adversary.acts++
+	s.stats.acts++
 	lie := &wire.State{Self: state.Self, Pred: state.Pred}
 	gap := n.peer.ID
 	for range len(state.Succ) {
 		// A ghost just behind the last one named, then the next accomplice.
 		ghost := state.Self
-		ghost.ID = gap.Add(chord.ID{7: byte(1 + s.rng.IntN(255))})
-		ghost.Addrs = s.adversary.peers[s.rng.IntN(len(s.adversary.peers))].Addrs
+		ghost.ID = gap.Add(chord.ID{7: byte(1 + n.rng.IntN(255))})
+		ghost.Addrs = s.adversary.peers[n.rng.IntN(len(s.adversary.peers))].Addrs
 		lie.Succ = append(lie.Succ, ghost)
 		gap = ghost.ID
 	}

@@ -25,11 +25,11 @@ func (s *Sim) startAny() {
 	n.gen++
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
 	n.certs, n.certsAt = map[int32]bool{n.num: true}, -1
-	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.stats.refuse}
+	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.of(n).stats.refuse}
 	if err := s.equip(n); err != nil {
 		panic(err) // nothing of it depends on anything but the code
 	}
-	cfg.Verifier, cfg.Signer = notary{s, s.overlay, n}, notary{s, s.overlay, n}
+	cfg.Verifier, cfg.Signer = notary{s.of(n), s.overlay, n}, notary{s.of(n), s.overlay, n}
 	m, err := chord.NewMachine(cfg)
 	if err != nil {
 		panic(err) // complete has checked what it depends on
@@ -68,13 +68,13 @@ func (s *Sim) openKeeper(n *node) {
 	n.person.repair = directory.Schedule{Rand: n.person.rng}
 	n.person.repair.Rest(s.at(s.now))
 	n.person.registered = false
-	gen := n.gen
+	gen, sh := n.gen, s.of(n)
 	n.keeping = &keeping{keeper: chord.NewKeeper(chord.KeeperConfig{
 		Self: n.peer.ID, Records: n.person.store, Charter: s.overlay.trust.Charter(), RepairEvery: time.Minute,
-		Rand: n.person.rng, Refused: s.stats.refuse,
+		Rand: n.person.rng, Refused: sh.stats.refuse,
 		Wake: func() {
 			if n.gen == gen {
-				s.wakeKeeper(n, s.now)
+				sh.wakeKeeper(n, sh.now)
 			}
 		},
 	})}
@@ -102,10 +102,10 @@ func (s *Sim) join(e event) {
 		return
 	}
 	if len(s.ring.ids) == 0 {
-		s.step(n, chord.Create{})
+		s.of(n).step(n, chord.Create{})
 		return
 	}
-	s.step(n, chord.Join{Seeds: append(s.seeds(), n.known...)})
+	s.of(n).step(n, chord.Join{Seeds: append(s.seeds(), n.known...)})
 }
 
 // seeds are the live members that a bootstrap server names.
@@ -140,7 +140,8 @@ func (s *Sim) end(e event) {
 		}
 	}
 	s.ring.remove(n.peer.ID)
-	s.unlink(n)
+	s.of(n).unlink(n)
+	n.diedAt = s.now
 	n.machine, n.view, n.member, n.keeping = nil, nil, false, nil
 	n.gen++
 	s.move(n, &s.live, &s.idle)

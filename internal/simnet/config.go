@@ -34,6 +34,9 @@ type Config struct {
 	// 0 looks up random positions.
 	Names int
 
+	shards int  // 2 where it is 0; the same comes of 1
+	alone  bool // one goroutine runs all shards
+
 	Progress func(Progress) // nil = nobody wants to know; called now and then
 }
 
@@ -55,6 +58,7 @@ func (c *Config) complete() error {
 	def(&c.Nodes, 1000)
 	def(&c.K, 4)
 	def(&c.N, 10)
+	def(&c.shards, 2)
 	c.Plain = c.Plain || c.RoutingOnly && c.Names == 0
 	def(&c.Lookups, 1000)
 	if c.Warmup == 0 {

@@ -70,17 +70,20 @@ const (
 	maxSends    = 6 // of one packet, before its connection counts as dead
 )
 
-// travel draws the time that a packet takes, and how often it is sent.
-// ok is false when it never arrives.
-func (s *Sim) travel(a, b *node) (d time.Duration, sends int, ok bool) {
+// travel draws the time that a packet from a to b takes, and how often it is
+// sent. ok is false when it never arrives.
+func (s *shard) travel(a, b *node) (d time.Duration, sends int, ok bool) { return s.travelBy(a, a, b) }
+
+// travelBy is travel with the chances of another node.
+func (s *shard) travelBy(by, a, b *node) (d time.Duration, sends int, ok bool) {
 	way := s.oneWay(a, b)
 	pto := 3*way + maxAckDelay
-	for sends = 1; s.rng.Float64() < s.cfg.Loss; sends++ {
+	for sends = 1; by.rng.Float64() < s.cfg.Loss; sends++ {
 		if sends == maxSends {
 			return 0, sends, false
 		}
 		d += pto
 		pto *= 2
 	}
-	return d + way + time.Duration(s.rng.Int64N(int64(way)/jitterPart+1)), sends, true
+	return d + way + time.Duration(by.rng.Int64N(int64(way)/jitterPart+1)), sends, true
 }

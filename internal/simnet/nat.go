@@ -34,9 +34,9 @@ func (s *Sim) attend(n *node) {
 		s.after(joinRetry, event{kind: evJoin, ref: n.num, gen: n.gen})
 		return
 	}
-	s.step(n, chord.Attend{Members: append(s.seeds(), n.known...)})
+	s.of(n).step(n, chord.Attend{Members: append(s.seeds(), n.known...)})
 	if n.person != nil {
-		s.after(0, event{kind: evTend, ref: n.num, gen: n.gen})
+		s.of(n).after(0, n, event{kind: evTend, ref: n.num, gen: n.gen})
 	}
 }
 
@@ -45,7 +45,7 @@ func (n *node) serving() bool { return n.member || n.nat && n.up() && n.viewOf()
 
 // reattach replaces the members that a client is attached to and that it does not
 // know any more, and has the registration published anew where that changed it.
-func (s *Sim) reattach(n *node) {
+func (s *shard) reattach(n *node) {
 	v := n.viewOf()
 	peers := v.Peers()
 	known := func(v record.Via) bool {
@@ -71,7 +71,7 @@ func (s *Sim) reattach(n *node) {
 // packets on.
 func (s *Sim) relayed(via []record.Via) bool {
 	return slices.ContainsFunc(via, func(v record.Via) bool {
-		i, found := s.byID[v.Node]
-		return found && s.nodes[i].member
+		_, member := s.ring.search(v.Node)
+		return member
 	})
 }

@@ -9,7 +9,11 @@ import (
 
 // call is a request under way.
 type call struct {
-	from, to       int32 // numbers; to is none where nobody is at the address
+	from, to       int32  // numbers; to is none where nobody is at the address
+	stamp          uint32 // no two calls of a shard have the same
+	seq            uint64 // of all that happens to it
+	home           int32  // its place in the other shard, where it comes from there
+	foreign        bool
 	fromGen, toGen uint32
 	id             uint64 // of the machine, the keeper or the task
 	task           int32  // who asked
@@ -34,50 +38,39 @@ type reply struct {
 	msg   wire.Message
 }
 
-// link is a connection; both its ends have it.
-type link struct {
-	ready int64 // when its handshake is through
-	used  int64
-	ended int64 // when one of its ends died; 0 = both live
-}
-
-// The product's bound of a node's connections and the silence after which one
-// counts as dead (internal/link, Limits).
-const (
-	maxLinks = 512
-	linkIdle = 45 * time.Second
-)
-
 // send makes a call. What comes of it is an evAnswer.
-func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duration, id uint64, by int32) {
+func (s *shard) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duration, id uint64, by int32) {
 	ref := s.calls.take()
+	s.stamps++
 	c := s.calls.at(ref)
 	*c = call{
-		from: n.num, fromGen: n.gen, to: nobody, id: id, task: by, peer: to.ID, msg: msg,
+		stamp: s.stamps, seq: n.order(), from: n.num, fromGen: n.gen, to: nobody, id: id, task: by, peer: to.ID, msg: msg,
 		start: s.now, deadline: s.now + int64(timeout),
 	}
 	if by >= 0 {
 		c.serial = s.tasks.at(by).serial
 	}
 	if to.ID == n.peer.ID { // a node's own records
-		c.to, c.toGen, c.answer = n.num, n.gen, s.serve(n, n, msg)
-		s.queue.push(event{at: s.now, kind: evAnswer, ref: ref})
+		c.to, c.toGen = n.num, n.gen
+		answer := s.serve(n, n, msg) // which may make calls of its own
+		s.calls.at(ref).answer = answer
+		s.finish(ref, s.now)
 		return
 	}
 	target := s.nodeAt(&to)
 	if target == nil {
-		s.queue.push(event{at: s.now, kind: evAnswer, ref: ref}) // no such address
+		s.finish(ref, s.now) // no such address
 		return
 	}
 	c.to, c.toGen = target.num, target.gen
 	if !target.up() || target.side != n.side || target.nat {
 		s.intoTheVoid(n, target, c)
-		s.fail(ref)
+		s.finish(ref, c.deadline)
 		return
 	}
 	if target.peer.ID != to.ID && target.bad && s.adversary.kind == Goose {
 		s.stats.handshake(s.measuring(), clientBytes, false)
-		s.fail(ref)
+		s.finish(ref, c.deadline)
 		return
 	}
 	if target.peer.ID != to.ID {
@@ -93,126 +86,78 @@ func (s *Sim) send(n *node, to wire.Peer, msg wire.Message, timeout time.Duratio
 	s.stats.sent(s.measuring(), msg, sends)
 	at := max(s.now, ready) + int64(d)
 	if !ok || at >= c.deadline {
-		s.fail(ref)
+		s.finish(ref, c.deadline)
 		return
 	}
-	s.queue.push(event{at: at, kind: evRequest, ref: ref})
+	s.deliver(target, ref, at)
+}
+
+// deliver lets a request reach its target at a time. One that goes to the other
+// shard ends at its deadline unless an answer comes before.
+func (s *shard) deliver(target *node, ref int32, at int64) {
+	c := s.calls.at(ref)
+	e := event{at: at, seq: c.seq, kind: evRequest, ref: ref}
+	if target.shard == uint8(s.index) {
+		s.queue.push(e)
+		return
+	}
+	away := *c
+	away.home, away.foreign = ref, true
+	s.out = append(s.out, transit{event: e, call: away})
+	s.finish(ref, c.deadline)
 }
 
 // refuseStranger ends a call whose handshake shows another certificate than the
 // one expected. Links are kept by Node-ID, so each such call makes one anew.
-func (s *Sim) refuseStranger(n, target *node, ref int32) {
-	out, sends, _ := s.travel(n, target)
-	back, sends2, _ := s.travel(target, n)
+func (s *shard) refuseStranger(n, target *node, ref int32) {
+	out, sends, _ := s.travelBy(n, n, target)
+	back, sends2, _ := s.travelBy(n, target, n)
 	s.stats.handshake(s.measuring(), clientBytes+serverBytes+(sends+sends2-2)*initialBytes, true)
-	s.queue.push(event{at: min(s.now+int64(out+back), s.calls.at(ref).deadline), kind: evAnswer, ref: ref})
+	s.finish(ref, min(s.now+int64(out+back), s.calls.at(ref).deadline))
 }
 
-// fail ends a call at its deadline.
-func (s *Sim) fail(ref int32) {
-	s.queue.push(event{at: s.calls.at(ref).deadline, kind: evAnswer, ref: ref})
+// finish ends a call of this shard at a time, with the answer that there is by
+// then. What ends first counts.
+func (s *shard) finish(ref int32, at int64) {
+	c := s.calls.at(ref)
+	s.queue.push(event{at: at, seq: c.seq, kind: evAnswer, ref: ref, gen: c.stamp})
+}
+
+// unanswered ends a call, at its target, to which nothing is said.
+func (s *shard) unanswered(ref int32) {
+	if c := s.calls.at(ref); !c.foreign {
+		s.finish(ref, c.deadline)
+		return
+	}
+	s.calls.put(ref) // its own shard ends it
 }
 
 // intoTheVoid counts what is sent to a node that is not there: the request and
 // its repetition on a link that was warm, else the first packets of a handshake.
-func (s *Sim) intoTheVoid(n, target *node, c *call) {
+func (s *shard) intoTheVoid(n, target *node, c *call) {
 	const packets = 2 // within the time that a call has
-	if l := n.links[target.num]; l != nil && (l.ended == 0 || s.now < l.ended+int64(linkIdle)) {
+	if l := n.links[target.num]; l != nil && (l.gen == target.gen || l.gen+1 == target.gen && s.now < target.diedAt+int64(linkIdle)) {
 		s.stats.sent(s.measuring(), c.msg, packets)
 		return
 	}
-	delete(n.links, target.num)
+	if l := n.links[target.num]; l != nil {
+		s.touch(l, target)
+		delete(n.links, target.num)
+	}
 	s.stats.handshake(s.measuring(), packets*initialBytes, false)
 	s.stats.dials++
 }
 
-// connect returns when a link between two live nodes can be used, and whether
-// it had to be made.
-func (s *Sim) connect(a, b *node) (ready int64, cold bool) {
-	if l := a.links[b.num]; l != nil && l.ended == 0 {
-		s.touch(l)
-		return l.ready, s.now < l.ready
-	}
-	out, sends, _ := s.travel(a, b)
-	back, sends2, _ := s.travel(b, a)
-	s.stats.handshake(s.measuring(), clientBytes+serverBytes+(sends+sends2-2)*initialBytes, true)
-	l := &link{ready: s.now + int64(out+back), used: s.now}
-	s.place(a, b, l)
-	s.place(b, a, l)
-	return l.ready, true
-}
-
-// place notes a link at one of its ends. The one unused for longest gives way.
-func (s *Sim) place(a, b *node, l *link) {
-	if len(a.links) >= maxLinks {
-		oldest := nobody
-		for num, l := range a.links {
-			if oldest == nobody || l.used < a.links[oldest].used || l.used == a.links[oldest].used && num < oldest {
-				oldest = num
-			}
-		}
-		s.touch(a.links[oldest])
-		delete(a.links, oldest)
-		delete(s.nodes[oldest].links, a.num)
-	}
-	if a.links == nil {
-		a.links = make(map[int32]*link)
-	}
-	a.links[b.num] = l
-}
-
-// touch notes that a link is in use, and counts the keep-alives since it last
-// was.
-func (s *Sim) touch(l *link) {
-	since, until := max(l.used, s.from), min(s.now, s.to)
-	if l.ended != 0 {
-		until = min(until, l.ended+int64(linkIdle))
-	}
-	if s.from > 0 && until > since {
-		s.stats.pingBytes += pingBytes * uint64((until-since)/int64(keepAlive))
-	}
-	l.used = s.now
-}
-
-// unlink ends a dead node's links. The other ends find out by themselves.
-func (s *Sim) unlink(n *node) {
-	for _, l := range n.links {
-		s.touch(l)
-		l.ended = s.now
-	}
-	n.links = nil
-}
-
-// chill cuts a live node's links, at both ends.
-func (s *Sim) chill(n *node) {
-	for num, l := range n.links {
-		s.touch(l)
-		delete(s.nodes[num].links, n.num)
-	}
-	n.links = nil
-}
-
-// settleLinks counts the keep-alives that are not counted yet.
-func (s *Sim) settleLinks() {
-	for _, n := range s.nodes {
-		for _, l := range n.links {
-			s.touch(l)
-		}
-	}
-}
-
 // arrive lets a node serve a request.
-func (s *Sim) arrive(e event) {
+func (s *shard) arrive(e event) {
 	c := *s.calls.at(e.ref)
 	n := s.nodes[c.to]
 	if n.gen != c.toGen {
-		s.fail(e.ref)
+		s.unanswered(e.ref)
 		return
 	}
 	from := s.nodes[c.from]
-	if l := n.links[c.from]; l != nil && l.ended == 0 {
-		s.touch(l)
-	}
+	s.accept(n, from, c.fromGen)
 	answer, swapped := wire.Message(nil), false
 	if n.bad {
 		answer, swapped = s.swap(n, c.msg)
@@ -224,22 +169,27 @@ func (s *Sim) arrive(e event) {
 		}
 	}
 	if answer == nil {
-		s.fail(e.ref)
+		s.unanswered(e.ref)
 		return
 	}
 	d, sends, ok := s.travel(n, from)
 	s.stats.sent(s.measuring(), answer, sends)
 	at := s.now + int64(d)
 	if !ok || at > c.deadline || from.gen != c.fromGen || from.side != n.side {
-		s.fail(e.ref)
+		s.unanswered(e.ref)
+		return
+	}
+	if c.foreign {
+		s.calls.put(e.ref)
+		s.out = append(s.out, transit{event: event{at: at, seq: c.seq, kind: evAnswer, ref: c.home, gen: c.stamp}, answer: answer})
 		return
 	}
 	s.calls.at(e.ref).answer = answer
-	s.queue.push(event{at: at, kind: evAnswer, ref: e.ref})
+	s.finish(e.ref, at)
 }
 
 // serve is what a node answers.
-func (s *Sim) serve(n, from *node, msg wire.Message) wire.Message {
+func (s *shard) serve(n, from *node, msg wire.Message) wire.Message {
 	if s.cfg.RoutingOnly {
 		if ask, ok := msg.(*wire.Fetch); ok {
 			return s.fetched(n, ask)
@@ -266,8 +216,11 @@ func (s *Sim) serve(n, from *node, msg wire.Message) wire.Message {
 }
 
 // answered reports the end of a call to who made it.
-func (s *Sim) answered(e event) {
+func (s *shard) answered(e event) {
 	c := *s.calls.at(e.ref)
+	if c.foreign || c.stamp != e.gen {
+		return // it has ended before
+	}
 	s.calls.put(e.ref)
 	n := s.nodes[c.from]
 	if n.gen != c.fromGen {

@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -15,24 +16,28 @@ import (
 type node struct {
 	num    int32
 	gen    uint32 // of its runs; odd while it runs
+	diedAt int64  // when its last run ended
 	peer   wire.Peer
 	city   int
 	access time.Duration
 	side   uint8 // of a partition
 	seed   uint64
-	bad    bool // it attacks
-	nat    bool // nobody reaches it from outside
+	shard  uint8
+	rng    *rand.Rand // of what it sends
+	bad    bool       // it attacks
+	nat    bool       // nobody reaches it from outside
 
-	machine *chord.Machine // nil while it does not run
-	member  bool
-	place   int   // in Sim.live or Sim.idle
-	timerAt int64 // when the next evTimer comes; 0 = none is set
-	view    *chord.View
-	version uint64 // of view
-	links   map[int32]*link
-	known   []wire.Peer    // members of its last run
-	certs   map[int32]bool // nodes whose certificates it has met in this run
-	certsAt int64          // when it met one last
+	machine  *chord.Machine // nil while it does not run
+	member   bool
+	arranged uint64 // how often it has arranged something
+	place    int    // in Sim.live or Sim.idle
+	timerAt  int64  // when the next evTimer comes; 0 = none is set
+	view     *chord.View
+	version  uint64 // of view
+	links    map[int32]*link
+	known    []wire.Peer    // members of its last run
+	certs    map[int32]bool // nodes whose certificates it has met in this run
+	certsAt  int64          // when it met one last
 
 	key        identity.PrivateKey // the node's
 	person     *person             // nil until it first runs, and in plain runs
@@ -54,6 +59,7 @@ func addrOf(num int32) netip.AddrPort {
 
 func (s *Sim) addNode() {
 	n := &node{num: int32(len(s.nodes)), city: s.rng.IntN(len(s.cities.names)), access: drawAccess(s.rng), seed: s.rng.Uint64()}
+	n.rng = rand.New(rand.NewPCG(n.seed, 0x77617973))
 	n.peer = wire.Peer{ID: s.randomID(), Addrs: []netip.AddrPort{addrOf(n.num)}}
 	var tag identity.OwnerTag
 	binary.BigEndian.PutUint64(tag[:], s.rng.Uint64())
@@ -84,7 +90,7 @@ func (s *Sim) nodeAt(p *wire.Peer) *node {
 }
 
 // step runs a node's machine and carries out what it wants done.
-func (s *Sim) step(n *node, ev chord.Event) {
+func (s *shard) step(n *node, ev chord.Event) {
 	joined, moved := false, false
 	effects := n.machine.Step(s.at(s.now), ev)
 	for i := range effects {
@@ -99,21 +105,24 @@ func (s *Sim) step(n *node, ev chord.Event) {
 		case chord.Moved:
 			moved = true
 		case chord.JoinFailed:
-			s.after(joinRetry, event{kind: evJoin, ref: n.num, gen: n.gen})
+			e := event{at: s.now + int64(joinRetry), kind: evJoin, ref: n.num, gen: n.gen}
+			s.tell(n, func(s *Sim) { s.push(e) })
 		}
 	}
 	if member := n.machine.Phase() == chord.PhaseJoined; member != n.member {
 		n.member = member
-		if member {
-			s.ring.add(n.peer.ID, n.num)
-		} else {
-			s.ring.remove(n.peer.ID)
-		}
+		s.tell(n, func(s *Sim) {
+			if member {
+				s.ring.add(n.peer.ID, n.num)
+			} else {
+				s.ring.remove(n.peer.ID)
+			}
+		})
 	}
 	s.setTimer(n)
 	if joined && n.person != nil {
 		s.keep(n, chord.Became{})
-		s.after(0, event{kind: evTend, ref: n.num, gen: n.gen})
+		s.after(0, n, event{kind: evTend, ref: n.num, gen: n.gen})
 	}
 	if moved {
 		s.keep(n, chord.Changed{})
@@ -122,7 +131,7 @@ func (s *Sim) step(n *node, ev chord.Event) {
 
 // setTimer sees to it that a node is ticked when it wants to be. A timer that
 // is set too early finds nothing due and is set anew.
-func (s *Sim) setTimer(n *node) {
+func (s *shard) setTimer(n *node) {
 	at := n.machine.Deadline()
 	if at.IsZero() {
 		return
@@ -132,10 +141,10 @@ func (s *Sim) setTimer(n *node) {
 		return
 	}
 	n.timerAt = due
-	s.queue.push(event{at: due, kind: evTimer, ref: n.num, gen: n.gen})
+	s.push(n, event{at: due, kind: evTimer, ref: n.num, gen: n.gen})
 }
 
-func (s *Sim) timer(e event) {
+func (s *shard) timer(e event) {
 	n := s.nodes[e.ref]
 	if n.gen != e.gen || n.timerAt != e.at {
 		return

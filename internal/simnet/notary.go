@@ -12,7 +12,7 @@ import (
 // it would have cost to ask for those that the node has not met in this run of
 // its program.
 type notary struct {
-	*Sim
+	*shard
 	o *overlay
 	n *node
 }
@@ -51,7 +51,7 @@ func (y notary) SignNotice(x wire.Notice) (wire.Notice, error) {
 // Verify implements chord.Verifier. All nodes share what it returns.
 func (y notary) Verify(d *wire.Descriptor) (*chord.Member, chord.Verdict) {
 	at := describedAs{d.ID, d.Seq, d.Signature}
-	if who := y.o.members[at]; who != nil && same(who.Desc, d) {
+	if who := y.members[at]; who != nil && same(who.Desc, d) {
 		y.certified(d.ID)
 		return who, chord.VerdictValid
 	}
@@ -62,10 +62,10 @@ func (y notary) Verify(d *wire.Descriptor) (*chord.Member, chord.Verdict) {
 	y.certified(d.ID)
 	keep := *d
 	who := chord.NewMember(&keep, y.o.owners[d.ID])
-	if len(y.o.members) > 8*len(y.o.keys) { // of earlier descriptors
-		clear(y.o.members)
+	if len(y.members) > 8*len(y.o.keys) { // of earlier descriptors
+		clear(y.members)
 	}
-	y.o.members[at] = who
+	y.members[at] = who
 	return who, chord.VerdictValid
 }
 
@@ -77,17 +77,17 @@ func same(a, b *wire.Descriptor) bool {
 
 // VerifyNotice implements chord.Verifier.
 func (y notary) VerifyNotice(x *wire.Notice, witness *wire.Descriptor) bool {
-	if y.o.notices[*x] {
+	if y.notices[*x] {
 		return x.Witness == witness.ID
 	}
 	key, known := y.o.keys[x.Witness]
 	if !known || x.Witness != witness.ID || x.Verify(overlayName, key) != nil {
 		return false
 	}
-	if len(y.o.notices) > 8*len(y.o.keys) {
-		clear(y.o.notices)
+	if len(y.notices) > 8*len(y.o.keys) {
+		clear(y.notices)
 	}
-	y.o.notices[*x] = true
+	y.notices[*x] = true
 	return true
 }
 

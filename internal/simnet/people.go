@@ -12,7 +12,6 @@ import (
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
-	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/keyshare"
 )
 
@@ -22,12 +21,10 @@ const overlayName = "sim.example"
 // what it has verified, by the bytes that were signed: the same bytes verify
 // the same everywhere, so each signature is checked once and not once a node.
 type overlay struct {
-	trust   *identity.Trust
-	issuer  *identity.Issuer
-	members map[describedAs]*chord.Member
-	notices map[wire.Notice]bool
-	keys    map[chord.ID]identity.PublicKey // node keys
-	owners  map[chord.ID]identity.OwnerTag
+	trust  *identity.Trust
+	issuer *identity.Issuer
+	keys   map[chord.ID]identity.PublicKey // node keys
+	owners map[chord.ID]identity.OwnerTag
 
 	certificate int // the length of a node's, in bytes
 }
@@ -53,7 +50,6 @@ func newOverlay(cfg *Config, people int) (*overlay, error) {
 	charter.OwnerRecords = max(charter.OwnerRecords, 2*uint32(cfg.N)) // a small ring gives one holder all of them
 	charter.OwnerBytes = max(charter.OwnerBytes, 2<<10*uint32(cfg.N))
 	o := &overlay{
-		members: make(map[describedAs]*chord.Member), notices: make(map[wire.Notice]bool),
 		keys: make(map[chord.ID]identity.PublicKey, people), owners: make(map[chord.ID]identity.OwnerTag, people),
 	}
 	records := people * (int(charter.N) + 4) // shares, account, registrations of late
@@ -149,9 +145,10 @@ func (s *Sim) enrol(n *node) error {
 		return err
 	}
 	p.records = append(p.records, account)
+	sh := s.of(n)
 	p.store, err = record.OpenStore(record.StoreConfig{
-		Trust: o.trust, Now: func() time.Time { return s.at(s.now) }, Monotonic: func() time.Duration { return time.Duration(s.now) },
-		Refused: s.stats.refuse,
+		Trust: o.trust, Now: func() time.Time { return s.at(sh.now) }, Monotonic: func() time.Duration { return time.Duration(sh.now) },
+		Refused: sh.stats.refuse,
 	})
 	n.person = p
 	return err
@@ -177,7 +174,7 @@ func (s *Sim) accountCertificate(params identity.AccountParams) ([]byte, error) 
 }
 
 // registration signs the device's registration anew.
-func (s *Sim) registration(n *node) (record.Record, error) {
+func (s *shard) registration(n *node) (record.Record, error) {
 	p, now := n.person, s.at(s.now)
 	data, err := canon.Marshal(record.Registration{Node: n.peer.ID, Addrs: n.peer.Addrs, Device: p.device.Public(), Features: []string{"carried"}, Via: n.via})
 	if err != nil {

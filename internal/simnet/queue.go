@@ -13,16 +13,18 @@ const (
 	evEnd                      // a session ends
 	evJoin                     // a node tries (again) to join
 	evLookup                   // somebody looks something up
+	evClose                    // a link has been closed at its other end
 	evAct                      // a step of the scenario
 )
 
 // event is one thing that happens at a time. Events at the same time happen in
-// the order in which they were put in.
+// the order of seq.
 type event struct {
-	at   int64 // ns since the start
-	seq  uint64
-	ref  int32 // what kind says: a node, a call, a task
+	at   int64  // ns since the start
+	seq  uint64 // among those of one time; no two of a queue are alike
+	ref  int32  // what kind says: a node, a call, a task
 	gen  uint32
+	from int32 // of evClose: the other node
 	kind eventKind
 }
 
@@ -32,12 +34,9 @@ func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.
 // the children share a cache line or two.
 type queue struct {
 	heap []event
-	seq  uint64
 }
 
 func (q *queue) push(e event) {
-	q.seq++
-	e.seq = q.seq
 	q.heap = append(q.heap, e)
 	i := len(q.heap) - 1
 	for i > 0 {

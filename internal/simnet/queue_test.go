@@ -12,6 +12,7 @@ import (
 func TestQueueOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var q queue
+	var seq uint64
 	var want []event
 	out := func() {
 		slices.SortFunc(want, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.seq, b.seq)) })
@@ -25,9 +26,9 @@ func TestQueueOrder(t *testing.T) {
 			out()
 			continue
 		}
-		e := event{at: rng.Int64N(50), ref: rng.Int32()}
+		seq++
+		e := event{at: rng.Int64N(50), seq: seq, ref: rng.Int32()}
 		q.push(e)
-		e.seq = q.seq
 		want = append(want, e)
 		if len(want) > 64 {
 			out()

@@ -20,7 +20,7 @@ const (
 	watchShares = 2
 )
 
-func (s *Sim) setting(n *node) directory.Setting {
+func (s *shard) setting(n *node) directory.Setting {
 	return directory.Setting{
 		Trust: s.overlay.trust, Now: func() time.Time { return s.at(s.now) },
 		Members: func() int { return n.viewOf().Members() + 1 },
@@ -31,12 +31,12 @@ func (s *Sim) setting(n *node) directory.Setting {
 
 // tend is what a device does for its owner when it has joined, and every ten
 // seconds: it publishes and repairs what is due.
-func (s *Sim) tend(e event) {
+func (s *shard) tend(e event) {
 	n := s.nodes[e.ref]
 	if n.gen != e.gen || !n.member && !n.nat {
 		return
 	}
-	s.after(tendEvery, e)
+	s.after(tendEvery, n, e)
 	if !n.serving() {
 		return
 	}
@@ -52,7 +52,7 @@ func (s *Sim) tend(e event) {
 			return
 		}
 		p.last = &rec
-		s.publish(n, rec, func(s *Sim, n *node, err error) {
+		s.publish(n, rec, func(s *shard, n *node, err error) {
 			if p.registered = p.registered || err == nil; err == nil {
 				n.publishDue = s.now + int64(s.overlay.trust.Charter().RegistrationRefresh)*int64(time.Second)
 			}
@@ -69,14 +69,14 @@ func (s *Sim) tend(e event) {
 	}
 }
 
-func (s *Sim) publish(n *node, rec record.Record, then func(s *Sim, n *node, err error)) {
+func (s *shard) publish(n *node, rec record.Record, then func(s *shard, n *node, err error)) {
 	pub, err := directory.NewPublishing(s.setting(n), rec)
 	if err != nil {
 		s.stats.refuse("not_publishable")
 		return
 	}
 	told := false
-	s.begin(n, &inDirectory{errand: pub, after: func(s *Sim, n *node) {
+	s.begin(n, &inDirectory{errand: pub, after: func(s *shard, n *node) {
 		if _, done, err := pub.Result(); done && !told {
 			told = true
 			if err != nil {
@@ -87,13 +87,13 @@ func (s *Sim) publish(n *node, rec record.Record, then func(s *Sim, n *node, err
 	}})
 }
 
-func (s *Sim) repair(n *node) {
+func (s *shard) repair(n *node) {
 	records := n.person.records
 	if n.person.last != nil {
 		records = append(records[:len(records):len(records)], *n.person.last)
 	}
 	r := directory.NewRepairing(s.setting(n), records)
-	s.begin(n, &inDirectory{errand: r, after: func(s *Sim, n *node) {
+	s.begin(n, &inDirectory{errand: r, after: func(s *shard, n *node) {
 		if !r.Ended() {
 			return
 		}
@@ -117,18 +117,19 @@ func (s *Sim) resolve(n *node) {
 	}
 	s.stats.pending++
 	began, over := s.now, false
-	r := directory.NewResolving(s.setting(n), target.person.aor, directory.Known{NoPin: true})
-	s.begin(n, &inDirectory{
+	sh := s.of(n)
+	r := directory.NewResolving(sh.setting(n), target.person.aor, directory.Known{NoPin: true})
+	sh.begin(n, &inDirectory{
 		errand: r,
-		after: func(s *Sim, _ *node) {
+		after: func(s *shard, _ *node) {
 			if res, done, err := r.Result(); done && !over {
 				over = true
-				s.judgeName(target, res, err, began)
+				s.tell(n, func(s *Sim) { s.judgeName(target, res, err, began) })
 			}
 		},
-		gone: func(s *Sim) {
+		gone: func(s *shard) {
 			if !over {
-				abandon(s)
+				s.tell(n, abandon)
 			}
 		},
 	})
@@ -174,7 +175,7 @@ type keeping struct {
 }
 
 // keep runs a step of a node's keeper.
-func (s *Sim) keep(n *node, ev chord.Event) {
+func (s *shard) keep(n *node, ev chord.Event) {
 	k := n.keeping
 	if k == nil {
 		return
@@ -189,17 +190,17 @@ func (s *Sim) keep(n *node, ev chord.Event) {
 	}
 }
 
-func (s *Sim) wakeKeeper(n *node, at int64) {
+func (s *shard) wakeKeeper(n *node, at int64) {
 	k := n.keeping
 	at = max(at, s.now)
 	if k.timerAt != 0 && k.timerAt <= at {
 		return
 	}
 	k.timerAt = at
-	s.queue.push(event{at: at, kind: evKeep, ref: n.num, gen: n.gen})
+	s.push(n, event{at: at, kind: evKeep, ref: n.num, gen: n.gen})
 }
 
-func (s *Sim) keepTimer(e event) {
+func (s *shard) keepTimer(e event) {
 	n := s.nodes[e.ref]
 	if n.gen != e.gen || n.keeping.timerAt != e.at {
 		return

@@ -67,6 +67,9 @@ type MessageRate struct {
 func (s *Sim) result(wall time.Duration) *Result {
 	s.settleLinks()
 	st := &s.stats
+	for _, sh := range s.shards {
+		st.add(&sh.stats)
+	}
 	measured := 0.0
 	if s.from > 0 {
 		measured = max(0, time.Duration(min(s.now, s.to)-s.from).Seconds())
@@ -88,7 +91,7 @@ func (s *Sim) result(wall time.Duration) *Result {
 		},
 		ResolvedRight: st.right, ResolvedWrong: st.wrong, Refused: st.refused,
 		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed,
-		Deaths: st.deaths, Attacks: s.adversary.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes), Certificates: perNode(st.certBytes),
+		Deaths: st.deaths, Attacks: st.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes), Certificates: perNode(st.certBytes),
 		Messages: make(map[string]MessageRate), Refusals: st.refusals, LongestMS: ms(st.longest), SaidPerS: perNode(st.said),
 	}
 	if len(st.checks) > 0 {

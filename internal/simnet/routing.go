@@ -45,15 +45,16 @@ func (s *Sim) lookup() {
 func (s *Sim) route(n *node, target chord.ID) {
 	s.stats.pending++
 	began := s.now
-	seek := chord.NewSeeking(s.vantage(n), target)
-	s.begin(n, &onRing{
+	sh := s.of(n)
+	seek := chord.NewSeeking(sh.vantage(n), target)
+	sh.begin(n, &onRing{
 		errand: seek,
 		over:   func() bool { _, done, _ := seek.Result(); return done },
-		then: func(s *Sim, _ *node) {
+		then: func(s *shard, n *node) {
 			r, _, err := seek.Result()
-			s.judge(target, &r, err, began)
+			s.tell(n, func(s *Sim) { s.judge(target, &r, err, began) })
 		},
-		gone: abandon,
+		gone: func(s *shard) { s.tell(n, abandon) },
 	})
 }
 
@@ -100,7 +101,7 @@ func (s *Sim) judge(target chord.ID, r *chord.Route, err error, began int64) {
 		st.exact++
 	}
 	for _, p := range append([]wire.Peer{r.Responsible}, r.Successors...) {
-		if i, found := s.byID[p.ID]; found && s.nodes[i].member {
+		if _, member := s.ring.search(p.ID); member {
 			if p.ID == owner {
 				st.routed++
 				s.verdict(&st.right)

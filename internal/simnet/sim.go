@@ -13,22 +13,26 @@ import (
 // epoch is when every run begins, in overlay time.
 func epoch() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// Sim is one run. It is owned by one goroutine.
+// Sim is one run: what all nodes share, and what happens to the whole of them.
+// It is owned by one goroutine, and the shards only read it while they run.
 type Sim struct {
 	cfg    Config
-	rng    *rand.Rand // of the network and the churn
+	rng    *rand.Rand // of the churn and the look-ups
 	cities *cities
 	start  time.Time
 	now    int64 // ns since start
 
-	queue queue
-	calls slab[call]
-	tasks slab[task]
-	nodes []*node // by number, dead and alive
-	byID  map[chord.ID]int32
-	live  []int32 // those that run
-	idle  []int32 // those that do not
-	ring  oracle
+	shards []*shard
+	ahead  int64             // ns that a packet takes at least from one shard to the other
+	heard  []note            // from the shards
+	run    func(limit int64) // has every shard run until then
+	queue  queue
+	seq    uint64  // of its events
+	nodes  []*node // by number, dead and alive
+	byID   map[chord.ID]int32
+	live   []int32 // those that run
+	idle   []int32 // those that do not
+	ring   oracle
 
 	shelves map[int32][]kept // of a still ring, by number
 	named   []*node          // whose names are looked up there
@@ -41,8 +45,6 @@ type Sim struct {
 	from, to int64 // what is measured, once it is known
 	lookups  int   // begun and judged
 	stats    stats
-	replies  []reply // of the step under way
-	tick     int     // events since the last look at ctx
 }
 
 // New returns a run that has not begun.
@@ -66,6 +68,7 @@ func New(cfg Config) (*Sim, error) {
 		s.addNode()
 	}
 	s.stats.init()
+	s.part()
 	if !cfg.RoutingOnly || cfg.Names > 0 {
 		if cfg.RoutingOnly {
 			people = cfg.Names
@@ -81,9 +84,16 @@ func New(cfg Config) (*Sim, error) {
 
 func (s *Sim) at(ns int64) time.Time { return s.start.Add(time.Duration(ns)) }
 
+// push arranges something for the whole run.
+func (s *Sim) push(e event) {
+	s.seq++
+	e.seq = s.seq
+	s.queue.push(e)
+}
+
 func (s *Sim) after(d time.Duration, e event) {
 	e.at = s.now + int64(max(d, 0))
-	s.queue.push(e)
+	s.push(e)
 }
 
 // The first fill: nodes join at a rate that grows with the ring.
@@ -105,40 +115,65 @@ func (s *Sim) Run(ctx context.Context) *Result {
 	} else {
 		s.fill()
 	}
-	for len(s.queue.heap) > 0 {
-		if s.to > 0 && s.queue.heap[0].at >= s.to && s.stats.pending == 0 {
-			break
-		}
-		if s.tick++; s.tick%4096 == 0 {
-			if ctx.Err() != nil {
-				break
-			}
-			s.cfg.Progress(s.progress())
-		}
-		e := s.queue.pop()
-		if e.at < s.now {
-			panic("simnet: an event in the past") // a fault of the simulator's own
-		}
-		s.now = e.at
-		s.happen(e)
+	stop := s.work()
+	defer stop()
+	for ctx.Err() == nil && s.advance() {
+		s.cfg.Progress(s.progress())
 	}
+	for _, sh := range s.shards {
+		s.now = max(s.now, sh.now)
+	}
+	s.set(s.now)
 	return s.result(time.Since(wall))
+}
+
+// never is later than anything that happens.
+const never = int64(1<<63 - 1)
+
+func (q *queue) next() int64 {
+	if len(q.heap) == 0 {
+		return never
+	}
+	return q.heap[0].at
+}
+
+// advance lets the shards run for as long as nothing of the one can reach the
+// other, or until something happens to the whole run, and reports whether there
+// is more.
+func (s *Sim) advance() bool {
+	next, whole := never, s.queue.next()
+	for _, sh := range s.shards {
+		next = min(next, sh.queue.next())
+	}
+	first := min(next, whole)
+	if s.to > 0 && first >= s.to && s.stats.pending == 0 || first == never {
+		s.set(max(s.now, s.to))
+		return false
+	}
+	if next < whole {
+		limit := min(next+s.ahead, whole)
+		s.run(limit)
+		s.exchange()
+		return true
+	}
+	s.set(whole)
+	for s.queue.next() == whole {
+		s.happen(s.queue.pop())
+		s.exchange()
+	}
+	return true
+}
+
+// set has all clocks show one time.
+func (s *Sim) set(now int64) {
+	s.now = now
+	for _, sh := range s.shards {
+		sh.now = now
+	}
 }
 
 func (s *Sim) happen(e event) {
 	switch e.kind {
-	case evTimer:
-		s.timer(e)
-	case evRequest:
-		s.arrive(e)
-	case evAnswer:
-		s.answered(e)
-	case evTask:
-		s.taskTimer(e)
-	case evKeep:
-		s.keepTimer(e)
-	case evTend:
-		s.tend(e)
 	case evEnd:
 		s.end(e)
 	case evJoin:
@@ -174,10 +209,10 @@ func (s *Sim) plan() {
 		s.schedule(s.nodes[i])
 	}
 	if s.cfg.Cut > 0 {
-		s.queue.push(event{at: s.from + int64(s.cfg.Duration-s.cfg.Cut)/2, kind: evAct})
+		s.push(event{at: s.from + int64(s.cfg.Duration-s.cfg.Cut)/2, kind: evAct})
 	}
 	if s.cfg.Lookups > 0 {
-		s.queue.push(event{at: s.from, kind: evLookup})
+		s.push(event{at: s.from, kind: evLookup})
 	}
 }
 
@@ -194,9 +229,6 @@ func (s *Sim) cut() {
 		s.after(s.cfg.Cut, event{kind: evAct})
 	}
 }
-
-// measuring tells whether what happens now counts.
-func (s *Sim) measuring() bool { return s.from > 0 && s.now >= s.from && s.now < s.to }
 
 func (s *Sim) progress() Progress {
 	p := Progress{Virtual: time.Duration(s.now), Nodes: len(s.ring.ids), Lookups: s.stats.judged, Stage: "measuring"}

@@ -71,13 +71,39 @@ type stats struct {
 	took        []int64
 	longest     int64 // of all that were judged, the refused ones too
 	hops        []int
-	checks      []int // signatures checked in each resolution in a still ring
-	taskShakes  int   // handshakes for look-ups
+	checks      []int  // signatures checked in each resolution in a still ring
+	taskShakes  int    // handshakes for look-ups
+	acts        uint64 // how often a bad node did what no other does
 }
 
 func (st *stats) init() { st.refusals = make(map[string]uint64) }
 
 func (st *stats) refuse(reason string) { st.refusals[reason]++ }
+
+// add takes in what a shard has counted.
+func (st *stats) add(o *stats) {
+	for i := range st.bytes {
+		st.bytes[i] += o.bytes[i]
+		st.messages[i] += o.messages[i]
+	}
+	for i := range st.byType {
+		st.byType[i].messages += o.byType[i].messages
+		st.byType[i].bytes += o.byType[i].bytes
+	}
+	st.said += o.said
+	st.shakeBytes += o.shakeBytes
+	st.shakes += o.shakes
+	st.dials += o.dials
+	st.pingBytes += o.pingBytes
+	st.certBytes += o.certBytes
+	st.unpublished += o.unpublished
+	st.taskShakes += o.taskShakes
+	st.acts += o.acts
+	st.checks = append(st.checks, o.checks...)
+	for why, n := range o.refusals {
+		st.refusals[why] += n
+	}
+}
 
 // sent counts a message that was sent so many times.
 func (st *stats) sent(counts bool, m wire.Message, times int) {

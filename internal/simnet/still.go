@@ -102,7 +102,7 @@ func (s *Sim) settle(i int, all []*chord.Member) {
 // frozen is what a still ring's node does with a request: its machine answers at
 // the time at which it was made, so that nothing is ever due, and wants nothing
 // else done.
-func (s *Sim) frozen(n, from *node, msg wire.Message) (answer wire.Message) {
+func (s *shard) frozen(n, from *node, msg wire.Message) (answer wire.Message) {
 	for _, e := range n.machine.Step(s.start, chord.Request{From: from.peer, Msg: msg}) {
 		if e.Kind == chord.Reply {
 			answer = e.Msg

@@ -29,7 +29,7 @@ func (s *Sim) house() error {
 		if err := s.enrol(n); err != nil {
 			return err
 		}
-		reg, err := s.registration(n)
+		reg, err := s.of(n).registration(n)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (s *Sim) shelve(r record.Record) error {
 }
 
 // fetched answers a Fetch in a still ring.
-func (s *Sim) fetched(n *node, ask *wire.Fetch) wire.Message {
+func (s *shard) fetched(n *node, ask *wire.Fetch) wire.Message {
 	answer := s.withheld(n).(*wire.Fetched)
 	for _, k := range s.shelves[n.num] {
 		if k.res == ask.Resource && (ask.Part == nil || *ask.Part == k.part) && len(answer.Records) < wire.MaxItems {
@@ -84,15 +84,16 @@ func (s *Sim) resolveStill(n *node) {
 	}
 	s.stats.pending++
 	began, over, closed := s.now, false, false
-	set := s.setting(n)
+	sh := s.of(n)
+	set := sh.setting(n)
 	if trust, err := identity.NewTrust(s.overlay.trust.RootCertificate(), s.overlay.trust.Charter()); err == nil {
 		set.Trust = trust
 	}
 	r := directory.NewResolving(set, target.person.aor, directory.Known{NoPin: true})
-	s.begin(n, &inDirectory{errand: r, after: func(s *Sim, _ *node) {
+	sh.begin(n, &inDirectory{errand: r, after: func(s *shard, _ *node) {
 		if res, done, err := r.Result(); done && !over {
 			over = true
-			s.judgeName(target, res, err, began)
+			s.tell(n, func(s *Sim) { s.judgeName(target, res, err, began) })
 		}
 		if r.Ended() && !closed {
 			closed = true

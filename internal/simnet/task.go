@@ -25,21 +25,21 @@ type task struct {
 type runner interface {
 	// step takes in an answer to one of its calls, or that time has passed, and
 	// reports whether the task is over.
-	step(s *Sim, n *node, ref int32, ev chord.Event) (over bool)
+	step(s *shard, n *node, ref int32, ev chord.Event) (over bool)
 	deadline() time.Time
 	// died is called instead when the node is no more.
-	died(s *Sim)
+	died(s *shard)
 }
 
 // begin gives a task of a node a place, and its first step.
-func (s *Sim) begin(n *node, r runner) {
+func (s *shard) begin(n *node, r runner) {
 	ref := s.tasks.take()
 	s.stats.serial++
 	*s.tasks.at(ref) = task{node: n.num, nodeGen: n.gen, serial: s.stats.serial, run: r}
 	s.taskStep(n, ref, chord.Tick{})
 }
 
-func (s *Sim) taskStep(n *node, ref int32, ev chord.Event) {
+func (s *shard) taskStep(n *node, ref int32, ev chord.Event) {
 	serial := s.tasks.at(ref).serial
 	if over := s.tasks.at(ref).run.step(s, n, ref, ev); over {
 		s.tasks.put(ref)
@@ -55,10 +55,10 @@ func (s *Sim) taskStep(n *node, ref int32, ev chord.Event) {
 		return
 	}
 	t.timerAt = due
-	s.queue.push(event{at: due, kind: evTask, ref: ref, gen: serial})
+	s.push(s.nodes[t.node], event{at: due, kind: evTask, ref: ref, gen: serial})
 }
 
-func (s *Sim) taskTimer(e event) {
+func (s *shard) taskTimer(e event) {
 	t := s.tasks.at(e.ref)
 	if t.run == nil || t.serial != e.gen || t.timerAt != e.at {
 		return
@@ -74,22 +74,22 @@ func (s *Sim) taskTimer(e event) {
 }
 
 // aftermath tells a node's machine how a call went that it has not made itself.
-func (s *Sim) aftermath(n *node, c *call, r chord.Result) {
+func (s *shard) aftermath(n *node, c *call, r chord.Result) {
 	if !s.cfg.RoutingOnly && c.to != n.num {
-		if ev := n.viewOf().Aftermath(c.peer, r, s.rng.Uint32()); ev != nil {
+		if ev := n.viewOf().Aftermath(c.peer, r, n.rng.Uint32()); ev != nil {
 			s.step(n, ev)
 		}
 	}
 }
 
 // taskAnswer hands the end of a call to the task that made it.
-func (s *Sim) taskAnswer(n *node, c *call, r chord.Result) {
+func (s *shard) taskAnswer(n *node, c *call, r chord.Result) {
 	if t := s.tasks.at(c.task); t.run != nil && t.serial == c.serial {
 		s.taskStep(n, c.task, r)
 	}
 }
 
-func (s *Sim) vantage(n *node) chord.Vantage {
+func (s *shard) vantage(n *node) chord.Vantage {
 	return chord.Vantage{View: n.viewOf(), Refused: s.stats.refuse}
 }
 
@@ -103,11 +103,11 @@ type ringErrand interface {
 type onRing struct {
 	errand ringErrand
 	over   func() bool
-	then   func(s *Sim, n *node) // at its end; the node runs
-	gone   func(s *Sim)          // when the node died first; nil = nothing
+	then   func(s *shard, n *node) // at its end; the node runs
+	gone   func(s *shard)          // when the node died first; nil = nothing
 }
 
-func (r *onRing) step(s *Sim, n *node, ref int32, ev chord.Event) bool {
+func (r *onRing) step(s *shard, n *node, ref int32, ev chord.Event) bool {
 	for _, e := range r.errand.Step(s.at(s.now), ev) {
 		s.send(n, e.To, e.Msg, e.Timeout, e.ID, ref)
 	}
@@ -120,7 +120,7 @@ func (r *onRing) step(s *Sim, n *node, ref int32, ev chord.Event) bool {
 
 func (r *onRing) deadline() time.Time { return r.errand.Deadline() }
 
-func (r *onRing) died(s *Sim) {
+func (r *onRing) died(s *shard) {
 	if r.gone != nil {
 		r.gone(s)
 	}
@@ -137,23 +137,23 @@ type dirErrand interface {
 // inDirectory runs one of them.
 type inDirectory struct {
 	errand dirErrand
-	after  func(s *Sim, n *node) // each step
-	gone   func(s *Sim)          // when the node died first; nil = nothing
+	after  func(s *shard, n *node) // each step
+	gone   func(s *shard)          // when the node died first; nil = nothing
 }
 
-func (d *inDirectory) step(s *Sim, n *node, ref int32, _ chord.Event) bool {
+func (d *inDirectory) step(s *shard, n *node, ref int32, _ chord.Event) bool {
 	d.event(s, n, ref, directory.Tick{})
 	return d.errand.Ended()
 }
 
 // event is a step of the errand, whose calls become tasks of their own.
-func (d *inDirectory) event(s *Sim, n *node, ref int32, ev directory.Event) {
+func (d *inDirectory) event(s *shard, n *node, ref int32, ev directory.Event) {
 	calls := slices.Clone(d.errand.Step(s.at(s.now), ev))
 	d.after(s, n)
 	serial := s.tasks.at(ref).serial
 	for _, c := range calls {
 		began := s.now
-		back := func(s *Sim, n *node, ev directory.Event) {
+		back := func(s *shard, n *node, ev directory.Event) {
 			t := s.tasks.at(ref)
 			if t.run == nil || t.serial != serial {
 				return
@@ -163,7 +163,7 @@ func (d *inDirectory) event(s *Sim, n *node, ref int32, ev directory.Event) {
 		}
 		if c.Store != nil {
 			st := chord.NewStoring(s.vantage(n), c.Position, *c.Store)
-			s.begin(n, &onRing{errand: st, over: func() bool { _, done, _ := st.Result(); return done }, then: func(s *Sim, n *node) {
+			s.begin(n, &onRing{errand: st, over: func() bool { _, done, _ := st.Result(); return done }, then: func(s *shard, n *node) {
 				said, _, err := st.Result()
 				holders, err := ringdir.Stored(said, err)
 				back(s, n, directory.Written{Call: c.ID, Holders: holders, Took: time.Duration(s.now - began), Err: err})
@@ -171,7 +171,7 @@ func (d *inDirectory) event(s *Sim, n *node, ref int32, ev directory.Event) {
 			continue
 		}
 		f := chord.NewFetching(s.vantage(n), c.Position, c.Resource, c.Part)
-		s.begin(n, &onRing{errand: f, over: func() bool { _, done, _ := f.Result(); return done }, then: func(s *Sim, n *node) {
+		s.begin(n, &onRing{errand: f, over: func() bool { _, done, _ := f.Result(); return done }, then: func(s *shard, n *node) {
 			a, _, err := f.Result()
 			ans := ringdir.Fetched(a)
 			r := directory.Read{Call: c.ID, Holder: ans.Holder, Responsible: ans.Responsible, Took: time.Duration(s.now - began), Err: err}
@@ -185,7 +185,7 @@ func (d *inDirectory) event(s *Sim, n *node, ref int32, ev directory.Event) {
 
 func (d *inDirectory) deadline() time.Time { return d.errand.Deadline() }
 
-func (d *inDirectory) died(s *Sim) {
+func (d *inDirectory) died(s *shard) {
 	if d.gone != nil {
 		d.gone(s)
 	}
