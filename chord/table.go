@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -33,6 +34,8 @@ type table struct {
 	version  uint64 // counts changes of order
 	maxAddrs int
 	origin   time.Time // of stamps
+	secret   uint64    // of rank; 0 = not drawn yet
+	unranked bool      // ranks are drawn anew each time: for tests of what ranks are for
 	signed   bool      // members sign for themselves: what others say of them makes nobody usable
 }
 
@@ -80,8 +83,12 @@ func (t *table) age(c *contact, now time.Time) time.Duration {
 	return max(0, now.Sub(t.origin.Add(time.Duration(c.heard-1)*stampUnit)))
 }
 
-// maxRumours bounds how many members are kept on one other's word.
-const maxRumours = 256
+// maxRumours bounds how many members are kept on one other's word; in a small
+// table, it is one place of rumourShare.
+const (
+	maxRumours  = 256
+	rumourShare = 4
+)
 
 // maxVouched bounds how many are kept on two others' word, who may both have it
 // from one liar: one state names up to eight, and half of them anew.
@@ -93,12 +100,15 @@ func (t *table) maxVouched() int { return 4*zave.MaxSuccessors + 4*t.verified }
 func (t *table) hearsay(p wire.Peer, by ID) bool {
 	c := t.get(p.ID)
 	if c == nil {
-		t.rumours = append(t.rumours, rumour{p.ID, by})
-		for len(t.rumours) > maxRumours {
+		for len(t.rumours) >= min(maxRumours, t.max/rumourShare) {
 			t.forget(t.rumours[0].id, false)
 			t.rumours = slices.Delete(t.rumours, 0, 1)
 		}
-		return t.add(contact{who: &Member{Peer: clonePeer(p)}})
+		if !t.add(contact{who: &Member{Peer: clonePeer(p)}}) {
+			return false
+		}
+		t.rumours = append(t.rumours, rumour{p.ID, by}) // now, so that add makes room by another
+		return true
 	}
 	if !t.signed && !c.is(vouched|verified) && t.heardFrom(p.ID) != by {
 		t.vouched = append(t.vouched, p.ID)
@@ -183,7 +193,7 @@ func (t *table) met(id ID, now time.Time) {
 func (t *table) learn(who *Member) bool {
 	c := t.get(who.ID)
 	if c == nil {
-		return t.add(contact{who: who, flags: described})
+		return t.makeWay(who.ID) && t.add(contact{who: who, flags: described})
 	}
 	t.replace(who.ID, who)
 	t.mark(who.ID, described, true)
@@ -215,8 +225,15 @@ func (t *table) mark(id ID, mark uint8, on bool) {
 	}
 }
 
-// list notes that a member is, or is no longer, a neighbour of this node.
-func (t *table) list(id ID, isListed bool) { t.mark(id, listed, isListed) }
+// list notes that a member is, or is no longer, a neighbour of this node. One that
+// was passed by as long as it was a neighbour, when other rumours were forgotten,
+// goes then: else whoever names ghosts as neighbours fills the table with them.
+func (t *table) list(id ID, isListed bool) {
+	t.mark(id, listed, isListed)
+	if c := t.aside[id]; c != nil && !isListed && !c.is(verified|described|vouched|suspect) && t.heardFrom(id) == (ID{}) {
+		t.remove(id)
+	}
+}
 
 func (t *table) add(c contact) bool {
 	id := c.id()
@@ -234,9 +251,8 @@ func (t *table) add(c contact) bool {
 	return true
 }
 
-// evict makes room: the oldest rumour goes, or else one of a few members drawn at
-// random: hearsay first, then the one not heard of for longest. It fails when all
-// of them are pinned.
+// evict makes room: the oldest rumour goes, or else hearsay, or else the member of
+// the highest rank. It fails when all of them are pinned.
 func (t *table) evict() bool {
 	for len(t.rumours) > 0 {
 		before := t.len()
@@ -245,20 +261,7 @@ func (t *table) evict() bool {
 			return true
 		}
 	}
-	const draws = 8
-	var worst *contact
-	for range draws {
-		if t.order.len() == 0 {
-			break
-		}
-		c := t.order.at(t.rng.IntN(t.order.len()))
-		if t.pinned(c.id()) {
-			continue
-		}
-		if worst == nil || worse(c, worst) {
-			worst = c
-		}
-	}
+	worst := t.worst()
 	if worst == nil {
 		return false
 	}
@@ -266,16 +269,52 @@ func (t *table) evict() bool {
 	return true
 }
 
-// worse reports whether a makes room before b does.
-func worse(a, b *contact) bool {
-	known := func(c *contact) bool { return c.is(verified | described) }
-	if known(a) != known(b) {
-		return known(b)
+// worst returns the usable member to make room, nil where all are pinned.
+func (t *table) worst() (worst *contact) {
+	var most uint64
+	for _, s := range t.order.slots {
+		for i := range s.chunk.n {
+			c, rank := &s.chunk.c[i], t.rank(s.chunk.keys[i])
+			if !c.is(verified | described) {
+				rank = math.MaxUint64
+			}
+			if (worst == nil || rank > most) && !t.pinned(c.id()) {
+				worst, most = c, rank
+			}
+		}
 	}
-	if a.heard != b.heard {
-		return a.heard < b.heard
+	return worst
+}
+
+// rank is a number that this node alone gives a member. A full table keeps those
+// of the lowest ranks among all members ever offered. So it is a fair sample of
+// them, however often some are offered (Bortnikov and others, "Brahms: Byzantine
+// resilient random membership sampling", Computer Networks 53, 2009, section 3.2).
+func (t *table) rank(key uint32) uint64 {
+	for t.secret == 0 {
+		t.secret = t.rng.Uint64()
 	}
-	return a.who.seq() < b.who.seq()
+	if t.unranked {
+		return t.rng.Uint64()
+	}
+	x := uint64(key) ^ t.secret // and the finalizer of SplitMix64
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// makeWay makes room in a full table for a member that has said nothing to this
+// node itself. It fails when all that are there have lower ranks.
+func (t *table) makeWay(id ID) bool {
+	if t.len() < t.max || len(t.rumours) > 0 || t.pinned(id) {
+		return true // add sees to it
+	}
+	worst := t.worst()
+	if worst == nil || worst.is(verified|described) && t.rank(keyOf(id)) > t.rank(keyOf(worst.id())) {
+		return false
+	}
+	t.remove(worst.id())
+	return true
 }
 
 func (t *table) remove(id ID) {
