@@ -118,7 +118,7 @@ func (l *callLog) ofLocked(c carry.Info) *callEntry {
 	for _, e := range slices.Backward(l.calls) {
 		switch {
 		case e.Direction != directionOf(c):
-		case e.callID == c.CallID:
+		case e.callID == c.Signed:
 			return e
 		case other == nil && e.From == c.Caller.User() && e.To == c.Callee.User():
 			other = e

@@ -22,6 +22,11 @@ import (
 func converse(t testing.TB, a, b *person) {
 	t.Helper()
 	ready(t, a.phone, b.phone)
+	t.Cleanup(func() {
+		if t.Failed() { // do not let one failure keep the phones busy for the next call
+			_, _ = a.phone.Hangup(context.Background()), b.phone.Hangup(context.Background())
+		}
+	})
 	must(t, a.phone.Dial(within(t, answering), a.uri(b.user)))
 	must(t, a.phone.WaitEstablished(within(t, answering)))
 	must(t, b.phone.WaitEstablished(within(t, answering)))

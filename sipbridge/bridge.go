@@ -1,7 +1,12 @@
 package sipbridge
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"hash/maphash"
 	"net/netip"
 	"sync"
@@ -34,6 +39,7 @@ type Bridge struct {
 	endpoints []endpoint
 	epoch     time.Time // of the monotonic clock that exchanges and targets use
 	seed      maphash.Seed
+	idKey     [32]byte // of Call-IDs that other adapters are told
 
 	udp   []*udpSocket
 	tcp   []*tcpListener
@@ -84,6 +90,7 @@ func New(cfg Config) (*Bridge, error) {
 		slots: make(chan struct{}, cfg.MaxPending+idleWorkers), jobs: make(chan func()),
 		noise: rate.Sometimes{Interval: 10 * time.Second},
 	}
+	rand.Read(b.idKey[:])
 	b.buffers.New = func() any { buf := make([]byte, 0, 2048); return &buf }
 	b.hosts.init(&b.cfg)
 	b.conns.init()
@@ -151,6 +158,18 @@ func (b *Bridge) Addrs() []Addr {
 		out = append(out, Addr{"tcp", l.local})
 	}
 	return out
+}
+
+// sharedID is the Call-ID by which other adapters know a call or text of a
+// phone. Many phones write their host behind an @ (RFC 3261 §8.1.1.4), which
+// is nobody's business: those get another one, always the same.
+func (b *Bridge) sharedID(id []byte) string {
+	if bytes.IndexByte(id, '@') < 0 {
+		return string(id)
+	}
+	h := hmac.New(sha256.New, b.idKey[:])
+	h.Write(id)
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // now is monotonic time since the bridge was made, for everything that lives

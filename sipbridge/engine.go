@@ -7,6 +7,7 @@ func newEngine(b *Bridge) (carrier, error) {
 	cfg := b.cfg.Carry
 	cfg.Sender = b
 	cfg.Agent = agent
+	cfg.Name = b.targets.person
 	cfg.Now = b.cfg.Now
 	cfg.Log = b.cfg.Log
 	cfg.Refused = b.cfg.Refused

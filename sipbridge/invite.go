@@ -100,10 +100,14 @@ func (w *worker) destination(caller identity.AOR) (destination, *Refusal) {
 		w.b.refused(RefusedMalformed)
 		return destination{}, AddressIncomplete("no name was dialled; " + w.b.hosts.accepted())
 	}
-	if w.b.targets.isToken(u.User) {
-		return destination{target: tokenKey(u.User)}, nil
-	}
 	name := u.Name()
+	if w.b.targets.isToken(u.User) {
+		name = w.b.targets.person(name)
+		if key := tokenKey(u.User); w.b.targets.has(key) {
+			return destination{name: name, host: string(u.Host), target: key}, nil
+		}
+		// Out of the phone's list of calls: whoever it led to is dialled again.
+	}
 	switch {
 	case name == "":
 		w.b.refused(RefusedMalformed)
@@ -173,7 +177,7 @@ func (w *worker) call(p *pending, d destination, caller identity.AOR) {
 	redirect := w.b.cfg.redirects(w.msg.Get(message.UserAgent))
 	o := outgoing{redirect: redirect, call: Call{
 		Caller: caller, Target: d.name, TargetHost: d.host,
-		CallID: string(w.msg.Get(message.CallID)), Paths: w.b.cfg.paths(redirect),
+		CallID: w.b.sharedID(w.msg.Get(message.CallID)), Paths: w.b.cfg.paths(redirect),
 	}}
 	if !redirect {
 		o.invite = bytes.Clone(w.msg.Raw)

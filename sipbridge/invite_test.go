@@ -135,7 +135,7 @@ func TestToken(t *testing.T) {
 			p.send(follow)
 			eventually(t, "the call is carried", func() bool { return len(r.engine.carried()) == 1 })
 			c := r.engine.carried()[0]
-			if c.Caller != aor("alice") || c.Callee != aor("bob") || c.CallID != "alice-1@"+p.addr() || string(c.Invite) != follow || c.From.Remote.String() != p.addr() || c.From.Local != p.to {
+			if c.Caller != aor("alice") || c.Callee != aor("bob") || c.CallID != r.sharedID([]byte("alice-1@"+p.addr())) || string(c.Invite) != follow || c.From.Remote.String() != p.addr() || c.From.Local != p.to {
 				t.Errorf("%+v\n%s", c, c.Invite)
 			}
 			p.send(follow) // a repetition is the engine's
@@ -147,6 +147,12 @@ func TestToken(t *testing.T) {
 			eventually(t, "the repeated attempt is carried", func() bool { return len(r.engine.carried()) == 2 })
 			if _, n := last(h, calls); n != 1 {
 				t.Errorf("the hub was asked %d times", n)
+			}
+			r.targets.expire(r.now() + 2*targetFor) // the phone's list of calls knows it still
+			m = p.ask(p.request("INVITE", uri, "Call-ID: later"))
+			again, n := last(h, calls)
+			if m.Status != 302 || strings.Contains(m.field("Contact"), uri) || n != 2 || again.Target != "bob" {
+				t.Errorf("the call is repeated to %+v:\n%s", again, m)
 			}
 			if n := r.refused.of(RefusedTarget); n != 2 {
 				t.Errorf("%d targets refused", n)
@@ -248,7 +254,7 @@ func TestCarriedAtOnce(t *testing.T) {
 			}
 			eventually(t, "the call is carried", func() bool { return len(r.engine.carried()) == 1 })
 			got := r.engine.carried()[0]
-			if string(got.Invite) != invite || got.CallID != "alice-1@"+p.addr() || got.Callee != aor("bob") {
+			if string(got.Invite) != invite || got.CallID != r.sharedID([]byte("alice-1@"+p.addr())) || got.Callee != aor("bob") {
 				t.Errorf("%+v", got)
 			}
 			if asked, _ := last(h, calls); strings.Join(asked.Paths, " ") != PathCarried {

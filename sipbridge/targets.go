@@ -89,6 +89,16 @@ func (t *targets) isToken(user []byte) bool {
 	return err == nil && hmac.Equal(b[16:], t.mac(b[:16]))
 }
 
+// person returns the name in a token of ours, and any other user part as it
+// is. A phone knows the other side of its call by that, and names it so when it
+// transfers or dials again.
+func (t *targets) person(user string) string {
+	if !t.isToken([]byte(user)) {
+		return user
+	}
+	return user[:len(user)-tokenLen-1]
+}
+
 // tokenKey is where a token target is kept: only the token counts.
 func tokenKey(user []byte) string { return string(user[max(0, len(user)-tokenLen):]) }
 

@@ -55,6 +55,9 @@ func TestTokens(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		user := ts.token("bob smith")
+		if ts.person(user) != "bob%20smith" || others.person(user) != user || ts.person("bob~x") != "bob~x" {
+			t.Fatalf("%q is of %q", user, ts.person(user))
+		}
 		if !strings.HasPrefix(user, "bob%20smith~") || !ts.isToken([]byte(user)) || others.isToken([]byte(user)) || seen[user] {
 			t.Fatalf("%q", user)
 		}

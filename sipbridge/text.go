@@ -28,7 +28,7 @@ func (w *worker) text(from *origin) {
 	d, r := w.destination(caller)
 	switch {
 	case r != nil:
-	case d.target != "":
+	case d.name == "":
 		w.b.refused(RefusedTarget)
 		r = NoSuchName("texts go to names; " + w.b.hosts.accepted())
 	case len(w.msg.Body) > MaxText:
@@ -46,7 +46,7 @@ func (w *worker) text(from *origin) {
 		return
 	}
 	m := Message{
-		From: caller, Target: d.name, CallID: string(w.msg.Get(message.CallID)), Body: bytes.Clone(w.msg.Body),
+		From: caller, Target: d.name, CallID: w.b.sharedID(w.msg.Get(message.CallID)), Body: bytes.Clone(w.msg.Body),
 		ContentType: orElse(clip(w.msg.Get(message.ContentType), 200), "text/plain"),
 	}
 	sent := w.b.background(func() {

@@ -36,12 +36,21 @@ func rewriteBody(p *parsed, f func([]byte) ([]byte, error), strict bool) ([]byte
 		return nil, fmt.Errorf("%w: encoded", errBodyType)
 	case t == "application/sdp":
 		return f(p.Body)
+	case t == "message/sipfrag":
+		return statusLine(p.Body), nil
 	case strings.HasPrefix(t, "multipart/"):
 		return rewriteParts(kind, p.Body, f, strict)
 	case strict && (t == "" || strings.Contains(t, "sdp")):
 		return nil, fmt.Errorf("%w: %q", errBodyType, message.Clean(t, 64))
 	}
 	return p.Body, nil
+}
+
+// statusLine is what a report on a transfer is about (RFC 3515 §2.4.5). Phones
+// may put more of the answer that they got into it, with addresses.
+func statusLine(body []byte) []byte {
+	line, _, _ := bytes.Cut(body, []byte("\n"))
+	return append(bytes.TrimRight(bytes.Clone(line), "\r"), "\r\n"...)
 }
 
 // encoded tells whether the body is compressed or the like (RFC 3261 §20.12).
@@ -87,6 +96,9 @@ func rewriteParts(kind string, body []byte, f func([]byte) ([]byte, error), stri
 			if data, err = f(data); err != nil {
 				return nil, err
 			}
+			part.Header.Del("Content-Length")
+		case t == "message/sipfrag":
+			data = statusLine(data)
 			part.Header.Del("Content-Length")
 		}
 		to, err := w.CreatePart(part.Header)

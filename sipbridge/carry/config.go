@@ -24,6 +24,9 @@ type Config struct {
 	// Agent names the program in Warning headers; "" means "secp2psip". It
 	// must be a token.
 	Agent string
+	// Name returns whom a user part means that the front has handed out to a
+	// phone, and any other as it is; nil means that there are none.
+	Name func(user string) string
 	// Relay takes the media of protected calls; nil refuses those.
 	Relay *relay.Relay
 	// Echo answers the media of echo calls; nil refuses them.
@@ -96,6 +99,8 @@ type Info struct {
 	// ID is this adapter's own name for the call: unique, without meaning.
 	ID     string `json:"id"`
 	CallID string `json:"call_id"`
+	// Signed is the Call-ID that adapters use among each other.
+	Signed string `json:"-"`
 	// Incoming: the call rings a phone here. Else a phone here makes it.
 	Incoming bool         `json:"incoming"`
 	Caller   identity.AOR `json:"caller"`

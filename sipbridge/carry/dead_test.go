@@ -3,6 +3,7 @@ package carry
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -34,6 +35,7 @@ func TestADeadPathEndsTheCall(t *testing.T) {
 		if d := time.Since(begin); d > 15*time.Second {
 			l.t.Errorf("noticed after %v", d)
 		}
+		synctest.Wait() // the BYE is sent before the end is reported
 		for _, s := range []*side{l.a, l.b} {
 			if e := s.last(); e.State != Ended || e.Reason == "" {
 				l.t.Errorf("%s: %+v", s.name, e)

@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/secp2psip/secp2psip/sipbridge/message"
@@ -21,7 +22,7 @@ func crosses(name []byte) bool {
 		"event", "o", "expires", "info-package", "mime-version", "min-expires", "min-se",
 		"organization", "priority", "rack", "reason", "recv-info", "refer-sub", "replaces",
 		"require", "retry-after", "rseq", "server", "session-expires", "x", "session-id",
-		"subject", "s", "subscription-state", "supported", "k", "target-dialog", "unsupported",
+		"subject", "s", "subscription-state", "supported", "k", "unsupported",
 		"user-agent", "warning":
 		return true
 	}
@@ -38,9 +39,9 @@ func mayCross(method string) bool {
 	return false
 }
 
-// appendCrossing appends the fields of p that cross. Without a body there is
-// no Content-Type either.
-func appendCrossing(dst []byte, p *parsed, withBody bool) []byte {
+// appendCrossing appends the fields of p that cross, out to the tunnel or from
+// it. Without a body there is no Content-Type either.
+func (c *call) appendCrossing(dst []byte, p *parsed, withBody, out bool) []byte {
 	for i := range p.Fields {
 		f := &p.Fields[i]
 		if !crosses(f.Name) || !withBody && strings.HasPrefix(strings.ToLower(string(f.Name)), "content-") || !plain(string(f.Value)) {
@@ -50,15 +51,24 @@ func appendCrossing(dst []byte, p *parsed, withBody bool) []byte {
 			continue
 		}
 		value := string(f.Value)
-		if message.EqualFold(f.Name, "supported") || message.EqualFold(f.Name, "k") {
+		switch strings.ToLower(string(f.Name)) {
+		case "supported", "k":
 			if value = withoutGRUU(value); value == "" {
 				continue
 			}
+		case "warning":
+			value = warnAgent.ReplaceAllString(value, "${1}phone \"")
+		case "replaces":
+			value = c.e.rename(value, out)
 		}
 		dst = appendField(dst, string(f.Name), value)
 	}
 	return dst
 }
+
+// warnAgent finds who gives a warning, where that is a host (RFC 3261 §20.43):
+// a phone's address is nobody's business.
+var warnAgent = regexp.MustCompile(`((?:^|,)\s*\d{3} )[^\s",]*[.:][^\s",]* "`)
 
 // withoutGRUU strikes the options that concern a phone's own registrar: the
 // other phone must not think that it could use them.

@@ -85,7 +85,7 @@ func (c *call) sendRequest(s *serverTx, fields, body []byte) {
 	c.sent++
 	s.number = c.sent
 	c.crossed[s.number] = s
-	fields = append(fields, appendCrossing(nil, s.p, len(body) > 0)...)
+	fields = append(fields, c.appendCrossing(nil, s.p, len(body) > 0, true)...)
 	c.send(frame{kindRequest, s.number, c.wireRequest(s.p, fields, body)})
 }
 
@@ -99,7 +99,7 @@ func (c *call) ackFromPhone(from Flow, p *parsed, d *dialog) {
 		d.flow = from
 	}
 	body, _ := c.sdpOut(p, d.phone()) // nil if there is something wrong with it
-	c.send(frame{kindRequest, 0, c.wireRequest(p, appendCrossing(nil, p, len(body) > 0), body)})
+	c.send(frame{kindRequest, 0, c.wireRequest(p, c.appendCrossing(nil, p, len(body) > 0, true), body)})
 }
 
 // tunnelUp sends the INVITE, or tells the phone why not.

@@ -91,7 +91,7 @@ func (c *call) toDialog(w wireTx, p *parsed, d *dialog) {
 		d.leaving = true
 	}
 	d.cseq = max(d.cseq, p.cseq)
-	fields = append(fields, appendCrossing(nil, p, len(body) > 0)...)
+	fields = append(fields, c.appendCrossing(nil, p, len(body) > 0, false)...)
 	t := &clientTx{method: p.method, head: c.head(d, p.cseq), flow: d.flow, alt: d.alt, asked: w, dialog: d}
 	if c.start(t, fields, body, p.hops()-1) == nil {
 		c.refuse(w, answer{status: 503, reason: "Service Unavailable", warning: "too many requests in this call"})
@@ -116,7 +116,7 @@ func (c *call) ackToPhone(p *parsed, d *dialog) {
 	d.acked = true
 	body, _ := c.sdpIn(p, d.phone()) // nil if there is something wrong with it
 	t := &clientTx{head: c.head(d, p.cseq), flow: d.flow}
-	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranch(), appendCrossing(nil, p, len(body) > 0), body, p.hops()-1))
+	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranch(), c.appendCrossing(nil, p, len(body) > 0, false), body, p.hops()-1))
 }
 
 func (c *call) responseFromTunnel(number uint64, p *parsed) {
@@ -143,7 +143,7 @@ func (c *call) responseFromTunnel(number uint64, p *parsed) {
 	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
 	c.adjust(&a, p, s)
 	a.body, _ = c.sdpIn(p, c.dialogOf(s.p, true).phone()) // nil if there is something wrong with it
-	a.fields = append(a.fields, appendCrossing(nil, p, len(a.body) > 0)...)
+	a.fields = append(a.fields, c.appendCrossing(nil, p, len(a.body) > 0, false)...)
 	c.respond(s, a)
 	c.afterResponse(s, d, a)
 }

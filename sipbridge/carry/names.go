@@ -87,8 +87,8 @@ func assertedIdentity(a identity.AOR) string {
 
 // inOverlay returns whom a URI of a phone names: the overlay's own name, this
 // host, and the adapter's address are all the overlay. Anything else is
-// elsewhere, and ok is false.
-func inOverlay(uri []byte, f Flow, overlay string) (a identity.AOR, u message.URI, ok bool) {
+// elsewhere, and ok is false. named is Config.Name, for what our phone says.
+func inOverlay(uri []byte, f Flow, overlay string, named func(user string) string) (a identity.AOR, u message.URI, ok bool) {
 	u, err := message.ParseURI(uri)
 	if err != nil || !u.IsSIP() {
 		return a, u, false
@@ -101,16 +101,20 @@ func inOverlay(uri []byte, f Flow, overlay string) (a identity.AOR, u message.UR
 	default:
 		return a, u, false
 	}
-	a, err = identity.NewAOR(u.Name(), overlay)
+	name := u.Name()
+	if named != nil {
+		name = named(name)
+	}
+	a, err = identity.NewAOR(name, overlay)
 	return a, u, err == nil
 }
 
 // replacesOf keeps the one URI header that a transfer needs (RFC 3891); a URI
 // could ask the phone to send any other header or method.
-func replacesOf(headers []byte) string {
+func replacesOf(headers []byte, rename func(string) string) string {
 	for h := range strings.SplitSeq(strings.TrimPrefix(string(headers), "?"), "&") {
 		if name, value, ok := strings.Cut(h, "="); ok && strings.EqualFold(name, "Replaces") {
-			return "?Replaces=" + value
+			return "?Replaces=" + rename(value)
 		}
 	}
 	return ""

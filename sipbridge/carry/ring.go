@@ -71,7 +71,7 @@ func (c *call) ringOne(target Target, w wireTx, p *parsed) *problem {
 		head: head{uri: target.URI, from: withTag(peer, c.callerTag), to: self, cseq: w.cseq}}
 	fields := appendField(nil, "Record-Route", "<"+routeURI(target.Flow)+">")
 	fields = appendField(fields, "P-Asserted-Identity", assertedIdentity(c.peer))
-	c.start(f.t, append(fields, appendCrossing(nil, p, len(body) > 0)...), body, p.hops()-1)
+	c.start(f.t, append(fields, c.appendCrossing(nil, p, len(body) > 0, false)...), body, p.hops()-1)
 	if f.t.endAt.After(c.now) {
 		f.t.endAt = c.now.Add(c.e.cfg.SilentTimeout)
 	}

@@ -36,7 +36,7 @@ func (e *Engine) carry(call Call, path string) error {
 	}
 	c := e.newCall(call.Caller, call.Callee)
 	c.callID, c.wireID, c.callerTag, c.open = p.callID, orDefault(call.CallID, p.callID), p.fromTag, call.Open
-	c.info = Info{ID: c.id, CallID: p.callID, Caller: call.Caller, Callee: call.Callee, Path: path}
+	c.info = Info{ID: c.id, CallID: p.callID, Signed: c.wireID, Caller: call.Caller, Callee: call.Callee, Path: path}
 	c.initial = c.serverOf(call.From, p)
 	c.servers[c.initial.key] = c.initial
 	if err := e.admit(c); err != nil {
@@ -62,7 +62,7 @@ func (e *Engine) Ring(ctx context.Context, r Ring, t Tunnel) error {
 	c.incoming, c.arrived = true, t
 	c.callID, c.wireID = r.CallID, r.CallID
 	c.targets = r.Targets[:min(len(r.Targets), MaxTargets)]
-	c.info = Info{ID: c.id, CallID: r.CallID, Incoming: true, Caller: r.Caller, Callee: r.Callee, Path: orDefault(r.Path, PathCarried)}
+	c.info = Info{ID: c.id, CallID: r.CallID, Signed: r.CallID, Incoming: true, Caller: r.Caller, Callee: r.Callee, Path: orDefault(r.Path, PathCarried)}
 	if err := e.admit(c); err != nil {
 		c.cancel()
 		_ = t.Close()

@@ -88,7 +88,7 @@ func (c *call) passResponse(w wireTx, p *parsed, from *fork) {
 		a.status, a.reason, a.warning = 403, "Forbidden", "the phone demands a password of its own"
 	}
 	body, _ := c.sdpOut(p, from) // nil if there is something wrong with it
-	a.body, a.fields = body, append(fields, appendCrossing(nil, p, len(body) > 0)...)
+	a.body, a.fields = body, append(fields, c.appendCrossing(nil, p, len(body) > 0, true)...)
 	c.reply(w, a)
 }
 
@@ -100,7 +100,7 @@ func (c *call) contactsOut(p *parsed) (fields []byte) {
 		return nil
 	}
 	for _, a := range contacts.List {
-		if who, _, ok := inOverlay(a.URI, c.phoneFlow(), c.own.Overlay()); ok && who != c.own {
+		if who, _, ok := inOverlay(a.URI, c.phoneFlow(), c.own.Overlay(), c.e.cfg.Name); ok && who != c.own {
 			fields = appendField(fields, "Contact", "<"+overlayURI(who)+">")
 		}
 	}
@@ -114,7 +114,7 @@ func (c *call) contactsIn(p *parsed, f Flow) (fields []byte) {
 		return nil
 	}
 	for _, a := range contacts.List {
-		if who, _, ok := inOverlay(a.URI, Flow{}, c.own.Overlay()); ok && who != c.peer {
+		if who, _, ok := inOverlay(a.URI, Flow{}, c.own.Overlay(), nil); ok && who != c.peer {
 			fields = appendField(fields, "Contact", "<"+hereURI(who, f)+">")
 		}
 	}
@@ -147,7 +147,11 @@ func (c *call) referTo(p *parsed, flow Flow, out bool) (fields []byte, ok bool) 
 	if err != nil {
 		return nil, false
 	}
-	who, u, ok := inOverlay(a.URI, flow, c.own.Overlay())
+	var named func(string) string
+	if out {
+		named = c.e.cfg.Name
+	}
+	who, u, ok := inOverlay(a.URI, flow, c.own.Overlay(), named)
 	if !ok {
 		return nil, false
 	}
@@ -155,7 +159,7 @@ func (c *call) referTo(p *parsed, flow Flow, out bool) (fields []byte, ok bool) 
 	if !out {
 		to, by = hereURI(who, flow), partyURI(c.peer, flow)
 	}
-	fields = appendField(nil, "Refer-To", "<"+to+replacesOf(u.Headers)+">")
+	fields = appendField(nil, "Refer-To", "<"+to+replacesOf(u.Headers, c.renameIn(out))+">")
 	return appendField(fields, "Referred-By", "<"+by+">"), true
 }
 

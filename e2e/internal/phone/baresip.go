@@ -66,11 +66,14 @@ type Baresip struct {
 	mark    int
 	known   map[string]bool // recordings of earlier calls
 	answers chan reply
+	keys    chan string // of the dial pad, that came from the other side
 	mu      sync.Mutex
 	token   int
 }
 
 type reply struct {
+	Type  string `json:"type"` // of an event
+	Param string `json:"param"`
 	OK    bool   `json:"ok"`
 	Data  string `json:"data"`
 	Token string `json:"token"`
@@ -78,7 +81,7 @@ type reply struct {
 
 // NewBaresip writes the phone's configuration; nothing runs yet.
 func NewBaresip(cfg Config) (*Baresip, error) {
-	b := &Baresip{cfg: cfg, dir: filepath.Join(cfg.Host.Dir, "baresip-"+cfg.User), answers: make(chan reply, 16)}
+	b := &Baresip{cfg: cfg, dir: filepath.Join(cfg.Host.Dir, "baresip-"+cfg.User), answers: make(chan reply, 16), keys: make(chan string, 64)}
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -139,7 +142,7 @@ func (b *Baresip) Start(ctx context.Context) error {
 	return nil
 }
 
-// listen hands the answers of the control port on; events are not needed, the log tells more.
+// listen hands the answers of the control port on. Of events only keys are needed, of others the log tells more.
 func (b *Baresip) listen(conn net.Conn) {
 	r := bufio.NewReader(conn)
 	for {
@@ -148,7 +151,16 @@ func (b *Baresip) listen(conn net.Conn) {
 			return
 		}
 		var msg reply
-		if json.Unmarshal(data, &msg) != nil || msg.Token == "" {
+		if json.Unmarshal(data, &msg) != nil {
+			continue
+		}
+		if msg.Type == "CALL_DTMF_START" {
+			select {
+			case b.keys <- msg.Param:
+			default: // nobody waits
+			}
+		}
+		if msg.Token == "" {
 			continue
 		}
 		select {
@@ -249,6 +261,56 @@ func (b *Baresip) WaitHeard(ctx context.Context, d time.Duration) error {
 		heard, _ := tone.Length(b.recording()) // there may be none yet
 		return heard
 	})
+}
+
+// Hold puts the call on hold, by a re-INVITE.
+func (b *Baresip) Hold(ctx context.Context) error { return b.change(ctx, "hold", "") }
+
+// Resume takes the call up again.
+func (b *Baresip) Resume(ctx context.Context) error { return b.change(ctx, "resume", "") }
+
+// change gives a command and waits for the answer to the re-INVITE that it leads to.
+func (b *Baresip) change(ctx context.Context, command, params string) error {
+	mark := b.proc.Log.Len()
+	if _, err := b.command(ctx, command, params); err != nil {
+		return err
+	}
+	return waitFor(ctx, b.Name()+": "+command, func() bool {
+		for _, m := range parseTrace(b.proc.Log.From(mark), b.cfg.own()...) {
+			if m.Method == "INVITE" && m.Status == 200 && !m.Sent {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Digits presses keys, sent as RFC 4733 events.
+func (b *Baresip) Digits(ctx context.Context, keys string) error {
+	_, err := b.command(ctx, "sndcode", keys)
+	return err
+}
+
+// WaitDigits waits for keys of the other side.
+func (b *Baresip) WaitDigits(ctx context.Context, keys string) error {
+	for got := ""; !strings.Contains(got, keys); {
+		select {
+		case key := <-b.keys:
+			got += key
+		case <-ctx.Done():
+			return fmt.Errorf("%s heard the keys %q, not %q: %w", b.Name(), got, keys, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// Transfer sends the other side to somebody; the phone hangs up when that has come through.
+func (b *Baresip) Transfer(ctx context.Context, uri string) error {
+	if _, err := b.command(ctx, "transfer", uri); err != nil {
+		return err
+	}
+	_, err := b.wait(ctx, `: Call with .* terminated`)
+	return err
 }
 
 // Hangup ends the call.

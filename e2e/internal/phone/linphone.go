@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"text/template"
 	"time"
 
@@ -195,6 +196,60 @@ func (l *Linphone) Hold(ctx context.Context) error {
 // Resume takes the call up again.
 func (l *Linphone) Resume(ctx context.Context) error {
 	return l.change(ctx, "resume", `to \[?LinphoneCallStreamsRunning\b`)
+}
+
+// Digits presses keys, sent as RFC 4733 events or, where the phone is set so, as INFO.
+func (l *Linphone) Digits(_ context.Context, keys string) error { return l.proc.Type(keys) }
+
+var linphoneKey = regexp.MustCompile(`Receiving tone (\S) from`)
+
+// WaitDigits waits for keys of the other side.
+func (l *Linphone) WaitDigits(ctx context.Context, keys string) error {
+	got := ""
+	err := waitFor(ctx, l.Name()+": no keys "+keys, func() bool {
+		got = ""
+		for _, line := range l.proc.Log.From(l.mark) {
+			if m := linphoneKey.FindStringSubmatch(line); m != nil {
+				got += m[1]
+			}
+		}
+		return strings.Contains(got, keys)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: it heard %q", err, got)
+	}
+	return nil
+}
+
+// Transfer sends the other side to somebody, waits until that has come through, and hangs up.
+func (l *Linphone) Transfer(ctx context.Context, uri string) error { return l.transfer(ctx, uri) }
+
+var linphoneCall = regexp.MustCompile(`assigned id (\d+)`)
+
+// Call is the number that the phone has given to its last call.
+func (l *Linphone) Call() (n int) {
+	for _, line := range l.proc.Log.From(0) {
+		if m := linphoneCall.FindStringSubmatch(line); m != nil {
+			n, _ = strconv.Atoi(m[1])
+		}
+	}
+	return n
+}
+
+// TransferToCall sends the other side of the phone's first call to that of its second one (RFC 5589 §7).
+func (l *Linphone) TransferToCall(ctx context.Context, first, second int) error {
+	return l.transfer(ctx, fmt.Sprintf("%d --to-call %d", first, second))
+}
+
+func (l *Linphone) transfer(ctx context.Context, to string) error {
+	mark := l.proc.Log.Len()
+	if err := l.proc.Type("transfer " + to); err != nil {
+		return err
+	}
+	if _, err := l.proc.Log.Wait(ctx, mark, regexp.MustCompile(`can safely close the call|LinphoneCallConnected`)); err != nil {
+		return fmt.Errorf("%s: transfer %s: %w", l.Name(), to, err)
+	}
+	return nil
 }
 
 // change types a command and waits for the state that it leads to.

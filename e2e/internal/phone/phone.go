@@ -51,6 +51,16 @@ type Holder interface {
 	Resume(ctx context.Context) error
 }
 
+// Changer is a phone with which people do more in a call than talk.
+type Changer interface {
+	Holder
+	// Digits presses keys of the dial pad; WaitDigits waits until the phone has heard these since Ready.
+	Digits(ctx context.Context, keys string) error
+	WaitDigits(ctx context.Context, keys string) error
+	// Transfer sends the other side to somebody (RFC 5589 §6) and waits until it has come through.
+	Transfer(ctx context.Context, uri string) error
+}
+
 // Outcome is what a phone knows of a call that has ended.
 type Outcome struct {
 	Code     int        // of the last final response to its own INVITE: 200, or why the call failed; 0 for a called phone
