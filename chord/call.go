@@ -141,6 +141,9 @@ func (m *Machine) classify(c *call, r Result) answer {
 		m.alive(c.peer.ID, 0)
 		return answered
 	}
+	if barred(r.Msg) != nil {
+		return odd
+	}
 	m.refuse(RefusedUnexpected)
 	if known == nil {
 		return odd

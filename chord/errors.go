@@ -45,6 +45,9 @@ const (
 	RefusedNoCertificate  = "no_certificate"  // a descriptor whose certificate nobody gave
 	RefusedTooMuch        = "too_much_news"   // more news than one member may send, or than wait already
 	RefusedUnsigned       = "unsigned"        // this node cannot sign for itself now
+	RefusedOwnerFull      = "owner_full"      // a member of a person of whom three are known already
+	RefusedNetworkFull    = "network_full"    // a member in a network that has its share of the table already
+	RefusedJoinsOften     = "joins_often"     // a node that has joined too often of late
 )
 
 func configError(format string, args ...any) error {

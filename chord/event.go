@@ -74,6 +74,7 @@ const (
 	Moved      EffectKind = 5 // the neighbours changed: records may have to move
 	Left       EffectKind = 6 // the goodbyes are on their way
 	HandedOver EffectKind = 7 // a Keeper has pushed what it had, as far as that could be done
+	Barred     EffectKind = 8 // the members next to the node's place do not let it in for Timeout; Msg says why
 )
 
 // Effect is something that a step wants done.

@@ -34,9 +34,10 @@ type joining struct {
 	flying int
 	others map[ID]bool // live nodes that are joining, too
 	rounds int
-	heard  bool      // some member has answered in this round
-	silent int       // rounds in a row in which none has
-	next   time.Time // start of the next round
+	heard  bool        // some member has answered in this round
+	silent int         // rounds in a row in which none has
+	next   time.Time   // start of the next round
+	barred *wire.Error // what a member has said that does not let the node in for a while
 }
 
 func (m *Machine) startJoin(seeds []wire.Peer) {
@@ -118,8 +119,20 @@ func (m *Machine) joinAnswered(c *call, msg wire.Message, how answer) {
 		}
 	case how == answered:
 		m.closer(c, joined)
+	case barred(msg) != nil:
+		m.barredBy(c.peer.ID, msg)
 	}
 	m.askToJoin()
+}
+
+// barredBy notes that a member does not let the node in. Only those that lie
+// closer may know better.
+func (m *Machine) barredBy(by ID, msg wire.Message) {
+	m.join.barred, _ = msg.(*wire.Error)
+	i := slices.IndexFunc(m.join.queue, func(p wire.Peer) bool { return !between(by, p.ID, m.cfg.Self.ID) })
+	if i >= 0 {
+		m.join.queue = m.join.queue[:i]
+	}
 }
 
 // closer takes a member's advice, which must lead on towards the node's own
@@ -169,6 +182,10 @@ func (m *Machine) joinRoundOver() {
 		m.join.heard, m.join.silent = false, 0
 	}
 	switch {
+	case m.join.barred != nil:
+		m.emit(Effect{Kind: Barred, Msg: m.join.barred, Timeout: barred(m.join.barred).For})
+		m.phase, m.join = PhaseIdle, joining{}
+		m.version++
 	case len(m.join.others) == 0 && m.join.silent >= joinTries:
 		m.phase = PhaseIdle
 		m.version++

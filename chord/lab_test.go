@@ -28,7 +28,8 @@ type lab struct {
 	replies map[uint64]wire.Message
 	trace   uint64
 	steps   int
-	stopped bool // nobody dies any more
+	stopped bool        // nobody dies any more
+	apart   map[ID]bool // what these send is not counted
 
 	ledger  *ledger // nil = nobody has a descriptor
 	change  func(*MachineConfig)
@@ -136,6 +137,12 @@ func (l *lab) step(id ID, m *Machine, ev Event) {
 			l.send(id, m, e)
 		case Reply:
 			l.replies[e.ID] = e.Msg
+		case Barred: // a well-behaved node waits
+			l.after(e.Timeout, func() {
+				if l.nodes[id] == m {
+					l.step(id, m, Join{Seeds: []wire.Peer{vpeer(l.someone().Ring().Self, 1)}})
+				}
+			})
 		case JoinFailed: // its seed has gone meanwhile
 			l.after(100*time.Millisecond, func() {
 				if l.nodes[id] == m {
@@ -150,7 +157,7 @@ func (l *lab) step(id ID, m *Machine, ev Event) {
 // there never answers.
 func (l *lab) send(from ID, m *Machine, e Effect) {
 	start, done := l.now, false
-	l.sent(e.Msg)
+	l.sent(from, e.Msg)
 	finish := func(r Result) {
 		if !done && l.nodes[from] == m {
 			done = true
@@ -168,15 +175,15 @@ func (l *lab) send(from ID, m *Machine, e Effect) {
 		l.step(e.To.ID, target, Request{Token: token, From: m.cfg.Self, Msg: e.Msg})
 		answer := l.replies[token]
 		delete(l.replies, token)
-		l.sent(answer)
+		l.sent(e.To.ID, answer)
 		l.after(l.latency(), func() { finish(Result{Msg: answer}) })
 	})
 	l.after(e.Timeout, func() { finish(Result{Err: errLost}) })
 }
 
 // sent counts a message and what it costs on the wire.
-func (l *lab) sent(m wire.Message) {
-	if l.bytes == nil {
+func (l *lab) sent(by ID, m wire.Message) {
+	if l.bytes == nil || l.apart[by] {
 		return
 	}
 	b, err := wire.Encode(m)

@@ -2,6 +2,7 @@ package chord
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord/zave"
@@ -69,6 +70,9 @@ type MachineConfig struct {
 	Collision func(a, b *wire.Descriptor)
 	Budget    int                  // bytes a second for membership; 0 = DefaultBudget
 	Offset    func() time.Duration // overlay time less the time that Step is given; nil = none
+
+	// OpenNetworks may have any number of members in the table, as private ones do.
+	OpenNetworks []netip.Prefix
 }
 
 // Machine is one node's part in the ring, without sockets, clock or
@@ -106,7 +110,8 @@ type Machine struct {
 	news       news
 	seen       map[ID]*wire.State // the neighbours' last answers
 	toldStates toldStates         // to others
-	told       wire.Peer          // as this node has told its head last, whose ID is head
+	history    history
+	told       wire.Peer // as this node has told its head last, whose ID is head
 	head       ID
 	join       joining
 	client     client
@@ -149,6 +154,8 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 	}
 	m.table = newTable(cfg.Members, m.rng, m.pinned)
 	m.table.signed = m.gossips()
+	m.table.refuse, m.table.near = m.refuse, m.nearby
+	m.table.diversity.exempt = cfg.OpenNetworks
 	return m, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,14 +47,15 @@ type Config struct {
 	RepairEvery time.Duration
 	// Verifier and Signer let the node take part in the spreading of signed
 	// descriptors; nil = it does not. Both are called from many goroutines.
-	Verifier  Verifier
-	Signer    Signer
-	Collision func(a, b *wire.Descriptor) // see MachineConfig; nil = ignored
-	Budget    int                         // bytes a second for membership; 0 = DefaultBudget
-	Seed      uint64                      // of the jitter; 0 = random
-	Now       func() time.Time            // overlay time, told in answer to Ping; nil = time.Now
-	Log       zerolog.Logger
-	Refused   func(reason string) // nil = ignore; called from many goroutines
+	Verifier     Verifier
+	Signer       Signer
+	Collision    func(a, b *wire.Descriptor) // see MachineConfig; nil = ignored
+	Budget       int                         // bytes a second for membership; 0 = DefaultBudget
+	OpenNetworks []netip.Prefix              // see MachineConfig
+	Seed         uint64                      // of the jitter; 0 = random
+	Now          func() time.Time            // overlay time, told in answer to Ping; nil = time.Now
+	Log          zerolog.Logger
+	Refused      func(reason string) // nil = ignore; called from many goroutines
 }
 
 // The bounds of a node's work.
@@ -118,7 +120,7 @@ func New(cfg Config) (*Node, error) {
 	m, err := NewMachine(MachineConfig{
 		Self: clonePeer(cfg.Self), Successors: cfg.Successors, Members: cfg.Members,
 		Timing: cfg.Timing, Seed: cfg.Seed, Refused: cfg.Refused,
-		Verifier: cfg.Verifier, Signer: cfg.Signer, Budget: cfg.Budget, Collision: cfg.Collision,
+		Verifier: cfg.Verifier, Signer: cfg.Signer, Budget: cfg.Budget, Collision: cfg.Collision, OpenNetworks: cfg.OpenNetworks,
 		Offset: func() time.Duration { return time.Until(cfg.Now()).Round(time.Millisecond) },
 	})
 	if err != nil {
@@ -211,6 +213,8 @@ func (n *Node) step(ctx context.Context, in input) {
 			n.answerJoin(nil)
 		case JoinFailed:
 			n.answerJoin(ErrNoPeers)
+		case Barred:
+			n.answerJoin(barred(e.Msg))
 		case Moved:
 			n.mail.tell(Changed{}, nil)
 		case Left:
@@ -289,7 +293,8 @@ func (n *Node) Create(known ...wire.Peer) {
 
 // Join makes the node a member of the ring of one of the seeds, which may be
 // any members that it knew earlier. It returns ErrNoPeers when none of them
-// answers; the caller may try again or Create a ring. When seeds answer that
+// answers; the caller may try again or Create a ring; and a *WaitError when the
+// node is not let in for a while and may Attend meanwhile. When seeds answer that
 // they are joining, too, one of them creates a ring, and Join goes on.
 func (n *Node) Join(ctx context.Context, seeds []wire.Peer) error {
 	return n.wait(ctx, Join{Seeds: seeds})

@@ -152,6 +152,7 @@ func (m *Machine) gone(id ID, how answer) {
 		}
 		delete(m.explore.fingers, id)
 		if met {
+			m.history.missed(id, m.now)
 			m.dead.bury(p, m.now, again)
 		} else if how == refusedM {
 			m.refuted.add(id, m.now, again)

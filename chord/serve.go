@@ -231,11 +231,18 @@ func (m *Machine) admit(j wire.Peer) wire.Message {
 		m.refuse(RefusedNotJoined)
 		return wire.Errorf(wire.CodeUnavailable, "all neighbours were lost just now")
 	}
+	if !m.history.answers(j.ID, m.now) {
+		m.refuse(RefusedJoinsOften)
+		return waits(leastWait, "it has asked too often of late")
+	}
 	m.failedBefore(j.ID)
 	m.dead.raise(j.ID)
 	at := m.ring.View()
 	if _, ok := zave.Join(j.ID, at); !ok {
 		return &wire.Joined{Closer: m.hops(j.ID)}
+	}
+	if wait := m.bars(j); wait != nil {
+		return wait
 	}
 	self := m.cfg.Self
 	answer := &wire.Joined{Accepted: true, Pred: &self, Succ: m.successors()}
@@ -261,6 +268,9 @@ func (m *Machine) failedBefore(id ID) {
 
 // notified is Rectify.
 func (m *Machine) notified(p wire.Peer) wire.Message {
+	if wait := m.barsReturn(p); wait != nil {
+		return wait
+	}
 	if !m.table.firsthand(p, m.now) {
 		m.refuse(RefusedBusy)
 		return wire.Errorf(wire.CodeTooMany, "the table of members is full")

@@ -41,5 +41,6 @@ func (t *table) fill(known []*Member) {
 		t.order.n += ch.n
 		known = known[ch.n:]
 	}
+	t.diversity.late = true
 	t.version++
 }

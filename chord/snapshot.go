@@ -231,11 +231,14 @@ func (m *Machine) gotMembers(c *call, answer *wire.Members, how answer) {
 			break
 		}
 		known := m.table.get(d.ID)
-		if known == nil || known.who.seq() < d.Seq {
-			learned++
-		}
+		isNew := known == nil || known.who.seq() < d.Seq
 		if known == nil || known.who.seq() <= d.Seq {
-			m.offered(d, c.peer.ID, item{})
+			if who, _ := m.offered(d, c.peer.ID, item{}); who != nil && m.table.get(d.ID) == nil {
+				isNew = false // there is no place for it
+			}
+		}
+		if isNew {
+			learned++
 		}
 	}
 	if comparing {

@@ -37,13 +37,20 @@ type table struct {
 	secret   uint64    // of rank; 0 = not drawn yet
 	unranked bool      // ranks are drawn anew each time: for tests of what ranks are for
 	signed   bool      // members sign for themselves: what others say of them makes nobody usable
+	refuse   func(reason string)
+	near     func(ID) bool // it may be a neighbour
+
+	diversity diversity
 }
 
 // rumour is a member that one other has named.
 type rumour struct{ id, by ID }
 
 func newTable(most int, rng *rand.Rand, pinned func(ID) bool) *table {
-	return &table{max: most, aside: make(map[ID]*contact), pinned: pinned, rng: rng, maxAddrs: wire.MaxAddrs}
+	return &table{
+		max: most, aside: make(map[ID]*contact), pinned: pinned, rng: rng, maxAddrs: wire.MaxAddrs,
+		refuse: func(string) {}, near: func(ID) bool { return false },
+	}
 }
 
 // get returns what is known of a member, for reading until the table changes, or
@@ -197,7 +204,7 @@ func (t *table) learn(who *Member) bool {
 	}
 	t.replace(who.ID, who)
 	t.mark(who.ID, described, true)
-	return true
+	return t.get(who.ID) != nil
 }
 
 // mark sets or clears a mark, and puts a member among the usable ones or takes
@@ -212,16 +219,18 @@ func (t *table) mark(id ID, mark uint8, on bool) {
 		c.set(mark, on)
 		if !c.usable() {
 			out := *c
+			t.take(id)
 			t.aside[id] = &out
-			t.order.remove(id)
-			t.version++
 		}
 		return
 	}
 	if c.set(mark, on); c.usable() {
 		delete(t.aside, id)
-		t.order.insert(*c)
-		t.version++
+		if t.fits(c) {
+			t.put(*c)
+		} else if c.is(verified) {
+			t.verified--
+		}
 	}
 }
 
@@ -242,8 +251,10 @@ func (t *table) add(c contact) bool {
 	}
 	c.set(listed, t.pinned(id))
 	if c.usable() {
-		t.order.insert(c)
-		t.version++
+		if !t.fits(&c) {
+			return false
+		}
+		t.put(c)
 	} else {
 		out := c
 		t.aside[id] = &out
@@ -325,16 +336,26 @@ func (t *table) remove(id ID) {
 	if c.is(verified) {
 		t.verified--
 	}
-	if t.order.remove(id) {
-		t.version++
-	}
+	t.take(id)
 	delete(t.aside, id)
 }
 
 func (t *table) replace(id ID, who *Member) {
-	if c := t.edit(id); c != nil && c.who != who {
+	c := t.edit(id)
+	if c == nil || c.who == who {
+		return
+	}
+	if t.aside[id] != nil || c.who.Owner == who.Owner && slices.Equal(c.who.Addrs, who.Addrs) {
 		c.who = who
 		t.version++
+		return
+	}
+	next := *c
+	next.who = who
+	if t.take(id); t.fits(&next) {
+		t.put(next)
+	} else if next.is(verified) {
+		t.verified--
 	}
 }
 

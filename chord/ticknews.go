@@ -69,6 +69,7 @@ func (m *Machine) tickNews() {
 	if !n.adapt.After(m.now) {
 		n.adapt = m.now.Add(m.jitter(adaptEvery))
 		m.adaptNews()
+		m.table.trim()
 		m.meetListed()
 	}
 	if !n.sweep.After(m.now) {

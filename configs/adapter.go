@@ -22,6 +22,8 @@ type Adapter struct {
 	// Advertise lists the addresses that others are told: "IP" or "IP:PORT",
 	// at most 8. Empty: the host's own.
 	Advertise []string `koanf:"advertise" toml:"advertise" help:"addresses that other adapters are told; empty: the host's own"`
+	// OpenNetworks lists networks of which the table of members takes any number.
+	OpenNetworks []string `koanf:"open_networks" toml:"open_networks" help:"networks, such as an office's, of which any number of adapters are known; private ones always are"`
 	// Role says whether the adapter holds a part of the ring.
 	Role string `koanf:"role" toml:"role" help:"hold a part of the ring when others can call this adapter, never, or always" oneof:"auto client peer"`
 	// Clients is how many adapters that nobody can call this one passes sealed
@@ -75,11 +77,12 @@ func DefaultAdapter(state string) Adapter {
 		State:  state,
 		Listen: ":5871",
 
-		CallRecords: true,
-		Advertise:   []string{},
-		Role:        "auto",
-		Clients:     64,
-		CacheFor:    Minute,
+		CallRecords:  true,
+		Advertise:    []string{},
+		OpenNetworks: []string{},
+		Role:         "auto",
+		Clients:      64,
+		CacheFor:     Minute,
 		SIP: SIP{
 			Listen:           []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"},
 			Redirect:         "auto",
@@ -101,6 +104,7 @@ func (c Adapter) Validate() []Problem {
 	r.need(c.State != "", "state", "there must be a folder", `set it, for example "/var/lib/secp2psip/adapter"`)
 	r.listen("listen", c.Listen)
 	r.advertise("advertise", c.Advertise, false, c.ListenAddr())
+	r.networks("open_networks", c.OpenNetworks)
 	r.between("clients", c.Clients, 0, 1024)
 	r.lasts("cache_for", c.CacheFor, 0, Hour)
 	c.SIP.validate(&r)
@@ -176,6 +180,16 @@ func sipListen(text string) (what, mend string) {
 
 // ListenAddr returns Listen as an address; c is valid.
 func (c Adapter) ListenAddr() netip.AddrPort { return listenAddr(c.Listen) }
+
+// OpenPrefixes returns OpenNetworks; c is valid.
+func (c Adapter) OpenPrefixes() (out []netip.Prefix) {
+	for _, v := range c.OpenNetworks {
+		if p, err := netip.ParsePrefix(v); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
 
 // AdvertiseAddrs returns Advertise as IP:PORT, with the port of Listen where
 // none is given; c is valid.

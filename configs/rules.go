@@ -87,6 +87,18 @@ func (r *rules) advertise(key string, list []string, names bool, listen netip.Ad
 	})
 }
 
+// networks wants prefixes, at most 32.
+func (r *rules) networks(key string, list []string) {
+	const most = 32
+	r.need(len(list) <= most, key, fmt.Sprintf("%d networks are too many", len(list)), fmt.Sprintf("keep at most %d", most))
+	r.each(key, list, func(v string) (string, string) {
+		if p, err := netip.ParsePrefix(v); err != nil || p != p.Masked() {
+			return fmt.Sprintf("%q is not a network", v), `write it like "203.0.113.0/24" or "2001:db8:1::/48"`
+		}
+		return "", ""
+	})
+}
+
 // common checks what both kinds have: the words with an enumeration, and metrics.
 func (r *rules) common(c any, m Metrics) {
 	for _, f := range fieldsOf(c) {

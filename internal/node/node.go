@@ -39,32 +39,33 @@ type Extra interface {
 
 // Config describes a node. All fields without "optional" are required.
 type Config struct {
-	DB        *bbolt.DB           // for records and last-known peers; optional: nil keeps them in memory
-	Key       identity.PrivateKey // the node key
-	Chain     [][]byte            // node certificate and issuer certificate, DER
-	Trust     *identity.Trust
-	Charter   identity.SignedCharter // what Trust was made with; optional: without it nobody is told
-	Time      *Timekeeper
-	Pins      *identity.Pins
-	Keys      func() []identity.PrivateKey // account keys, for registrations that are sealed for them; nil = none
-	Changed   string                       // file of what is known of changed keys; "" keeps it in memory
-	Box       *seal.Box                    // seals that file; nil = in the clear
-	Listen    netip.AddrPort
-	Advertise []netip.AddrPort                                // optional: addresses others reach us at; guessed when empty
-	Enrol     link.EnrolHandler                               // optional: only a bootstrap server enrols
-	Extra     Extra                                           // optional
-	LookEvery time.Duration                                   // mean time between two looks at own records through others; 0 = the documented default, below 0 = never
-	CacheFor  time.Duration                                   // how long a resolution may be reused; 0 = the directory's default
-	Limits    link.Limits                                     // zero value = the documented defaults
-	Socket    func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
-	Role      Role                                            // "" = RoleAuto
-	Reach     ReachTiming                                     // zero value = the documented defaults
-	Clients   Clients                                         // zero value = the documented defaults
-	RingBytes int                                             // a second, to keep the ring together; 0 = chord.DefaultBudget
-	Alone     bool                                            // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
-	Log       zerolog.Logger                                  // zero value logs nothing
-	Refused   func(room, reason string)                       // optional: counts what was refused
-	Posted    func([]*identity.Posted)                        // optional: called with bulletins that are new here
+	DB           *bbolt.DB           // for records and last-known peers; optional: nil keeps them in memory
+	Key          identity.PrivateKey // the node key
+	Chain        [][]byte            // node certificate and issuer certificate, DER
+	Trust        *identity.Trust
+	Charter      identity.SignedCharter // what Trust was made with; optional: without it nobody is told
+	Time         *Timekeeper
+	Pins         *identity.Pins
+	Keys         func() []identity.PrivateKey // account keys, for registrations that are sealed for them; nil = none
+	Changed      string                       // file of what is known of changed keys; "" keeps it in memory
+	Box          *seal.Box                    // seals that file; nil = in the clear
+	Listen       netip.AddrPort
+	Advertise    []netip.AddrPort                                // optional: addresses others reach us at; guessed when empty
+	Enrol        link.EnrolHandler                               // optional: only a bootstrap server enrols
+	Extra        Extra                                           // optional
+	LookEvery    time.Duration                                   // mean time between two looks at own records through others; 0 = the documented default, below 0 = never
+	CacheFor     time.Duration                                   // how long a resolution may be reused; 0 = the directory's default
+	Limits       link.Limits                                     // zero value = the documented defaults
+	Socket       func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
+	Role         Role                                            // "" = RoleAuto
+	Reach        ReachTiming                                     // zero value = the documented defaults
+	Clients      Clients                                         // zero value = the documented defaults
+	RingBytes    int                                             // a second, to keep the ring together; 0 = chord.DefaultBudget
+	OpenNetworks []netip.Prefix                                  // of which the table of members takes any number, as of private ones; optional
+	Alone        bool                                            // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
+	Log          zerolog.Logger                                  // zero value logs nothing
+	Refused      func(room, reason string)                       // optional: counts what was refused
+	Posted       func([]*identity.Posted)                        // optional: called with bulletins that are new here
 }
 
 // Node is one running node. Its methods are safe for concurrent use.
@@ -198,7 +199,7 @@ func (n *Node) furnish() error {
 	}
 	ring, err := chord.New(chord.Config{
 		Self: self, Transport: guarded{transport{n.link}, n.guard}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.time.Now,
-		Verifier: n.notary, Signer: n.notary, Collision: n.guard.Collision, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"), Budget: n.cfg.RingBytes,
+		Verifier: n.notary, Signer: n.notary, Collision: n.guard.Collision, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"), Budget: n.cfg.RingBytes, OpenNetworks: n.cfg.OpenNetworks,
 	})
 	if err != nil {
 		return err

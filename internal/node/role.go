@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -57,6 +58,7 @@ type standing struct {
 	failed   int       // rounds in a row that did not succeed
 	why      string    // for people: why it is a client
 	next     time.Time // when to find out again
+	waits    time.Time // until then the ring does not let it in; zero = it may
 }
 
 // Standing tells people what a node is to the ring.
@@ -87,7 +89,11 @@ func (n *Node) enter(ctx context.Context, seeds []wire.Peer, v verdict) error {
 	if n.cfg.Role == RolePeer || n.cfg.Role != RoleClient && v.reachable() {
 		attempt, cancel := context.WithTimeout(ctx, joinTimeout)
 		defer cancel()
-		if err := n.Ring().Join(attempt, n.meetingPoint(seeds)); err != nil {
+		err := n.Ring().Join(attempt, n.meetingPoint(seeds))
+		if wait, ok := errors.AsType[*chord.WaitError](err); ok {
+			return n.waitAsClient(ctx, seeds, wait)
+		}
+		if err != nil {
 			return err
 		}
 		n.stand(standing{by: v.by, unproven: len(v.by) == 0})
@@ -97,6 +103,19 @@ func (n *Node) enter(ctx context.Context, seeds []wire.Peer, v verdict) error {
 		return err
 	}
 	n.stand(standing{client: true, failed: 1, why: n.whyClient(v)})
+	return nil
+}
+
+// waitAsClient makes the node a client for as long as the members next to its
+// place do not let it in.
+func (n *Node) waitAsClient(ctx context.Context, seeds []wire.Peer, wait *chord.WaitError) error {
+	if err := n.Ring().Attend(ctx, seeds); err != nil {
+		return err
+	}
+	s := standing{client: true, failed: 1, waits: time.Now().Add(jitter(wait.For) + wait.For/4)}
+	s.why = fmt.Sprintf("a member says: %s; it tries again in %s", wait.Reason, time.Until(s.waits).Round(time.Minute))
+	n.stand(s)
+	n.cfg.Log.Warn().Str("why", wait.Reason).Dur("for", wait.For).Msg("the ring does not let this node in for a while: it uses the ring as a client meanwhile")
 	return nil
 }
 
@@ -123,6 +142,8 @@ func (n *Node) stand(s standing) {
 		s.since = old.since
 	}
 	switch {
+	case s.waits.After(time.Now()):
+		s.next = s.waits
 	case s.client && s.why == untried:
 		s.next = time.Now().Add(min(time.Second, t.Retry))
 	case s.client:
@@ -175,7 +196,7 @@ func (n *Node) keepRole(ctx context.Context) {
 		switch {
 		case s.client && n.others() == 0:
 			n.comeBack(ctx)
-		case n.cfg.Role == RoleAuto && s.client && due:
+		case n.cfg.Role != RoleClient && s.client && due:
 			n.promote(ctx, s)
 		case n.cfg.Role == RoleAuto && !s.client && due && n.others() > 0:
 			n.check(ctx, s)
@@ -197,8 +218,11 @@ func (n *Node) comeBack(ctx context.Context) {
 // promote makes a client a member if others can call it now.
 func (n *Node) promote(ctx context.Context, s standing) {
 	known := n.Ring().Known()
-	v := n.prove(ctx, known)
-	if !v.reachable() {
+	var v verdict
+	if n.cfg.Role == RoleAuto {
+		v = n.prove(ctx, known)
+	}
+	if n.cfg.Role == RoleAuto && !v.reachable() {
 		s.failed++
 		s.why = n.whyClient(v)
 		n.stand(s)
@@ -209,11 +233,18 @@ func (n *Node) promote(ctx context.Context, s standing) {
 		n.comeBack(ctx)
 		return
 	}
-	n.cfg.Log.Info().Msg("others can call this node now: it has become a member of the ring")
+	if !n.isClient() {
+		n.cfg.Log.Info().Msg("others can call this node now: it has become a member of the ring")
+	}
 }
 
 // check makes a member a client if others cannot call it any more.
 func (n *Node) check(ctx context.Context, s standing) {
+	if n.isSurplus() {
+		n.demote(ctx, "other nodes of this person are members of the ring already", time.Now().Add(n.cfg.Reach.Check))
+		n.cfg.Log.Warn().Int("members", chord.MaxOfOwner).Msg("other nodes of this person are members of the ring already: this one uses it as a client")
+		return
+	}
 	v := n.prove(ctx, n.Ring().Known())
 	switch {
 	case v.reachable():
@@ -228,6 +259,26 @@ func (n *Node) check(ctx context.Context, s standing) {
 		n.stand(s)
 		return
 	}
+	n.demote(ctx, n.whyClient(v), time.Time{})
+	n.cfg.Log.Warn().Msg("others cannot call this node any more: it uses the ring as a client; let UDP through to its port, or see 'secp2psip doctor'")
+}
+
+// isSurplus tells whether this node is one more than a person may have in the ring.
+// Of those that came at once, when none could know, the ones with the highest IDs
+// are.
+func (n *Node) isSurplus() bool {
+	before := 0
+	for _, p := range n.Ring().View().Peers() {
+		if p.Owner == n.owner && p.ID.Compare(n.id) < 0 {
+			before++
+		}
+	}
+	return before >= chord.MaxOfOwner
+}
+
+// demote makes a member a client, and one that waits until a time where one is
+// given.
+func (n *Node) demote(ctx context.Context, why string, waits time.Time) {
 	known := n.Ring().Known()
 	leave, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
@@ -237,8 +288,7 @@ func (n *Node) check(ctx context.Context, s standing) {
 	if err := n.Ring().Attend(ctx, known); err != nil {
 		n.cfg.Log.Debug().Err(err).Msg("not attached yet")
 	}
-	n.stand(standing{client: true, failed: 1, why: n.whyClient(v)})
-	n.cfg.Log.Warn().Msg("others cannot call this node any more: it uses the ring as a client; let UDP through to its port, or see 'secp2psip doctor'")
+	n.stand(standing{client: true, failed: 1, why: why, waits: waits})
 }
 
 // leaveTime bounds the farewell of a member that becomes a client.

@@ -105,8 +105,11 @@ func (s *shard) step(n *node, ev chord.Event) {
 		case chord.Moved:
 			moved = true
 		case chord.JoinFailed:
-			e := event{at: s.now + int64(joinRetry), kind: evJoin, ref: n.num, gen: n.gen}
-			s.tell(n, func(s *Sim) { s.push(e) })
+			again := event{at: s.now + int64(joinRetry), kind: evJoin, ref: n.num, gen: n.gen}
+			s.tell(n, func(s *Sim) { s.push(again) })
+		case chord.Barred:
+			again := event{at: s.now + int64(e.Timeout), kind: evJoin, ref: n.num, gen: n.gen}
+			s.tell(n, func(s *Sim) { s.push(again) })
 		}
 	}
 	if member := n.machine.Phase() == chord.PhaseJoined; member != n.member {
