@@ -2,10 +2,12 @@ package adapter
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
 // FillDisk keeps the state file from growing, as a full disk would; with false
@@ -74,4 +76,18 @@ func (a *Adapter) TendNow(user string) {
 	if a.renew(ctx, a.Node(), acct, aor) == nil {
 		_ = a.republish(ctx, a.Node(), aor)
 	}
+}
+
+// PhoneAt registers a phone that is there, as its REGISTER would.
+func (a *Adapter) PhoneAt(ctx context.Context, user string, at netip.AddrPort) error {
+	aor, err := a.Account(user)
+	if err != nil {
+		return err
+	}
+	phone := []sipbridge.Binding{{
+		Contact: "sip:" + user + "@" + at.String(), Source: at, Transport: "udp", CallID: "phone", CSeq: 1, Q: 1000,
+		Expires: a.time.Steady().Add(time.Hour),
+	}}
+	a.bridge.Restore(aor, phone)
+	return a.Register(ctx, sipbridge.Registration{AOR: aor, Bindings: phone})
 }

@@ -25,6 +25,7 @@ type publication struct {
 	live    bool               // a registration lies there, no tombstone
 	at      time.Time          // overlay time, for status
 	since   time.Time          // the same by the monotonic clock
+	clock   time.Duration      // by which the clock had been corrected then
 	addrs   []netip.AddrPort   // that it names
 	via     []record.Via       // likewise
 	last    *record.Record     // as published
@@ -45,9 +46,14 @@ func features(acct *account) []string {
 	return out
 }
 
+// correctedBy is how far the clock must have been corrected since a registration
+// was signed for a new one: to others that one is of another time, and may have
+// expired.
+const correctedBy = time.Minute
+
 // publish puts the registration on the ring: on a phone's REGISTER and, as
 // refresh, before it ends. Nothing happens while one that names our addresses
-// is younger than the charter's refresh time.
+// is younger than the charter's refresh time, and the clock was right.
 func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) error {
 	p, err := a.takeTurn(ctx, acct.User)
 	if err != nil {
@@ -60,11 +66,13 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 	charter := n.Trust().Charter()
 	addrs, via := n.Self().Addrs, n.Via()
 	a.mu.Lock()
-	fresh := p.live && time.Since(p.since) < time.Duration(charter.RegistrationRefresh)*time.Second && slices.Equal(p.addrs, addrs) && slices.EqualFunc(p.via, via, sameVia)
+	corrected := (a.time.Correction() - p.clock).Abs() > correctedBy
+	fresh := p.live && !corrected && time.Since(p.since) < time.Duration(charter.RegistrationRefresh)*time.Second && slices.Equal(p.addrs, addrs) && slices.EqualFunc(p.via, via, sameVia)
 	a.mu.Unlock()
 	if fresh {
 		return nil
 	}
+	clock := a.time.Correction()
 	data, err := a.registrationData(ctx, n, acct, record.Registration{
 		Node: n.Self().ID, Addrs: addrs, Device: acct.DeviceKey.Public(), Features: features(acct), Via: via,
 	})
@@ -73,6 +81,9 @@ func (a *Adapter) publish(ctx context.Context, n *node.Node, acct *account) erro
 	}
 	rec, err := a.store(ctx, n, acct, record.Body{Lifetime: charter.RegistrationLifetime, Data: data})
 	a.notePublished(acct.User, true, addrs, via, rec, err)
+	a.mu.Lock()
+	p.clock = clock
+	a.mu.Unlock()
 	if err != nil {
 		return sipbridge.OverlayDown("the registration could not be stored on the ring", 5*time.Second)
 	}

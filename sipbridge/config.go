@@ -35,6 +35,8 @@ type Config struct {
 	// "127.0.0.1:5060" for both transports on one port. Port 0 takes any free
 	// one. Default: 127.0.0.1:5060 and, where the host has it, [::1]:5060.
 	Listen []string
+	// Socket opens the UDP sockets of Listen. Default: the system's.
+	Socket func(at netip.AddrPort) (UDPSocket, error)
 	// Overlay is the overlay's name, one of the hosts that phones may use.
 	Overlay string
 	// Redirect is auto (default), always or never.
@@ -106,6 +108,9 @@ const (
 )
 
 func (c *Config) setDefaults() {
+	if c.Socket == nil {
+		c.Socket = systemUDP
+	}
 	if len(c.Listen) == 0 {
 		c.Listen = []string{"127.0.0.1:5060"}
 		if ln, err := net.Listen("tcp", "[::1]:0"); err == nil {

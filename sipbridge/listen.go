@@ -51,14 +51,23 @@ func (b *Bridge) bindAll(pair *netip.AddrPort) error {
 }
 
 func (b *Bridge) bindUDP(a netip.AddrPort) (netip.AddrPort, error) {
-	conn, err := net.ListenUDP(family("udp", a), net.UDPAddrFromAddrPort(a))
+	conn, err := b.cfg.Socket(a)
 	if err != nil {
 		return a, err
 	}
-	conn.SetReadBuffer(1 << 20) // a smaller one the kernel insists on is fine
 	l := newUDPSocket(b, conn)
 	b.udp = append(b.udp, l)
 	return l.local, nil
+}
+
+// systemUDP opens a socket of the system's.
+func systemUDP(a netip.AddrPort) (UDPSocket, error) {
+	conn, err := net.ListenUDP(family("udp", a), net.UDPAddrFromAddrPort(a))
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadBuffer(1 << 20) // a smaller one the kernel insists on is fine
+	return conn, nil
 }
 
 func (b *Bridge) bindTCP(a netip.AddrPort) error {

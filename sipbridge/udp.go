@@ -9,14 +9,22 @@ import (
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
 
+// UDPSocket is a UDP socket as net.ListenUDP opens it.
+type UDPSocket interface {
+	ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	LocalAddr() net.Addr
+	Close() error
+}
+
 // udpSocket is one UDP listener. All of UDP goes through it, in and out.
 type udpSocket struct {
 	b     *Bridge
-	conn  *net.UDPConn
+	conn  UDPSocket
 	local netip.AddrPort
 }
 
-func newUDPSocket(b *Bridge, conn *net.UDPConn) *udpSocket {
+func newUDPSocket(b *Bridge, conn UDPSocket) *udpSocket {
 	a := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	return &udpSocket{b, conn, netip.AddrPortFrom(a.Addr().Unmap(), a.Port())}
 }

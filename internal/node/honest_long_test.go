@@ -4,12 +4,15 @@ package node_test
 
 import (
 	"fmt"
+	"runtime/debug"
 	"testing"
 	"time"
 )
 
 // TestLongHonest: see TestMatrixE2HonestNodesStay; ten thousand node-hours.
 func TestLongHonest(t *testing.T) {
+	collect := debug.SetGCPercent(400) // little is live and much is garbage: a third of the time
+	t.Cleanup(func() { debug.SetGCPercent(collect) })
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

@@ -37,10 +37,11 @@ func (p *person) signed(part, seq uint64, features ...string) record.Record {
 
 // misfortune is what befalls honest nodes for so long: every few minutes one
 // crashes and comes back with all that it held, with nothing, or with what it
-// held long ago, now and then with a clock that has been set back; somebody has
-// a second device; somebody's device was restored from a backup and signs anew
-// what it had signed already.
-func misfortune(t *testing.T, w *vring, rng *rand.Rand, length time.Duration) (crashes, conflicts int) {
+// held long ago, now and then with a clock that has been set back; clocks of
+// nodes that run on jump ahead and back; somebody has a second device;
+// somebody's device was restored from a backup and signs anew what it had signed
+// already.
+func misfortune(t *testing.T, w *vring, rng *rand.Rand, length time.Duration) (crashes, conflicts, jumps int) {
 	people := w.everybody()
 	old := map[identity.NodeID][]record.Record{}
 	gone := w.live()[0] // where the first one's second device is
@@ -56,13 +57,16 @@ func misfortune(t *testing.T, w *vring, rng *rand.Rand, length time.Duration) (c
 		held := [][]record.Record{was, nil, at}[rng.IntN(3)]
 		back := w.start(v.self, held...)
 		if rng.IntN(4) == 0 {
-			w.mu.Lock()
-			back.clock = func() time.Time { return time.Now().Add(-4 * time.Minute) }
-			w.mu.Unlock()
+			w.setClock(back, -4*time.Minute)
 		}
 		w.rejoin(t, back)
 		w.tend(back)
 		crashes++
+		if rng.IntN(3) == 0 {
+			live := w.live()
+			w.setClock(live[rng.IntN(len(live))], time.Duration(rng.IntN(481)-240)*time.Second)
+			jumps++
+		}
 
 		seq++
 		through := w.live()
@@ -78,7 +82,15 @@ func misfortune(t *testing.T, w *vring, rng *rand.Rand, length time.Duration) (c
 		}
 		<-time.After(time.Duration(60+rng.IntN(240)) * time.Second)
 	}
-	return crashes, conflicts
+	return crashes, conflicts, jumps
+}
+
+// setClock sets a node's overlay time so far ahead. Others take in what comes
+// from up to five minutes ahead.
+func (w *vring) setClock(v *vnode, ahead time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v.clock = func() time.Time { return time.Now().Add(ahead) }
 }
 
 func (w *vring) rejoin(t *testing.T, v *vnode) {
@@ -108,12 +120,12 @@ func honest(t *testing.T, seed uint64, nodes int, length time.Duration) {
 	h.every = time.Minute // five times as often as they do
 	inVirtualTimeWith(t, seed, nodes, func(w *vring) { w.watch = h }, func(t *testing.T, w *vring) {
 		h.refresh(w)
-		crashes, conflicts := misfortune(t, w, rand.New(rand.NewPCG(seed, 5)), length)
+		crashes, conflicts, jumps := misfortune(t, w, rand.New(rand.NewPCG(seed, 5)), length)
 		got := h.refused.all()
-		t.Logf("matrix: E2 honest nodes evicted: %d in %.0f node-hours with %d crashes, %d conflicts of restored devices, two devices; withholding noted: %d",
-			got["evidence/proven"], float64(nodes)*length.Hours(), crashes, conflicts, got["evidence/withheld"])
-		if got["evidence/proven"]+got["evidence/self_accused"] > 0 || crashes == 0 || conflicts == 0 {
-			t.Errorf("%v after %d crashes and %d conflicts", got, crashes, conflicts)
+		t.Logf("matrix: E2 honest nodes evicted: %d in %.0f node-hours with %d crashes, %d conflicts of restored devices, %d jumps of clocks, two devices; withholding noted: %d",
+			got["evidence/proven"], float64(nodes)*length.Hours(), crashes, conflicts, jumps, got["evidence/withheld"])
+		if got["evidence/proven"]+got["evidence/self_accused"] > 0 || crashes == 0 || conflicts == 0 || jumps == 0 {
+			t.Errorf("%v after %d crashes, %d conflicts and %d jumps", got, crashes, conflicts, jumps)
 		}
 	})
 }

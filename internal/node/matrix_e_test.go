@@ -137,6 +137,7 @@ func TestMatrixE1WithholdersAreFound(t *testing.T) {
 func TestMatrixE1LookingIsCheap(t *testing.T) {
 	const nodes = 10
 	h := newWatch()
+	h.metered = true
 	inVirtualTimeWith(t, 72, nodes, func(w *vring) { w.watch = h }, func(t *testing.T, w *vring) {
 		h.refresh(w)
 		<-time.After(5 * time.Minute) // all have got to know each other

@@ -22,6 +22,7 @@ import (
 // certificates, descriptors, and the guard that looks for contradictions.
 type watch struct {
 	every   time.Duration // mean time between two looks; 0 = the product's
+	metered bool          // bytes are counted, which takes a tenth of the time
 	refused *counters
 
 	mu    sync.Mutex
@@ -165,7 +166,9 @@ func (h *watch) serve(ctx context.Context, v *vnode, from wire.Peer, req wire.Me
 	} else {
 		answer = honest()
 	}
-	h.count(ctx, req, answer)
+	if h.metered {
+		h.count(ctx, req, answer)
+	}
 	return answer
 }
 
