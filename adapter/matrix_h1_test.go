@@ -65,8 +65,8 @@ func enrol(t *testing.T, people int, change func(*bootstrap.Config)) (desks []*d
 		desks = append(desks, &desk{name: m.Name, state: m.State(), at: m.It.Node().Link().Addr()})
 	}
 	l.Server.Stop(t)
-	for _, d := range desks {
-		l.Members[d.name].Stop(t)
+	for _, d := range desks { // the power goes: nobody takes anything back
+		l.Members[d.name].Crash()
 	}
 	return desks
 }

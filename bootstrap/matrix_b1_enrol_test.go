@@ -19,7 +19,10 @@ func TestMatrixB1EnrolAgain(t *testing.T) {
 
 // redraw enrols so many people, each three times.
 func redraw(t *testing.T, people int) {
-	s, _ := run(t, func(c *bootstrap.Config) { c.Open, c.OpenPerSource, c.MaxNames = true, people+1, people+1 })
+	s, _ := run(t, func(c *bootstrap.Config) {
+		c.Open, c.OpenPerSource, c.MaxNames = true, people+1, people+1
+		c.Charter.StoreBytes = 1 << 30 // the server alone holds what they all store
+	})
 	trust := s.Node().Trust()
 	idOf := func(n *newcomer) (identity.NodeID, error) {
 		got, err := n.enrol(t, s)
@@ -38,7 +41,7 @@ func redraw(t *testing.T, people int) {
 		n := newNewcomer(t, name, nil)
 		first, err := idOf(n)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		if first[0] < 0x80 {
 			low++
@@ -50,7 +53,7 @@ func redraw(t *testing.T, people int) {
 			case errors.As(err, &remote):
 				refused++
 			case err != nil:
-				t.Fatal(err)
+				t.Fatalf("%s again: %v", name, err)
 			case next != first:
 				t.Errorf("%s draws %s, and then %s", name, first.Short(), next.Short())
 			default:
