@@ -74,7 +74,8 @@ func startPrograms(b *testing.B, lan *testnet.LAN, n int) []*program {
 	return all
 }
 
-func startProgram(b *testing.B, path, name, link string) *program {
+// startProgram starts an adapter with these settings in its environment.
+func startProgram(b *testing.B, path, name, link string, settings ...string) *program {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "bench") // a short path: there is a socket in it
 	if err != nil {
@@ -84,6 +85,7 @@ func startProgram(b *testing.B, path, name, link string) *program {
 	p := &program{name: name, state: filepath.Join(dir, "state")}
 	p.cmd = exec.Command(path, "adapter", "--state", p.state, "--join", link, "--listen", "127.0.0.1:0",
 		"--sip-listen", "udp:127.0.0.1:0", "--sip-redirect", "always")
+	p.cmd.Env = append(os.Environ(), settings...)
 	var log bytes.Buffer
 	p.cmd.Stderr = &log
 	if err := p.cmd.Start(); err != nil {

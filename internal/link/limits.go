@@ -24,7 +24,7 @@ type Limits struct {
 	KeepAlive    time.Duration // [15 s]
 	Idle         time.Duration // silence after which a connection is dead [45 s]
 
-	RequestRate    rate.Limit    // requests a second from one node [50]
+	RequestRate    rate.Limit    // requests a second from one node, and as many long streams beside them [50]
 	RequestBurst   int           // and at once [100]
 	Requests       int           // requests being served at once, of all nodes [256]
 	RequestTime    time.Duration // for one request, from its first byte to the answer's last [10 s]

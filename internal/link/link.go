@@ -23,7 +23,8 @@ type Link struct {
 	self  identity.NodeID
 	gate  *gate
 	pool  *pool
-	rates *rates
+	rates *rates // of requests
+	calls *rates // of long streams
 
 	relay   *relaySocket
 	relayTr *quic.Transport // set before ready is closed
@@ -70,6 +71,7 @@ func New(cfg Config) (*Link, error) {
 		gate:  newGate(cfg.Limits, cfg.Refused),
 		pool:  newPool(cfg.Limits.Conns, cfg.Limits.ConnsPerPeer),
 		rates: newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
+		calls: newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
 		stun:  newStunner(cfg.Limits.STUN),
 		slots: make(chan struct{}, cfg.Limits.Requests),
 		enrol: newQuota(cfg.Limits.Enrolments, cfg.Limits.EnrolmentsPerAddr, cfg.Limits.EnrolmentsPerLoopback,

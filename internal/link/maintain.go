@@ -28,6 +28,7 @@ func (l *Link) maintain(ctx context.Context) {
 		l.dropExpired()
 		l.dropSpare(spareIdle)
 		l.rates.forget()
+		l.calls.forget()
 		l.passer.forget(time.Now())
 	}
 }

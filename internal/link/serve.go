@@ -231,7 +231,7 @@ func (l *Link) serveLong(c *Conn, qs *quic.Stream) {
 // admitLong counts a long stream in, or says why not.
 func (l *Link) admitLong(c *Conn) (code wire.Code, refused string) {
 	switch {
-	case !l.rates.of(c.ID()).Allow():
+	case !l.calls.of(c.ID()).Allow():
 		return wire.CodeTooMany, ReasonRequestRate
 	case l.draining.Load():
 		return wire.CodeUnavailable, ReasonDraining
