@@ -1,6 +1,6 @@
 # make test passes every check; make demo shows a call. The rest is parts of these.
 
-.PHONY: help build test test-long unit matrix lint fuzz e2e cross demo bench bench-dht bench-micro bench-front figures install clean
+.PHONY: help build test test-long unit matrix lint fuzz e2e cross demo bench bench-dht bench-micro bench-front bench-media figures install clean
 
 help:        ## list the targets
 	@grep -hE '^[a-z0-9-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1	/' | expand -t 14
@@ -46,6 +46,9 @@ bench-micro: ## the small operations, with their allocations
 
 bench-front: ## the SIP front beside Kamailio
 	scripts/bench-front.sh
+
+bench-media: ## media of protected calls, beside rtpengine; ROUNDS=5
+	scripts/bench-media.sh
 
 figures:     ## draw every figure in docs/figures anew, SEED=1
 	scripts/figures.sh

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ func fiftyCalls(t *testing.T, spoken time.Duration) (heard, missing int) {
 	l := testnet.New(t, charterPaths("protected"))
 	a, b := l.Add("alice", device("require-protected")), l.Add("bob", device("require-protected"))
 	alice, bob := a.Phone(toneA), b.Phone(toneB)
+	empty := inUse()
 	together := make(chan struct{})
 	var work sync.WaitGroup
 	outcomes := make(chan *demo.Outcome, calls)
@@ -45,6 +47,7 @@ func fiftyCalls(t *testing.T, spoken time.Duration) (heard, missing int) {
 		}
 		return talking == calls
 	})
+	each := (inUse() - empty) / (2 * calls)
 	<-time.After(spoken)
 	close(together)
 	work.Wait()
@@ -71,5 +74,14 @@ func fiftyCalls(t *testing.T, spoken time.Duration) (heard, missing int) {
 	}
 	t.Logf("%d calls at once: %d packets heard, %d missing, all in order; dropped at alice's adapter %v, at bob's %v", calls, heard, missing,
 		a.It.Status().Refusals, b.It.Status().Refusals)
+	t.Logf("%d KiB for each adapter's end of a call, its phone's included", each>>10)
 	return heard, missing
+}
+
+// inUse is how many bytes of heap and stacks are in use.
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }

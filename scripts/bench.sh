@@ -18,12 +18,7 @@ echo "== 16 adapters as programs (BenchmarkPrograms)"
 echo "   to reach: call ≤ 0.6 ms of CPU; idle RSS ≤ 40 MiB and CPU ≤ 0.5 % of a core"
 go test -run '^$' -bench '^BenchmarkPrograms$' -benchtime "${calls}x" ./internal/bench | grep '^Benchmark'
 echo
-echo "== media of 50 protected calls beside the same phones without adapters (BenchmarkMedia)"
-echo "   to reach: added p50 ≤ 300 µs, p99 ≤ 1,500 µs; none lost, dropped or out of order"
-go test -run '^$' -bench '^BenchmarkMedia$' -benchtime 1x ./internal/bench | grep '^Benchmark'
-echo
-echo "== INVITE → 200, protected beside direct (BenchmarkSetup); to reach: ≤ 2 round trips of the link more"
-go test -run '^$' -bench '^BenchmarkSetup$' -benchtime 30x ./internal/bench | grep '^Benchmark'
+scripts/bench-media.sh
 echo
 echo "== the SIP front beside Kamailio; to reach: ratio ≤ 1.0"
 scripts/bench-front.sh

@@ -4,6 +4,7 @@
 #
 #   install-test-deps.sh        what the tests need
 #   install-test-deps.sh dht    and what the comparison with OpenDHT does: a compiler and the library
+#   install-test-deps.sh rtpengine    and what the comparison with rtpengine does
 set -euo pipefail
 
 # program:package
@@ -28,6 +29,9 @@ if [ "${1:-}" = dht ]; then
     packages+=(libopendht-dev)
   fi
 fi
+if [ "${1:-}" = rtpengine ]; then
+  needed+=(rtpengine:rtpengine-daemon)
+fi
 for entry in "${needed[@]}"; do
   if ! command -v "${entry%%:*}" >/dev/null; then
     missing+=("${entry%%:*}") packages+=("${entry##*:}")
@@ -49,7 +53,7 @@ if [ "$(id -u)" -ne 0 ]; then
   root=(sudo)
 fi
 
-# Kamailio and dhtnode are wanted as programs only. Their packages would start them as services, Kamailio on the very port
+# Kamailio, dhtnode and rtpengine are wanted as programs only. Their packages would start them as services, Kamailio on the very port
 # that the adapter uses; a policy that denies it holds for the length of this script.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -66,7 +70,7 @@ if ! "${install[@]}" >/dev/null 2>&1; then
 fi
 
 if command -v systemctl >/dev/null; then
-  for service in kamailio dhtnode; do
+  for service in kamailio dhtnode rtpengine-daemon; do
     case " ${packages[*]} " in
       *" $service "*) "${root[@]}" systemctl disable -q "$service" 2>/dev/null || true ;;
     esac

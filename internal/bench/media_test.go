@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +95,7 @@ type spoken struct {
 	sent, got, late int
 	took            []time.Duration // sorted
 	cpu             time.Duration
+	allocs          uint64
 }
 
 // speak lets all voices speak at once.
@@ -101,7 +103,7 @@ func speak(b *testing.B, voices []*voice) (s spoken) {
 	ctx, cancel := context.WithTimeout(b.Context(), mediaTime)
 	defer cancel()
 	var senders, receivers sync.WaitGroup
-	before := cpuTime(b)
+	before, made := cpuTime(b), mallocs()
 	for i, v := range voices {
 		v.start = mediaFrame * time.Duration(i) / time.Duration(len(voices))
 		v.took = make([]time.Duration, 0, 2*mediaTime/mediaFrame)
@@ -109,7 +111,7 @@ func speak(b *testing.B, voices []*voice) (s spoken) {
 		senders.Go(func() { v.send(ctx) })
 	}
 	senders.Wait()
-	s.cpu = cpuTime(b) - before
+	s.cpu, s.allocs = cpuTime(b)-before, mallocs()-made
 	for end := time.Now().Add(time.Second); time.Now().Before(end); {
 		s.sent, s.got = 0, 0
 		for _, v := range voices {
@@ -130,6 +132,13 @@ func speak(b *testing.B, voices []*voice) (s spoken) {
 	}
 	slices.Sort(s.took)
 	return s
+}
+
+// mallocs is how many objects this process has allocated so far.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }
 
 func socket(b *testing.B) (*net.UDPConn, netip.AddrPort) {
@@ -274,6 +283,7 @@ func BenchmarkMedia(b *testing.B) {
 		b.ReportMetric(float64(w.dropped()), "dropped")
 		// Both adapters are in this process: half of what they use is one's.
 		b.ReportMetric(float64(through.cpu-direct.cpu)/2/float64(through.sent)/float64(time.Microsecond), "cpu-µs/packet-and-adapter")
+		b.ReportMetric(float64(through.allocs-direct.allocs)/2/float64(through.sent), "allocs/packet-and-adapter")
 		b.ReportMetric(100*float64(through.cpu-direct.cpu)/2/mediaCalls/float64(mediaTime), "core-%/call-and-adapter")
 	}
 }

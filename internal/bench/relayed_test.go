@@ -68,6 +68,7 @@ type relayed struct {
 	cpu     time.Duration
 	packets uint64
 	lost    int
+	grown   float64 // MiB of the process since before the calls
 }
 
 func (r relayed) each() float64 {
@@ -77,6 +78,7 @@ func (r relayed) each() float64 {
 // speak makes the calls, and measures while all of them speak.
 func (o *ourPair) speak(b *testing.B) (r relayed) {
 	b.Helper()
+	before := memoryOf(b, o.a.cmd.Process.Pid).RSS
 	over := make(chan struct{})
 	var work sync.WaitGroup
 	outcomes := make(chan *demo.Outcome, mediaCalls)
@@ -99,6 +101,7 @@ func (o *ourPair) speak(b *testing.B) (r relayed) {
 	r.cpu = cpuOf(b, o.a.cmd.Process.Pid) - cpu
 	_, now := o.a.talking(b)
 	r.packets = now - packets
+	r.grown = memoryOf(b, o.a.cmd.Process.Pid).RSS - before
 	close(over)
 	work.Wait()
 	for range mediaCalls {
@@ -139,13 +142,14 @@ func BenchmarkRelayed(b *testing.B) {
 	}
 	var our, their, ratio []float64
 	lostOurs, lostTheirs := 0, 0
+	grown := 0.0
 	var took []time.Duration
 	for b.Loop() {
 		o := ours.speak(b)
 		t, s := theirs.speak(b, voices)
 		our, their, ratio = append(our, o.each()), append(their, t.each()), append(ratio, o.each()/t.each())
 		lostOurs, lostTheirs = lostOurs+o.lost, lostTheirs+t.lost
-		took = append(took, s.took...)
+		took, grown = append(took, s.took...), max(grown, o.grown)
 	}
 	middle := func(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
 	// Each packet of a call crosses the adapter once: a hundred a second.
@@ -157,6 +161,7 @@ func BenchmarkRelayed(b *testing.B) {
 	b.ReportMetric(middle(ratio), "ratio")
 	b.ReportMetric(slices.Min(ratio), "ratio-min")
 	b.ReportMetric(slices.Max(ratio), "ratio-max")
+	b.ReportMetric(grown*1024/mediaCalls, "our-KiB/call")
 	slices.Sort(took)
 	b.ReportMetric(float64(percentile(took, 0.5))/float64(time.Microsecond), "rtpengine-p50-µs")
 	b.ReportMetric(float64(percentile(took, 0.99))/float64(time.Microsecond), "rtpengine-p99-µs")

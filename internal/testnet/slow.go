@@ -1,0 +1,84 @@
+package testnet
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Slow is a long way to everybody else: what a node sends arrives that much
+// later, in order.
+type Slow struct{ delay atomic.Int64 }
+
+// Set makes packets that are sent from now on take d.
+func (s *Slow) Set(d time.Duration) { s.delay.Store(int64(d)) }
+
+// Socket opens a socket at the end of the way, as link.Config has it.
+func (s *Slow) Socket(at netip.AddrPort) (net.PacketConn, error) {
+	sock, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	f := &far{PacketConn: sock, way: s, sent: make(chan onTheWay, 4096), closed: make(chan struct{})}
+	go f.carry()
+	return f, nil
+}
+
+// onTheWay is a packet until it leaves the socket.
+type onTheWay struct {
+	due time.Time
+	b   []byte
+	to  net.Addr
+}
+
+type far struct {
+	net.PacketConn
+	way    *Slow
+	sent   chan onTheWay
+	once   sync.Once
+	closed chan struct{}
+}
+
+// carry sends what is due, until the socket is closed.
+func (f *far) carry() {
+	for {
+		select {
+		case p := <-f.sent:
+			select {
+			case <-time.After(time.Until(p.due)):
+			case <-f.closed:
+				return
+			}
+			_, _ = f.PacketConn.WriteTo(p.b, p.to)
+		case <-f.closed:
+			return
+		}
+	}
+}
+
+// WriteTo implements net.PacketConn. What finds no room is lost, as on any path.
+func (f *far) WriteTo(b []byte, to net.Addr) (int, error) {
+	d := time.Duration(f.way.delay.Load())
+	if d == 0 {
+		return f.PacketConn.WriteTo(b, to)
+	}
+	select {
+	case f.sent <- onTheWay{time.Now().Add(d), append([]byte(nil), b...), to}:
+	default:
+	}
+	return len(b), nil
+}
+
+// Close implements net.PacketConn.
+func (f *far) Close() error {
+	f.once.Do(func() { close(f.closed) })
+	return f.PacketConn.Close()
+}
+
+// SetReadBuffer and SetWriteBuffer are there because quic-go asks for them.
+func (f *far) SetReadBuffer(int) error { return nil }
+
+// SetWriteBuffer does nothing.
+func (f *far) SetWriteBuffer(int) error { return nil }
