@@ -63,6 +63,7 @@ type lasting struct {
 	remote  netip.Addr
 
 	device directory.Device // where the other adapter was last; keep's
+	doubts int              // how often the call has left a peer for its lies; keep's
 
 	mu      sync.Mutex
 	conn    *link.Conn
@@ -153,7 +154,7 @@ func (l *lasting) keep(ctx context.Context) {
 		conn := l.where()
 		direct := l.node.Link().Direct(l.peer)
 		switch {
-		case broken || !conn.Pulse(ctx, pulseTime):
+		case broken || l.mistrusts(conn) || !conn.Pulse(ctx, pulseTime):
 			if lostAt.IsZero() {
 				lostAt = time.Now()
 			}
@@ -178,6 +179,25 @@ func (l *lasting) keep(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// maxDoubts bounds how often a call goes elsewhere because of what a peer does
+// with its packets: where the network itself is so bad, no peer is better.
+const maxDoubts = 3
+
+// mistrusts tells whether the call had better leave the peer that passes its
+// packets on, and there is another.
+func (l *lasting) mistrusts(conn *link.Conn) bool {
+	if conn.Doubt() == "" || l.doubts >= maxDoubts {
+		return false
+	}
+	for _, v := range l.device.Via {
+		if v.Node != conn.Via() {
+			l.doubts++
+			return true
+		}
+	}
+	return false
 }
 
 // learn notes where the other adapter is, as its registration says.

@@ -74,23 +74,22 @@ func through(a, b *testnet.Member) (via identity.NodeID, ok bool) {
 	return via, ok
 }
 
-// TestMatrixF6RelayLies: the member that passes a call's packets on turns. One
-// that drops or alters them is noticed and left in the middle of the call, which
-// goes on through another; one that replays them or changes their order reaches
-// nothing. In no case does a phone hear anything but the other one.
+// TestMatrixF6RelayLies: the member that passes a call's packets on turns. It is
+// noticed, counted and left in the middle of the call, which goes on through
+// another. In no case does a phone hear anything but the other one.
 func TestMatrixF6RelayLies(t *testing.T) {
 	t.Parallel()
 	a, b, alice, bob, nodes := relays(t)
 	for _, tc := range []struct {
 		name   string
-		left   bool
-		pure   bool // the phones, which do not put packets in order, hear pure tones
+		as     []string // how it is counted: where nothing passes at all, silence may show first
+		pure   bool     // the phones, which do not put packets in order, hear pure tones
 		mangle mangler
 	}{
-		{"replays", false, true, func(p []byte) [][]byte { return [][]byte{p, p, p} }},
-		{"reorders", false, false, reorder()},
-		{"drops", true, true, func([]byte) [][]byte { return nil }},
-		{"alters", true, true, func(p []byte) [][]byte { p[len(p)/2] ^= 1; return [][]byte{p} }},
+		{"replays", []string{"relay_replays"}, true, func(p []byte) [][]byte { return [][]byte{p, p, p} }},
+		{"reorders", []string{"relay_reorders"}, false, reorder()},
+		{"drops", []string{"relay_silent"}, true, func([]byte) [][]byte { return nil }},
+		{"alters", []string{"relay_alters", "relay_silent"}, true, func(p []byte) [][]byte { p[len(p)/2] ^= 1; return [][]byte{p} }},
 	} {
 		hangUp := inCall(t, a, b, alice, bob)
 		bad, _ := through(a, b)
@@ -98,10 +97,11 @@ func TestMatrixF6RelayLies(t *testing.T) {
 			t.Fatalf("the call goes through %v", bad)
 		}
 		var attacks atomic.Int64
-		began := time.Now()
+		before, began := noticed(tc.as, a, b), time.Now()
 		honest := lie(nodes[bad], &attacks, tc.mangle)
-		if tc.left {
-			testnet.Eventually(t, "the call goes through another", func() bool { v, ok := through(a, b); return ok && nodes[v] != nil && v != bad })
+		testnet.Eventually(t, "the call goes through another", func() bool { v, ok := through(a, b); return ok && nodes[v] != nil && v != bad })
+		if noticed(tc.as, a, b) == before {
+			t.Errorf("%s: not counted: %v, %v", tc.name, a.It.Status().Refusals, b.It.Status().Refusals)
 		}
 		more(t, "after the lies", a, b)
 		t.Logf("matrix: F6 a member %s a call's packets: %d lies, a second of sound more after %v", tc.name, attacks.Load(), time.Since(began).Round(100*time.Millisecond))
@@ -111,6 +111,16 @@ func TestMatrixF6RelayLies(t *testing.T) {
 		honest()
 		hangUp(tc.pure)
 	}
+}
+
+// noticed is how often the adapters have counted one of the reasons.
+func noticed(reasons []string, members ...*testnet.Member) (n uint64) {
+	for _, m := range members {
+		for _, reason := range reasons {
+			n += m.It.Status().Refusals["link/"+reason]
+		}
+	}
+	return n
 }
 
 // reorder holds two packets back and then passes on three, the last one first.

@@ -25,8 +25,9 @@ type Conn struct {
 	cert    *identity.NodeCertificate
 	chain   [][]byte
 	inbound bool
-	dialled netip.AddrPort  // where this node dialled; zero if it did not, or through a peer
-	relayed bool            // a peer passes the packets on
+	dialled netip.AddrPort // where this node dialled; zero if it did not, or through a peer
+	relayed bool           // a peer passes the packets on
+	doubt   atomic.Pointer[string]
 	via     identity.NodeID // that peer
 	since   time.Time
 	born    int64 // order of making
@@ -69,6 +70,9 @@ func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
 	c.hear()
 	c.exporter = sync.OnceValues(func() ([32]byte, error) { return export(cs, exporterCall) })
 	c.touch()
+	if w, ok := qc.QlogTrace().(*watch); ok {
+		w.tell(func(reason string) { l.doubted(c, reason) })
+	}
 	return c, nil
 }
 

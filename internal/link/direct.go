@@ -95,15 +95,18 @@ func (l *Link) exactly(id identity.NodeID) func(*identity.NodeCertificate) error
 // where there is none.
 func (l *Link) Direct(id identity.NodeID) *Conn { return l.pool.direct(id) }
 
-// Replace leaves a connection on which nothing comes any more and returns
-// another one to the same node. The peer that passed its packets on is tried
+// Replace leaves a connection on which nothing comes any more, or whose peer is
+// in doubt, and returns another one to the same node. The peer that passed its packets on is tried
 // last. Errors as Connect's.
 func (l *Link) Replace(ctx context.Context, old *Conn, to wire.Peer, via []wire.Peer) (*Conn, error) {
 	l.pool.remove(old)
 	if old.relayed {
 		l.vias.leave(to.ID, old.via)
+		if old.Doubt() == "" {
+			l.cfg.Refused(ReasonRelaySilent)
+		}
 	}
-	old.close(CloseDropped, "nothing comes any more")
+	old.close(CloseDropped, "another connection takes its place")
 	c, _, err := l.connectVia(ctx, to, via)
 	return c, err
 }

@@ -7,3 +7,6 @@ import "time"
 func (l *Link) DropExpired() { l.dropExpired() }
 
 func (l *Link) DropSpare(idle time.Duration) { l.dropSpare(idle) }
+
+// Blind switches the watch over peers that pass packets on off.
+func (l *Link) Blind() { l.blind = true }

@@ -30,6 +30,7 @@ type Link struct {
 	relayTr *quic.Transport // set before ready is closed
 	vias    *vias
 	passer  *passer
+	blind   bool // tests only: peers are not watched
 
 	stun  *stunner
 	slots chan struct{} // one token per request being served

@@ -40,5 +40,10 @@ const (
 	ReasonSealedRate     = "sealed_rate"         // too many bytes of a flow or a client
 	ReasonSealedFull     = "sealed_full"         // too many wait to be read
 	ReasonSealedNarrow   = "sealed_narrow"       // a path to a peer that takes no datagrams long enough
+	ReasonRelayReplays   = "relay_replays"       // a peer repeats packets of a connection that it passes on
+	ReasonRelayReorders  = "relay_reorders"      // it changes their order
+	ReasonRelayAlters    = "relay_alters"        // it changes what is in them
+	ReasonRelayDrops     = "relay_drops"         // it passes only some of them on
+	ReasonRelaySilent    = "relay_silent"        // nothing came through it any more
 	ReasonEnrolForbidden = "enrolment_forbidden" // a message that needs a certificate
 )

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/qlogwriter"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
@@ -32,12 +34,13 @@ type vias struct {
 	called   map[identity.NodeID]bool
 	ways     map[identity.NodeID]identity.NodeID // through which peer a node was reached last
 	left     map[identity.NodeID]identity.NodeID // through which one it was lost last
+	doubted  map[identity.NodeID]time.Time       // peers that lied, until when
 }
 
 func newVias() *vias {
 	return &vias{
 		attached: make(map[identity.NodeID]bool), called: make(map[identity.NodeID]bool),
-		ways: make(map[identity.NodeID]identity.NodeID), left: make(map[identity.NodeID]identity.NodeID),
+		ways: make(map[identity.NodeID]identity.NodeID), left: make(map[identity.NodeID]identity.NodeID), doubted: make(map[identity.NodeID]time.Time),
 	}
 }
 
@@ -52,6 +55,25 @@ func (v *vias) leave(to, peer identity.NodeID) {
 		clear(v.left)
 	}
 	v.left[to] = peer
+}
+
+// distrustTime is how long a peer that did not pass packets on as it got them is
+// tried after all others.
+const distrustTime = 10 * time.Minute
+
+func (v *vias) distrust(peer identity.NodeID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.doubted) >= maxWays {
+		clear(v.doubted)
+	}
+	v.doubted[peer] = time.Now().Add(distrustTime)
+}
+
+func (v *vias) distrusted(peer identity.NodeID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return time.Now().Before(v.doubted[peer])
 }
 
 // lost returns the peer through which a node was lost last.
@@ -147,11 +169,13 @@ func (l *Link) waysTo(to wire.Peer, via []wire.Peer, accept func(*identity.NodeC
 			continue
 		}
 		w := way{"via " + p.ID.Short(), func(ctx context.Context) (*quic.Conn, error) { return l.dialVia(ctx, to.ID, p, accept) }}
-		switch p.ID {
-		case last:
-			ways = append(ways, w)
-		case lost:
+		switch {
+		case p.ID == lost:
 			worst = append(worst, w)
+		case l.vias.distrusted(p.ID):
+			worst = slices.Insert(worst, 0, w)
+		case p.ID == last:
+			ways = append(ways, w)
 		default:
 			relayed = append(relayed, w)
 		}
@@ -189,6 +213,9 @@ func (l *Link) relayConfig() *quic.Config {
 	c.DisablePathMTUDiscovery = true
 	c.KeepAlivePeriod = min(relayKeepAlive, l.cfg.Limits.KeepAlive)
 	c.MaxIdleTimeout = min(relayIdle, l.cfg.Limits.Idle)
+	if !l.blind {
+		c.Tracer = func(context.Context, bool, quic.ConnectionID) qlogwriter.Trace { return newWatch() }
+	}
 	return c
 }
 
