@@ -7,16 +7,13 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "adapter" && os.Getenv("GOMAXPROCS") == "" {
-		// An adapter wakes up for each packet, does little and sleeps again. With
-		// more than one processor at hand the runtime would wake another thread
-		// each time, which costs as much as what there is to do.
-		runtime.GOMAXPROCS(1)
+	if len(os.Args) > 1 && os.Args[1] == "adapter" {
+		oneProcessor()
+		lateTimers()
 	}
 	// The first signal ends the program cleanly; after it the default returns,
 	// so that the second one ends it at once.

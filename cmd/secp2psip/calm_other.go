@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// lateTimers is for Linux.
+func lateTimers() {}
