@@ -3,6 +3,8 @@ package bootstrap_test
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +30,16 @@ type member struct {
 	*newcomer
 	node  *node.Node
 	asked atomic.Int64
+
+	mu   sync.Mutex
+	more [][]byte // invitations that it knows beside its own
+}
+
+// alsoInvites lets the first device know another invitation, as its owner would.
+func (m *member) alsoInvites(secret []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.more = append(m.more, secret)
 }
 
 // run makes an enrolled newcomer a node of the ring.
@@ -81,7 +93,10 @@ func (m *member) ServeExtra(_ context.Context, from *link.Conn, req wire.Message
 		return nil
 	}
 	m.asked.Add(1)
-	if !from.Bootstrap() || !ask.Proves(m.body.Invitation) {
+	m.mu.Lock()
+	invited := slices.ContainsFunc(append([][]byte{m.body.Invitation}, m.more...), ask.Proves)
+	m.mu.Unlock()
+	if !from.Bootstrap() || !invited {
 		return wire.Errorf(wire.CodeUnauthorized, "not invited")
 	}
 	now := time.Now()

@@ -241,7 +241,11 @@ func TestMatrixF3LocalDigest(t *testing.T) {
 				t.Errorf("%s: %s", network, m)
 			}
 		}
-		c := challenges(p.ask(p.request("REGISTER", "sip:lan.example", "To: <sip:alice@lan.example>")))[0]
+		asked := challenges(p.ask(p.request("REGISTER", "sip:lan.example", "To: <sip:alice@lan.example>")))
+		if len(asked) == 0 {
+			t.Fatalf("%s: no password is asked for", network)
+		}
+		c := asked[0]
 		if m := p.ask(p.request("REGISTER", "sip:lan.example", "To: <sip:alice@lan.example>", answer(c, "REGISTER", "sip:lan.example", "alice", "wonder", 1))); m.Status != 200 {
 			t.Errorf("%s: %s", network, m)
 		}

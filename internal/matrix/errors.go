@@ -9,4 +9,8 @@ var (
 	ErrFailed = errors.New("tests failed")
 	// ErrUncovered is what a covered row without a passing test brings.
 	ErrUncovered = errors.New("a row that docs/security.md calls covered is not")
+	// ErrSwitch is what a defence brings that cannot be switched off as described.
+	ErrSwitch = errors.New("a defence cannot be switched off")
+	// ErrUndefended is what an attack test brings that passes without its defence.
+	ErrUndefended = errors.New("attack tests that do not fail without their defence")
 )

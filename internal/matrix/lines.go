@@ -16,6 +16,29 @@ type Line struct {
 	Mechanism string   `json:"mechanism"`
 	Tests     []string `json:"tests"`
 	Figures   []string `json:"figures"`
+	// Undefended says which of the tests have been seen to fail with their defence
+	// switched off, and without which; nil if nobody has looked.
+	Undefended []Seen `json:"undefended,omitempty"`
+}
+
+// Mark enters which tests have been seen to fail without their defence.
+func Mark(lines []Line, seen []Seen) {
+	for i := range lines {
+		for _, s := range seen {
+			if id, _ := RowOf(s.Test); id == lines[i].Row && s.Failed {
+				lines[i].Undefended = append(lines[i].Undefended, s)
+			}
+		}
+	}
+}
+
+// without counts the tests that have been seen to fail.
+func (l *Line) without() int {
+	tests := map[string]bool{}
+	for _, s := range l.Undefended {
+		tests[s.Test] = true
+	}
+	return len(tests)
 }
 
 // Report joins the table with what ran. It fails with ErrFailed if a test of
@@ -57,12 +80,20 @@ func (r *Results) Report(rows []Row) ([]Line, error) {
 // characters.
 const mechanismWidth = 48
 
-// WriteText prints one line a row.
+// WriteText prints one line a row. Where anybody has looked, "bare" is how many of
+// the row's tests have been seen to fail without their defence.
 func WriteText(out io.Writer, lines []Line) {
-	fmt.Fprintf(out, "%-4s %-8s %-5s %-*s %5s  %s\n", "row", "state", "", mechanismWidth, "mechanism", "tests", "figures")
+	looked := slices.ContainsFunc(lines, func(l Line) bool { return l.Undefended != nil })
+	bare := func(text string) string {
+		if !looked {
+			return ""
+		}
+		return fmt.Sprintf("%5s ", text)
+	}
+	fmt.Fprintf(out, "%-4s %-8s %-5s %-*s %5s %s %s\n", "row", "state", "", mechanismWidth, "mechanism", "tests", bare("bare"), "figures")
 	for _, l := range lines {
-		fmt.Fprintf(out, "%-4s %-8s %-5s %-*s %5d  %s\n", l.Row, l.State, l.Result,
-			mechanismWidth, short(l.Mechanism), len(l.Tests), strings.Join(l.Figures, " · "))
+		fmt.Fprintf(out, "%-4s %-8s %-5s %-*s %5d %s %s\n", l.Row, l.State, l.Result,
+			mechanismWidth, short(l.Mechanism), len(l.Tests), bare(fmt.Sprint(l.without())), strings.Join(l.Figures, " · "))
 	}
 }
 

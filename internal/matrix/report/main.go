@@ -4,10 +4,11 @@
 // test failed, or if a row that the document calls covered has no test that
 // passed.
 //
-//	go test -json ./... | go run ./internal/matrix/report [--json] [--quiet] docs/security.md
+//	go test -json ./... | go run ./internal/matrix/report [--json] [--quiet] [--seen FILE] docs/security.md
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,6 +29,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) error {
 	flags := flag.NewFlagSet("report", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	asJSON := flags.Bool("json", false, "print the matrix as JSON, and everything else to standard error")
+	seenIn := flags.String("seen", "", "what internal/matrix/undefended has seen, a file of its --json; missing is as good as empty")
 	quiet := flags.Bool("quiet", false, "leave out the results of packages that passed")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,6 +54,11 @@ func run(args []string, in io.Reader, out, errs io.Writer) error {
 		return err
 	}
 	lines, failure := results.Report(rows)
+	seen, err := readSeen(*seenIn)
+	if err != nil {
+		return err
+	}
+	matrix.Mark(lines, seen)
 	if *asJSON {
 		if err := matrix.WriteJSON(out, lines); err != nil {
 			return err
@@ -63,4 +70,18 @@ func run(args []string, in io.Reader, out, errs io.Writer) error {
 		failure = matrix.ErrFailed
 	}
 	return failure
+}
+
+func readSeen(name string) (seen []matrix.Seen, err error) {
+	if name == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &seen)
+	}
+	return seen, err
 }
