@@ -98,6 +98,7 @@ type Adapter struct {
 	screens    map[string]*screening          // by user part
 	screened   map[string]uint64              // by user part: callers kept out since the start
 	published  map[string]*publication        // by user part
+	news       chan struct{}                  // holds one token after bulletins have come
 	nodeUp     chan struct{}                  // closed when node is set
 	lasting    map[[16]byte]*lasting          // carried calls by their names
 	renewTried map[string]time.Time           // by user part; only keepPublished touches it
@@ -113,7 +114,7 @@ func New(cfg Config) (*Adapter, error) {
 	a := &Adapter{
 		cfg: cfg, log: cfg.Log, started: time.Now(), refusals: node.NewCounter(cfg.Refused),
 		published: map[string]*publication{}, renewTried: map[string]time.Time{}, tickets: map[string]uint64{}, saved: map[string]uint64{}, lasting: map[[16]byte]*lasting{},
-		nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
+		news: make(chan struct{}, 1), nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
 	}
 	var err error
 	if a.state, err = openState(cfg.State, cfg.Passphrase); err != nil {
@@ -233,7 +234,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
 		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket,
-		Log: a.log, Refused: a.refusals.Count,
+		Log: a.log, Refused: a.refusals.Count, Posted: a.posted,
 	})
 	if err != nil {
 		return nil, err
@@ -289,6 +290,7 @@ func (a *Adapter) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return a.bridge.Run(gctx) })
 	g.Go(func() error { return a.keepPublished(gctx) })
+	g.Go(func() error { return a.keepIssued(gctx) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

@@ -58,13 +58,17 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 	if err := a.standing(n, acct); err != nil {
 		return nil, sipbridge.Forbidden(err.Error())
 	}
+	if err := a.withoutIssuer(n, acct); err != nil {
+		return nil, err
+	}
 	charter := n.Trust().Charter().Paths
 	if c.Paths = a.allowedPaths(charter, c.Paths); len(c.Paths) == 0 {
 		return nil, noPath(charter)
 	}
 	res, best, err := a.reach(ctx, me, c, entry, directory.Options{})
-	if gone(err) && res != nil && res.Cached {
-		// The callee's adapter may have moved since we last asked where it is.
+	if gone(err) && res != nil && (res.Cached || n.LinksReplaced()) {
+		// The callee's adapter may have moved since we last asked where it is, or the
+		// link to it was closed under our request, with the issuing key of its certificates.
 		res, best, err = a.reach(ctx, me, c, entry, directory.Options{Fresh: true})
 	}
 	if err != nil {

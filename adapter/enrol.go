@@ -306,7 +306,7 @@ func (a *Adapter) fillAccount(trust *identity.Trust, aor identity.AOR, acct *acc
 	if cert.AOR != aor || !own.IsZero() && !cert.Key.Equal(own.Public()) {
 		return errors.New("the account certificate is for another name or key")
 	}
-	if before, err := trust.VerifyAccount(acct.Chain, time.Time{}); err == nil && !cert.Follows(before.Key) {
+	if before, err := trust.AccountOf(acct.Chain); err == nil && !cert.Follows(before.Key) {
 		return errors.New("the account certificate is for another key than before")
 	}
 	if len(r.Shares) != int(trust.Charter().N) || r.Lookup == nil {
@@ -315,7 +315,9 @@ func (a *Adapter) fillAccount(trust *identity.Trust, aor identity.AOR, acct *acc
 	if err := checkRecords(trust, aor, cert, r, now); err != nil {
 		return err
 	}
-	acct.Delegation = r.Delegation
+	if len(r.Delegation) > 0 { // else that of before: what delegates is the account key, whoever certifies it
+		acct.Delegation = r.Delegation
+	}
 	if !own.IsZero() {
 		if acct.Delegation, err = delegate(acct, aor, acct.DeviceKey.Public(), id, r.Part, trust, now); err != nil {
 			return err

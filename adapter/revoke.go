@@ -69,7 +69,7 @@ func accountOf(n *node.Node, acct *account) (identity.KeyDigest, error) {
 	if !acct.AccountKey.IsZero() {
 		return acct.AccountKey.Public().Digest(), nil
 	}
-	cert, err := n.Trust().VerifyAccount(acct.Chain, time.Time{})
+	cert, err := n.Trust().AccountOf(acct.Chain)
 	if err != nil {
 		return identity.KeyDigest{}, admin.Errorf(admin.CodeRefused, "the account of %s: %v", acct.User, err)
 	}
@@ -192,7 +192,7 @@ func (a *Adapter) standing(n *node.Node, acct *account) error {
 		return fmt.Errorf("%w: this adapter; ask the operator for an invitation and enrol from a new state folder", identity.ErrRevoked)
 	}
 	_, err := n.Trust().VerifyAccount(acct.Chain, time.Time{})
-	if errors.Is(err, identity.ErrRevoked) {
+	if errors.Is(err, identity.ErrRevoked) && !n.IssuerState(acct.Chain).Revoked {
 		return fmt.Errorf("%w: the name %s, by the operator", identity.ErrRevoked, acct.User)
 	}
 	account, err := accountOf(n, acct)
@@ -229,7 +229,8 @@ func (a *Adapter) announced() (out []string) {
 // refuseRevoked refuses to delegate to what is revoked.
 func (a *Adapter) refuseRevoked(acct *account, m *wire.Delegate) bool {
 	board := a.Node().Board()
-	return board.DeviceRevoked(acct.AccountKey.Public().Digest(), m.Device) || board.NodeRevoked(m.NodeKey, a.Node().Self().Owner)
+	rotations, _ := identity.ParseRotations(acct.Rotations) // which were checked when they came
+	return board.DeviceEverRevoked(acct.AccountKey.Public(), rotations, m.Device) || board.NodeRevoked(m.NodeKey, a.Node().Self().Owner)
 }
 
 // revokedCaller is the answer to who calls with what is revoked.

@@ -29,6 +29,9 @@ func (a *Adapter) Message(ctx context.Context, m sipbridge.Message) error {
 	if err := a.standing(n, acct); err != nil {
 		return sipbridge.Forbidden(err.Error())
 	}
+	if err := a.withoutIssuer(n, acct); err != nil {
+		return err
+	}
 	me := party{m.From, acct, n}
 	cached, err := a.textAll(ctx, me, m, directory.Options{})
 	if cached && gone(err) {

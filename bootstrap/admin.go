@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -82,6 +83,13 @@ func (s *Server) checks() []admin.Check {
 	checks := s.node.Checks()
 	ends := s.overlay.issuer.Load().NotAfter()
 	issuer := admin.Check{Name: "issuing key", Result: admin.CheckOK, Detail: "valid until " + ends.Format(time.DateOnly)}
+	if r, err := s.pendingRevocation(); err == nil && r != nil {
+		issuer.Detail += "; the one before it is revoked at " + r.At.Local().Format(time.DateTime)
+	}
+	if n := s.countOutdated(); n > 0 {
+		issuer.Result, issuer.Detail = admin.CheckWarn, fmt.Sprintf("%s; the records of %d names are of the one before", issuer.Detail, n)
+		issuer.Mend = "nothing has to be done: this server deals them anew"
+	}
 	if ends.Sub(s.time.Now()) < issuerWarnBefore {
 		issuer.Result, issuer.Mend = admin.CheckWarn, "renew it with the root key: secp2psip root renew FILE"
 	}

@@ -19,6 +19,9 @@ type intake struct {
 	device device
 	owner  identity.OwnerTag // of the device's node
 	fresh  bool              // the person is new
+	// returns tells that the device was admitted before.
+	returns bool
+	dealt   bool // the person's records were signed anew
 }
 
 // admit finds or makes person and device, within the rules of names,
@@ -29,7 +32,8 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 	if err != nil {
 		return in, err
 	}
-	if err := s.mayAsk(tx, aor, b, known && p.Account.Equal(b.Account)); err != nil {
+	returns := known && p.has(b)
+	if err := s.mayAsk(tx, aor, b, returns || known && p.Account.Equal(b.Account)); err != nil {
 		return in, err
 	}
 	if err := s.standing(tx, p, known, b); err != nil {
@@ -51,6 +55,7 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 		}
 	case !b.Further() && !p.Account.Equal(b.Account):
 		return in, fmt.Errorf("%w: ask its owner for an invitation to add a device, or choose another", ErrTaken)
+	case returns: // for certificates of another issuing key, perhaps
 	case b.Further() || p.deviceOf(b.Node) < 0:
 		if err := redeemFor(tx, aor, b, now); err != nil {
 			return in, err
@@ -58,6 +63,13 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 	} // else the account key itself is the proof, and the device is known
 	if err := s.admitDevice(tx, &in, b, byOpen, now); err != nil {
 		return in, err
+	}
+	in.returns = returns
+	if known && s.outdated(p) {
+		in.dealt = true
+		if err := s.dealAnew(p, now); err != nil {
+			return in, err
+		}
 	}
 	return in, putJSON(tx, bucketPeople, []byte(p.User), p)
 }
@@ -99,6 +111,12 @@ func (s *Server) mayAsk(tx *bbolt.Tx, aor identity.AOR, b wire.RegisterBody, own
 		err = ErrOtherName
 	}
 	return err
+}
+
+// has tells whether who asks is a device that was admitted before.
+func (p *person) has(b wire.RegisterBody) bool {
+	at := p.deviceOf(b.Node)
+	return b.Further() && at >= 0 && p.Devices[at].Device == b.Device && !p.Devices[at].Pending
 }
 
 // deviceOf returns the index of the device with this node key, -1 if none.

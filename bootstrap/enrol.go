@@ -49,7 +49,7 @@ func (s *Server) register(ctx context.Context, from netip.AddrPort, b wire.Regis
 	if err != nil {
 		return nil, err
 	}
-	if b.Further() {
+	if b.Further() && !in.returns { // who returns has one
 		if answer.Delegation, err = s.admitFurther(ctx, in, b); err != nil {
 			return nil, err
 		}

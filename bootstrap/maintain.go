@@ -23,19 +23,36 @@ func (s *Server) maintain(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	tick := time.NewTicker(maintainEvery)
+	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
+		if err := s.revokeIfDue(s.time.Now()); err != nil {
+			s.log.Error().Err(err).Msg("the old issuing key could not be revoked; trying again")
+		}
+		if err := s.dealOutdated(ctx); err != nil {
+			s.log.Error().Err(err).Msg("shares could not be dealt anew under the new issuing key; trying again in an hour")
+		}
 		if err := s.renewOwn(); err != nil {
 			s.log.Warn().Err(err).Msg("own certificates could not be renewed; trying again in an hour")
 		}
 		s.republish(ctx)
+		tick.Reset(s.untilMaintenance())
 		select {
 		case <-tick.C:
+		case <-s.due:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// untilMaintenance is the time to the next round.
+func (s *Server) untilMaintenance() time.Duration {
+	r, err := s.pendingRevocation()
+	if err != nil || r == nil {
+		return maintainEvery
+	}
+	return min(maintainEvery, max(r.At.Sub(s.time.Now()), 100*time.Millisecond))
 }
 
 // republish looks whether the records of some of the enrolled still lie on the

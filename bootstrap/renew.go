@@ -86,7 +86,8 @@ func (s *Server) renewal(from identity.NodeID, aor identity.AOR, b wire.RenewBod
 		}
 		return err
 	}
-	if err := s.db.View(read); err != nil || now.Sub(in.person.Renewed) < resignAfter {
+	early := func() bool { return now.Sub(in.person.Renewed) < resignAfter && !s.outdated(&in.person) }
+	if err := s.db.View(read); err != nil || early() {
 		return in, err
 	}
 	err = s.write(func(tx *bbolt.Tx) error {
@@ -94,11 +95,15 @@ func (s *Server) renewal(from identity.NodeID, aor identity.AOR, b wire.RenewBod
 		if err := read(tx); err != nil {
 			return err
 		}
-		if now.Sub(in.person.Renewed) < resignAfter {
+		if early() {
 			return nil // another device of this person was quicker
 		}
 		in.fresh = true
-		if err := s.resign(&in.person, now); err != nil {
+		if s.outdated(&in.person) {
+			if err := s.dealAnew(&in.person, now); err != nil {
+				return err
+			}
+		} else if err := s.resign(&in.person, now); err != nil {
 			return err
 		}
 		return putJSON(tx, bucketPeople, []byte(in.person.User), in.person)

@@ -45,12 +45,24 @@ func (s *Server) post(bulletins ...identity.Bulletin) error {
 	issuer := s.overlay.issuer.Load()
 	signed := make([]identity.SignedBulletin, 0, len(bulletins))
 	for _, b := range bulletins {
-		b.Overlay = s.trust.Overlay()
+		b.Version, b.Overlay = 0, s.trust.Overlay()
 		one, err := identity.SignBulletin(b, issuer.Key(), issuer.Certificate())
 		if err != nil {
 			return err
 		}
 		signed = append(signed, one)
+	}
+	err := s.write(func(tx *bbolt.Tx) error { // another issuing key will have to say it again
+		for i := range bulletins {
+			id := signed[i].ID()
+			if err := putJSON(tx, bucketPosted, id[:], bulletins[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return s.node.Announce(signed...)
 }

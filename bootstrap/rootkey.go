@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -25,7 +27,7 @@ func (s *Server) rootKey(_ context.Context, req admin.RootRequest) (*admin.RootR
 		}
 		return nil, admin.Errorf(code, "%v", err)
 	}
-	if len(req.Use) > 0 {
+	if len(req.Use) > 0 && !req.Replace {
 		if err := s.showOwn(); err != nil {
 			return nil, admin.Errorf(admin.CodeInternal, "the issuing certificate is renewed, this server's own is not: %v; restart the server", err)
 		}
@@ -39,6 +41,8 @@ func (s *Server) withRoot(req admin.RootRequest, res *admin.RootResult) error {
 	o.rootMu.Lock()
 	defer o.rootMu.Unlock()
 	switch {
+	case req.Replace:
+		return s.replaceByRequestLocked(req, res)
 	case len(req.Use) > 0:
 		return s.useRootLocked(req.Use)
 	case o.root == nil:
@@ -48,6 +52,28 @@ func (s *Server) withRoot(req admin.RootRequest, res *admin.RootResult) error {
 	}
 	res.File = rootFile(*o.root)
 	return nil
+}
+
+// replaceByRequestLocked replaces the issuing key, with the root key of a file or
+// the one that is here.
+func (s *Server) replaceByRequestLocked(req admin.RootRequest, res *admin.RootResult) error {
+	root := s.overlay.root
+	if len(req.Use) > 0 {
+		key, err := identity.ParsePrivateKey(strings.TrimSpace(string(req.Use)))
+		if err != nil {
+			return err
+		}
+		root = &key
+	}
+	if root == nil {
+		return ErrRootOffline
+	}
+	if req.GraceSeconds < 0 || req.GraceSeconds > int64(replaceGraceMax/time.Second) {
+		return fmt.Errorf("the old issuing key can go on for up to %v", replaceGraceMax)
+	}
+	done, err := s.replaceLocked(*root, time.Duration(req.GraceSeconds)*time.Second)
+	res.Revokes, res.Issuer = done.Revokes, done.Key.Fingerprint()
+	return err
 }
 
 func rootFile(key identity.PrivateKey) []byte { return []byte(key.Secret() + "\n") }

@@ -64,12 +64,13 @@ type Server struct {
 	refusals *node.Counter
 	life     context.Context // ends when Run is to end
 	stop     context.CancelFunc
-	cursor   string // name after which the next round of republishing begins; only maintain touches it
+	due      chan struct{} // holds one token when maintain has something to do
+	cursor   string        // name after which the next round of republishing begins; only maintain touches it
 }
 
 // New opens the state folder, creating the overlay at the first start.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now(), nonceKey: secretBytes(32), refusals: node.NewCounter(cfg.Refused)}
+	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now(), nonceKey: secretBytes(32), due: make(chan struct{}, 1), refusals: node.NewCounter(cfg.Refused)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	if s.cfg.MaxNames == 0 {
 		s.cfg.MaxNames = 100_000

@@ -33,6 +33,7 @@ var (
 	bucketInvitations = []byte("invitations") // SHA-256 of the secret → JSON of invitation
 	bucketNodes       = []byte("nodes")       // node key → JSON of nodeEntry
 	bucketSources     = []byte("sources")     // IP address or /64 → how many names it enrolled in open mode
+	bucketPosted      = []byte("posted")      // ID → JSON of identity.Bulletin that the issuing key has signed
 )
 
 // The keys of bucketMeta.
@@ -43,6 +44,7 @@ var (
 	metaIssuerKey  = []byte("issuer key")  // text form
 	metaIssuerCert = []byte("issuer cert") // DER
 	metaNodeKey    = []byte("node key")    // text form
+	metaRetired    = []byte("retired")     // JSON of retired; absent unless an issuing key is to be revoked
 	metaCompact    = []byte("compact")     // present: rewrite the file at the next start
 	metaSlotKey    = []byte("slot key")    // 32 random bytes: Node-IDs are drawn from it
 )
@@ -158,7 +160,7 @@ func State(dir string) node.StateFile {
 		Beside: []node.Beside{{Name: pinsFile}},
 		Path:   filepath.Join(dir, StateFile), Program: "bootstrap server",
 		Mend:    "move the file away and bring a backup back with 'secp2psip restore FILE'",
-		Buckets: [][]byte{bucketMeta, bucketPeople, bucketNumbers, bucketInvitations, bucketNodes, bucketSources},
+		Buckets: [][]byte{bucketMeta, bucketPeople, bucketNumbers, bucketInvitations, bucketNodes, bucketSources, bucketPosted},
 	}
 }
 

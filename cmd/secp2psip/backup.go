@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"github.com/secp2psip/secp2psip/bootstrap"
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,10 +79,11 @@ func (a *app) rootKeyCommand() *cobra.Command {
 		Short: "Keep the overlay's root key offline",
 		Long: `The root key signs the charter and, once a year, the issuing key; nothing else.
 It may lie in a safe. While it is offline, enrolment and renewal go on until the
-issuing certificate ends; 'secp2psip root renew' needs the file for a moment.`,
+issuing certificate ends; 'secp2psip root renew' and 'secp2psip root replace'
+need the file for a moment.`,
 		Example: "  secp2psip root move /media/stick/root.key\n  secp2psip root renew /media/stick/root.key",
 	}
-	group(cmd, "say what to do with the root key: export, move or renew")
+	group(cmd, "say what to do with the root key: export, move, renew or replace")
 	state := cmd.PersistentFlags().String("state", "", "state folder of the bootstrap server")
 	client := func() *admin.Client { return admin.Dial(a.findState(*state, configs.KindBootstrap)) }
 	cmd.AddCommand(
@@ -90,7 +93,45 @@ issuing certificate ends; 'secp2psip root renew' needs the file for a moment.`,
 			func(ctx context.Context, file string) error { return a.moveRoot(ctx, client(), file) }),
 		a.rootSubcommand("renew FILE", "Sign another year's issuing key with a root key that is offline", "  secp2psip root renew /media/stick/root.key",
 			func(ctx context.Context, file string) error { return a.renewRoot(ctx, client(), file) }),
+		a.replaceIssuerCommand(client),
 	)
+	return cmd
+}
+
+// replaceIssuerCommand makes another issuing key and has the old one revoked.
+func (a *app) replaceIssuerCommand(client func() *admin.Client) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "replace [FILE]",
+		Short: "Make another issuing key and revoke the present one",
+		Long: `Make another issuing key and revoke the present one, where somebody else may
+have it. FILE is the root key if it was moved away. The bootstrap server must run.
+
+Adapters fetch new certificates by themselves, with the keys that they have:
+nobody is invited again, and nobody's key changes. During the grace both issuing
+keys count, and no call is missed. With --grace 0s the present key is void at once:
+adapters are cut off until the bootstrap server has answered them, which takes
+seconds; those that are off meanwhile do it when they are back. The same ends a
+grace that is under way.`,
+		Example: "  secp2psip root replace\n  secp2psip root replace /media/stick/root.key --grace 168h\n  secp2psip root replace /media/stick/root.key --grace 0s",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	grace := cmd.Flags().Duration("grace", bootstrap.ReplaceGrace, "how long the present issuing key still counts, up to 720h; 0s = not at all")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req := admin.RootRequest{Replace: true, GraceSeconds: int64(*grace / time.Second)}
+		if len(args) == 1 {
+			key, err := readBounded(args[0], admin.MaxRequest/2)
+			if err != nil {
+				return err
+			}
+			req.Use = key
+		}
+		var res admin.RootResult
+		if err := client().Call(cmd.Context(), admin.MethodRoot, req, &res); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "the issuing key is now %s, signed until %s; the one before is revoked at %s\n", clean(res.Issuer), day(res.IssuerExpires), res.Revokes.Local().Format(time.DateTime))
+		return nil
+	}
 	return cmd
 }
 

@@ -178,7 +178,13 @@ type BackupRequest struct{}
 // With Use, the file of a key that was moved away, the daemon signs what only
 // the root key can (the issuing certificate of another year) and keeps no
 // copy of it.
+//
+// With Replace it makes another issuing key and has the present one revoked after
+// GraceSeconds, 0 to 2,592,000; with Use, if the root key was moved away.
 type RootRequest struct {
+	Replace      bool  `json:"replace,omitempty"`
+	GraceSeconds int64 `json:"grace_seconds,omitempty"`
+
 	Forget bool   `json:"forget,omitempty"`
 	Proof  string `json:"proof,omitempty"`
 	Use    []byte `json:"use,omitempty"`
@@ -186,8 +192,10 @@ type RootRequest struct {
 
 // RootResult answers it.
 type RootResult struct {
-	File          []byte    `json:"file,omitempty"` // the key's file, if that was asked for
-	Fingerprint   string    `json:"fingerprint"`    // SHA-256 of the root certificate, hexadecimal
-	Offline       bool      `json:"offline"`        // the daemon has no copy now
+	File          []byte    `json:"file,omitempty"`   // the key's file, if that was asked for
+	Fingerprint   string    `json:"fingerprint"`      // SHA-256 of the root certificate, hexadecimal
+	Offline       bool      `json:"offline"`          // the daemon has no copy now
+	Issuer        string    `json:"issuer,omitempty"` // fingerprint of the issuing key, if it was replaced
+	Revokes       time.Time `json:"revokes,omitzero"` // when the one before is revoked
 	IssuerExpires time.Time `json:"issuer_expires"`
 }

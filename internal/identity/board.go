@@ -31,6 +31,14 @@ type Posted struct {
 // Mine tells that a member posted it, and not the issuer or the root.
 func (p *Posted) Mine(account KeyDigest) bool { return p.by.byAccount() && p.by.account == account }
 
+// restsOnIssuer tells whether a bulletin counts by the word of an issuing key.
+// What an account says of its own key, it says itself: that a device is not its
+// any more, or that it objects, outlives the issuing key that certified it.
+func (p *Posted) restsOnIssuer() bool {
+	own := p.by.byAccount() && (p.Kind == RevokeDevice || p.Kind == Veto)
+	return p.by.issuer != (PublicKey{}) && !own
+}
+
 // Owner is that of the account that posted it, zero for the issuer and the root.
 func (p *Posted) Owner() OwnerTag { return p.by.owner }
 
@@ -113,7 +121,7 @@ func (b *Bulletin) checkTime(now time.Time) error {
 // mayPostLocked refuses the word of keys that were revoked before, and vetoes
 // that come too late.
 func (b *Board) mayPostLocked(p *Posted) error {
-	if p.by.issuer != (PublicKey{}) && b.hasLocked(RevokeIssuer, p.by.issuer.Digest()) {
+	if p.restsOnIssuer() && b.hasLocked(RevokeIssuer, p.by.issuer.Digest()) {
 		return fmt.Errorf("%w: the issuing key of a bulletin", ErrRevoked)
 	}
 	if !p.by.byAccount() {
@@ -150,6 +158,10 @@ func (b *Board) makeRoomLocked(p *Posted) error {
 	if b.posted < MaxMemberBulletins {
 		return nil
 	}
+	if p := b.orphanLocked(); p != nil {
+		b.removeLocked(p)
+		return nil
+	}
 	var most []*Posted
 	for _, list := range b.members {
 		if len(list) > len(most) || len(list) == len(most) && bytes.Compare(list[0].ID[:], most[0].ID[:]) < 0 {
@@ -161,6 +173,20 @@ func (b *Board) makeRoomLocked(p *Posted) error {
 	}
 	b.removeLocked(most[0])
 	return nil
+}
+
+// orphanLocked returns what an account has posted whose issuing key has been
+// revoked since, the lowest ID first: whoever had that key could make any number
+// of accounts.
+func (b *Board) orphanLocked() (lowest *Posted) {
+	for _, list := range b.members {
+		for _, p := range list {
+			if b.hasLocked(RevokeIssuer, p.by.issuer.Digest()) && (lowest == nil || bytes.Compare(p.ID[:], lowest.ID[:]) < 0) {
+				lowest = p
+			}
+		}
+	}
+	return lowest
 }
 
 func (b *Board) addLocked(p *Posted) {
@@ -207,7 +233,7 @@ func (b *Board) sweepLocked(fresh *Posted) {
 	switch fresh.Kind {
 	case RevokeIssuer:
 		for _, p := range b.held {
-			if p.by.issuer != (PublicKey{}) && p.by.issuer.Digest() == fresh.Subject {
+			if p.restsOnIssuer() && p.by.issuer.Digest() == fresh.Subject {
 				void = append(void, p)
 			}
 		}

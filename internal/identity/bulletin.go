@@ -39,6 +39,7 @@ const (
 	RevokeDevice  BulletinKind = 4 // a device key; by an issuing key, or by the account that delegates to it
 	Recovery      BulletinKind = 5 // a name is to have another account key; by an issuing key
 	Veto          BulletinKind = 6 // an objection to a recovery; by the old account key
+	RetireIssuer  BulletinKind = 7 // an issuing key is to be revoked when the bulletin ends, and another one issues now; by the root key
 )
 
 // String returns the kind in a word or two.
@@ -56,6 +57,8 @@ func (k BulletinKind) String() string {
 		return "recovery"
 	case Veto:
 		return "veto"
+	case RetireIssuer:
+		return "issuing key to be revoked"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -144,7 +147,7 @@ func (b *Bulletin) validate() error {
 	keyed := named || b.Kind == RevokeDevice
 	life := b.Until - b.Issued
 	switch {
-	case b.Version != bulletinVersion || b.Kind < RevokeIssuer || b.Kind > Veto:
+	case b.Version != bulletinVersion || b.Kind < RevokeIssuer || b.Kind > RetireIssuer:
 		return fmt.Errorf("%w: bulletin version %d, %s", ErrMalformed, b.Version, b.Kind)
 	case b.Overlay == "" || len(b.Overlay) > 64 || b.Subject == KeyDigest{}:
 		return fmt.Errorf("%w: bulletin without overlay or subject", ErrMalformed)
@@ -162,9 +165,10 @@ func (b *Bulletin) validate() error {
 
 // author is whose word a bulletin is.
 type author struct {
-	issuer  PublicKey // zero for the root
-	account KeyDigest // zero unless an account's
-	owner   OwnerTag  // of that account
+	issuer  PublicKey   // zero for the root
+	account KeyDigest   // zero unless an account's
+	before  []KeyDigest // keys that the account's follows, each by the word of the one before
+	owner   OwnerTag    // of that account
 }
 
 // byAccount tells that a member signed, and not the issuer or the root.
@@ -189,7 +193,7 @@ func (t *Trust) verifyBulletin(s SignedBulletin) (b Bulletin, by author, err err
 	}
 	allowed := false
 	switch b.Kind {
-	case RevokeIssuer:
+	case RevokeIssuer, RetireIssuer:
 		allowed = len(s.Chain) == 0
 	case RevokeAccount, Recovery:
 		allowed = len(s.Chain) == 1
@@ -223,5 +227,8 @@ func (t *Trust) bulletinKey(chain [][]byte, issued time.Time, by *author) (Publi
 		return PublicKey{}, err
 	}
 	by.account, by.owner = account.Key.Digest(), account.Owner
+	for i := range account.Rotations {
+		by.before = append(by.before, account.Rotations[i].Old.Digest())
+	}
 	return account.Key, nil
 }

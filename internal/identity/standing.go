@@ -13,6 +13,20 @@ func (b *Board) IssuerRevoked(key PublicKey) bool {
 	return b.Len() > 0 && len(b.list(RevokeIssuer, key.Digest())) > 0
 }
 
+// IssuerRetires tells whether the root has announced that an issuing key will be
+// revoked: when it said so, and when that is.
+func (b *Board) IssuerRetires(key PublicKey) (said, at time.Time, announced bool) {
+	if b.Len() == 0 {
+		return said, at, false
+	}
+	for _, p := range b.list(RetireIssuer, key.Digest()) {
+		if end := time.UnixMilli(p.Until); !announced || end.Before(at) {
+			said, at, announced = time.UnixMilli(p.Issued), end, true
+		}
+	}
+	return said, at, announced
+}
+
 // AccountRevoked tells whether an issuing key has revoked an account key.
 func (b *Board) AccountRevoked(key KeyDigest) bool {
 	return b.Len() > 0 && len(b.list(RevokeAccount, key)) > 0
@@ -27,10 +41,20 @@ func (b *Board) NodeRevoked(key PublicKey, owner OwnerTag) bool {
 }
 
 // DeviceRevoked tells whether an issuing key or the account has revoked a device
-// key that the account delegates to.
+// key that the account delegates to. What a key says counts for the keys that it
+// has followed, too: whose device is gone does not come back with a delegation
+// of before a change of keys.
 func (b *Board) DeviceRevoked(account KeyDigest, device PublicKey) bool {
 	return b.Len() > 0 && slices.ContainsFunc(b.list(RevokeDevice, device.Digest()), func(p *Posted) bool {
-		return p.Account == account
+		return p.Account == account || slices.Contains(p.by.before, account)
+	})
+}
+
+// DeviceEverRevoked is DeviceRevoked for an account's key and all that it has
+// followed, oldest first, as far as rotations tell of them.
+func (b *Board) DeviceEverRevoked(account PublicKey, rotations []Rotation, device PublicKey) bool {
+	return b.DeviceRevoked(account.Digest(), device) || slices.ContainsFunc(rotations, func(r Rotation) bool {
+		return b.DeviceRevoked(r.Old.Digest(), device)
 	})
 }
 

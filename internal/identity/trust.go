@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -159,6 +160,34 @@ func (t *Trust) VerifyNode(chain [][]byte, now time.Time) (*NodeCertificate, err
 	return node, nil
 }
 
+// VerifyOwn is VerifyNode for a node's own certificate: that its issuing key has
+// been revoked does not keep the node from asking for another one. The time is
+// not checked.
+func (t *Trust) VerifyOwn(chain [][]byte) (*NodeCertificate, error) {
+	node, err := t.VerifyNode(chain, time.Time{})
+	if !errors.Is(err, ErrRevoked) {
+		return node, err
+	}
+	issuer, key, failed := t.above(chain, time.Time{})
+	if failed != nil || !t.board.IssuerRevoked(issuer.out.Key) {
+		return nil, err
+	}
+	own, ok := t.nodes.Get(key) // VerifyNode has just verified it
+	if !ok || t.board.NodeRevoked(own.Key, own.Owner) {
+		return nil, err
+	}
+	return own, nil
+}
+
+// IssuerOf returns the issuing key of a node's chain that VerifyOwn accepts.
+func (t *Trust) IssuerOf(chain [][]byte) (PublicKey, error) {
+	issuer, _, err := t.above(chain, time.Time{})
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return issuer.out.Key, nil
+}
+
 // VerifyAccount checks an account's certificate as VerifyNode checks a node's.
 func (t *Trust) VerifyAccount(chain [][]byte, now time.Time) (*AccountCertificate, error) {
 	account, issuer, err := t.anyAccount(chain, now)
@@ -172,6 +201,13 @@ func (t *Trust) VerifyAccount(chain [][]byte, now time.Time) (*AccountCertificat
 		return nil, fmt.Errorf("%w: the account", ErrRevoked)
 	}
 	return account, nil
+}
+
+// AccountOf is VerifyAccount without regard to the time and to what is revoked: of
+// one's own account.
+func (t *Trust) AccountOf(chain [][]byte) (*AccountCertificate, error) {
+	account, _, err := t.anyAccount(chain, time.Time{})
+	return account, err
 }
 
 // anyAccount is VerifyAccount without regard to what is revoked.

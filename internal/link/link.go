@@ -42,14 +42,15 @@ type Link struct {
 	origin time.Time    // of the connections' idle clocks; monotonic
 	births atomic.Int64 // connections made so far
 
-	started  atomic.Bool
-	draining atomic.Bool
-	ready    chan struct{}   // closed when the port is bound
-	done     chan struct{}   // closed when Run has returned
-	tr       *quic.Transport // set before ready is closed
-	bound    netip.AddrPort  // likewise
-	life     context.Context // ends with Run
-	stop     context.CancelCauseFunc
+	started   atomic.Bool
+	draining  atomic.Bool
+	refusedUs atomic.Pointer[time.Time] // when another node closed a connection because of our certificate
+	ready     chan struct{}             // closed when the port is bound
+	done      chan struct{}             // closed when Run has returned
+	tr        *quic.Transport           // set before ready is closed
+	bound     netip.AddrPort            // likewise
+	life      context.Context           // ends with Run
+	stop      context.CancelCauseFunc
 
 	mu      sync.Mutex
 	closed  bool

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+
+	"github.com/quic-go/quic-go"
 )
 
 // How often connections are looked through, and how long a second connection to
@@ -67,4 +69,22 @@ func (l *Link) dropSpare(idle time.Duration) {
 	for _, c := range l.pool.spare(idle) {
 		c.close(CloseIdle, "there is another connection")
 	}
+}
+
+// noteRefusal remembers that another node has closed a connection because of this
+// node's certificate.
+func (l *Link) noteRefusal(err error) {
+	if e, ok := errors.AsType[*quic.ApplicationError](err); ok && e.Remote && e.ErrorCode == CloseExpired {
+		now := time.Now()
+		l.refusedUs.Store(&now)
+	}
+}
+
+// RefusedUs returns when another node has last closed a connection because of this
+// node's certificate; zero if none has.
+func (l *Link) RefusedUs() time.Time {
+	if at := l.refusedUs.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }

@@ -56,6 +56,7 @@ func (l *Link) serve(c *Conn) {
 	for {
 		s, err := c.qc.AcceptStream(context.Background())
 		if err != nil {
+			l.noteRefusal(err)
 			return
 		}
 		if !l.spawn(func() { l.serveStream(c, s) }) {

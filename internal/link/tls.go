@@ -25,7 +25,7 @@ type credentials struct {
 }
 
 func newCredentials(key identity.PrivateKey, chain [][]byte, trust *identity.Trust) (*credentials, error) {
-	node, err := trust.VerifyNode(chain, time.Time{})
+	node, err := trust.VerifyOwn(chain)
 	if err != nil {
 		return nil, fmt.Errorf("link: own certificate: %w", err)
 	}

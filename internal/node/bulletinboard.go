@@ -127,6 +127,7 @@ func (n *Node) bulletinsIn(posted []*identity.Posted) {
 	for _, p := range posted {
 		n.cfg.Log.Info().Stringer("kind", p.Kind).Str("subject", p.Subject.String()[:16]).Str("note", p.Note).Msg("a bulletin of the overlay")
 	}
+	n.noteRevokedIssuer(posted)
 	if dropped := n.store.Recheck(); dropped > 0 {
 		n.cfg.Log.Info().Int("records", dropped).Msg("records were dropped because their keys are revoked")
 	}
@@ -176,7 +177,7 @@ func (n *Node) forgetRevoked(r *rooms) {
 // Revoked returns an error that wraps identity.ErrRevoked once this node's own
 // certificate is revoked.
 func (n *Node) Revoked() error {
-	_, err := n.cfg.Trust.VerifyNode(*n.chain.Load(), time.Time{})
+	_, err := n.cfg.Trust.VerifyOwn(*n.chain.Load())
 	if errors.Is(err, identity.ErrRevoked) {
 		return err
 	}

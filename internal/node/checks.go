@@ -130,7 +130,10 @@ func (n *Node) storeCheck(s *admin.Status) admin.Check {
 }
 
 func (n *Node) certificateCheck() admin.Check {
-	cert, err := n.cfg.Trust.VerifyNode(*n.chain.Load(), time.Time{})
+	cert, err := n.cfg.Trust.VerifyOwn(*n.chain.Load())
+	if why := n.issuingKey(); why != "" && err == nil {
+		return admin.Check{Name: "certificate", Result: admin.CheckWarn, Detail: why, Mend: "nothing has to be done while the bootstrap server runs; if this stays, start it"}
+	}
 	if err != nil {
 		return admin.Check{Name: "certificate", Result: admin.CheckFail, Detail: err.Error(), Mend: "enrol again with a new invitation"}
 	}

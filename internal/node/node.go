@@ -96,6 +96,8 @@ type Node struct {
 	peers    []wire.Peer // where else to join
 	kept     []byte      // the known members as last written
 	standing standing
+
+	issuerRevoked atomic.Pointer[time.Time] // when a bulletin said so last
 }
 
 // rooms are what can be built only when the address is known.
@@ -118,7 +120,7 @@ func New(cfg Config) (*Node, error) {
 	if err := loadBulletins(cfg.DB, cfg.Trust.Board(), time.Time{}); err != nil {
 		return nil, err
 	}
-	cert, err := cfg.Trust.VerifyNode(cfg.Chain, time.Time{})
+	cert, err := cfg.Trust.VerifyOwn(cfg.Chain)
 	switch {
 	case errors.Is(err, identity.ErrRevoked):
 		return nil, fmt.Errorf("%w: this node has been revoked, and nobody in the overlay talks to it; ask the operator for an invitation and enrol from a new state folder", err)

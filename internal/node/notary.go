@@ -62,7 +62,7 @@ func newNotary(trust *identity.Trust, now func() time.Time, key identity.Private
 
 // setChain takes this node's own certificate.
 func (t *notary) setChain(chain [][]byte) error {
-	cert, err := t.trust.VerifyNode(chain, time.Time{})
+	cert, err := t.trust.VerifyOwn(chain)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ func (n *Node) FillStatus(s *admin.Status) {
 	if offset := n.time.Offset(); offset.Abs() > clockWarning {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("this machine's clock is off by %v: set it", offset.Round(time.Second)))
 	}
+	if why := n.issuingKey(); why != "" {
+		s.Warnings = append(s.Warnings, why)
+	}
 	s.Warnings = append(s.Warnings, n.Alarms()...)
 	s.ChangedKeys = n.changed.all()
 	s.Phase, s.Ring.Phase = "starting", "starting"
