@@ -36,11 +36,14 @@ const (
 	Eclipse Attack = "eclipse"
 	// Withhold: stores records and says that it has none.
 	Withhold Attack = "withhold"
+	// Deny: says of every target that it is responsible itself, and of every record
+	// that there is none, with a predecessor that makes it so.
+	Deny Attack = "deny"
 )
 
 // Attacks returns the names of all attacks.
 func Attacks() []string {
-	return []string{string(Drop), string(Lie), string(Collude), string(Goose), string(Poison), string(Eclipse), string(Withhold)}
+	return []string{string(Drop), string(Lie), string(Collude), string(Goose), string(Poison), string(Eclipse), string(Withhold), string(Deny)}
 }
 
 // adversary is what the bad nodes share.
@@ -125,6 +128,8 @@ func (s *shard) swap(n *node, msg wire.Message) (answer wire.Message, ok bool) {
 			}
 			return &wire.Found{Done: true, Peers: []wire.Peer{n.peer}}, true
 		}
+	case Deny:
+		return s.deny(n, msg)
 	case Poison:
 		if _, is := msg.(*wire.Gossip); is {
 			s.stats.acts++
@@ -159,6 +164,21 @@ func (s *shard) collude(n *node, msg wire.Message) (answer wire.Message, ok bool
 	case *wire.Store:
 		s.stats.acts++
 		return nil, true
+	}
+	return nil, false
+}
+
+// deny answers as if the node were responsible for everything and had nothing.
+func (s *shard) deny(n *node, msg wire.Message) (answer wire.Message, ok bool) {
+	switch msg.(type) {
+	case *wire.Find:
+		s.stats.acts++
+		return &wire.Found{Done: true, Peers: []wire.Peer{n.peer}}, true
+	case *wire.Fetch:
+		s.stats.acts++
+		pred := n.peer
+		pred.ID = n.peer.ID.Add(chord.ID{15: 1}) // all of the circle is its own
+		return &wire.Fetched{Pred: &pred}, true
 	}
 	return nil, false
 }
