@@ -231,7 +231,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 		return nil, fmt.Errorf("state file: %w; %s", err, mendState)
 	}
 	n, err := node.New(node.Config{
-		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
+		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, KeepCharter: a.keepCharter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
 		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket,
 		Log: a.log, Refused: a.refusals.Count, Posted: a.posted,

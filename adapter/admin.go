@@ -31,6 +31,7 @@ func (a *Adapter) Handlers() admin.Handlers {
 		},
 
 		admin.MethodVisible: admin.Handle(a.visible),
+		admin.MethodCharter: admin.Handle(a.charter),
 	}
 	maps.Copy(all, a.admission())
 	return all

@@ -162,6 +162,9 @@ func (a *Adapter) bootstrapConn(ctx context.Context, n *node.Node) (*link.Conn, 
 // adoptRenewal verifies and takes over renewed certificates and shares; change,
 // which may be nil, is made to the account before.
 func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r *wire.Registered, change func(*account)) error {
+	if err := n.TakeCharter(r.Charter); err != nil { // a server with an older one may renew all the same
+		a.log.Warn().Err(err).Msg("the charter that came with the renewal is not taken over")
+	}
 	now := a.time.Now()
 	chain := [][]byte{r.Node, r.Issuer}
 	cert, err := n.Trust().VerifyNode(chain, now)

@@ -94,6 +94,21 @@ func (a *Adapter) keepLocked(acct *account, m *member) error {
 	return nil
 }
 
+// keepCharter writes down a later edition of the overlay's charter.
+func (a *Adapter) keepCharter(s identity.SignedCharter) error {
+	a.saving.Lock()
+	defer a.saving.Unlock()
+	m := *a.membership()
+	m.Charter = s
+	if err := a.state.put(entry{bucketMeta, metaMember, &m}); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.member = &m
+	return nil
+}
+
 // membership is what makes this adapter a node, as it is now.
 func (a *Adapter) membership() *member {
 	a.mu.Lock()

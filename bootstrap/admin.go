@@ -28,6 +28,8 @@ func (s *Server) Handlers() admin.Handlers {
 		admin.MethodPeople: func(context.Context, json.RawMessage) (any, error) { return s.list() },
 		admin.MethodBackup: func(context.Context, json.RawMessage) (any, error) { return admin.Stream(s.Backup), nil },
 		admin.MethodRoot:   admin.Handle(s.rootKey),
+
+		admin.MethodCharter: admin.Handle(s.charter),
 	}
 	maps.Copy(all, s.admission())
 	return all

@@ -87,7 +87,9 @@ func checkBackup(path string) error {
 			if b == nil {
 				return errors.New("it holds no overlay")
 			}
-			o := &overlay{charter: b.Get(metaCharter), rootCert: b.Get(metaRootCert)}
+			o := &overlay{rootCert: b.Get(metaRootCert)}
+			charter := identity.SignedCharter(b.Get(metaCharter))
+			o.charter.Store(&charter)
 			if !node.IsSealed(db) { // else who starts it shows whether the keys are there
 				if err := o.read(&node.State{DB: db}, b); err != nil {
 					return err

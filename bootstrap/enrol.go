@@ -76,7 +76,7 @@ func (s *Server) registered(p person, d device, owner identity.OwnerTag) (*wire.
 		return nil, fmt.Errorf("issue the node certificate: %w", err)
 	}
 	return &wire.Registered{
-		Node: nodeCert, Account: p.Cert, Issuer: issuer.Certificate(), Charter: s.overlay.charter,
+		Node: nodeCert, Account: p.Cert, Issuer: issuer.Certificate(), Charter: s.overlay.signed(),
 		Part: uint64(d.Slot), Shares: p.Shares, Lookup: &p.Lookup, Number: p.Alias,
 	}, nil
 }

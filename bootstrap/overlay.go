@@ -17,7 +17,7 @@ import (
 // overlay is what makes this server the authority of its name space. Safe for
 // concurrent use once read.
 type overlay struct {
-	charter  identity.SignedCharter
+	charter  atomic.Pointer[identity.SignedCharter] // in force
 	rootCert []byte
 	nodeKey  identity.PrivateKey
 	slotKey  []byte
@@ -91,7 +91,8 @@ func createOverlay(file *node.State, b *bbolt.Bucket, plan identity.Charter, now
 
 func (o *overlay) read(file *node.State, b *bbolt.Bucket) error {
 	get := func(key []byte) []byte { return append([]byte(nil), b.Get(key)...) }
-	o.charter = get(metaCharter)
+	charter := identity.SignedCharter(get(metaCharter))
+	o.charter.Store(&charter)
 	o.rootCert = get(metaRootCert)
 	var altered error
 	open := func(key []byte) []byte {
@@ -132,13 +133,16 @@ func (o *overlay) read(file *node.State, b *bbolt.Bucket) error {
 	return nil
 }
 
+// signed is the charter in force.
+func (o *overlay) signed() identity.SignedCharter { return *o.charter.Load() }
+
 // trust verifies what belongs to the overlay.
 func (o *overlay) trust() (*identity.Trust, error) {
 	root, _, err := identity.RootKey(o.rootCert)
 	if err != nil {
 		return nil, fmt.Errorf("root certificate: %w", err)
 	}
-	charter, err := o.charter.Verify(root)
+	charter, err := o.signed().Verify(root)
 	if err != nil {
 		return nil, fmt.Errorf("charter: %w", err)
 	}

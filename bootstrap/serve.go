@@ -20,13 +20,13 @@ func (s *Server) ServeEnrol(ctx context.Context, from link.EnrolPeer, req wire.M
 	switch m := req.(type) {
 	case *wire.EnrolStart:
 		return &wire.EnrolChallenge{
-			Nonce: s.nonce(from), Charter: s.overlay.charter, Root: s.overlay.rootCert,
+			Nonce: s.nonce(from), Charter: s.overlay.signed(), Root: s.overlay.rootCert,
 			Issuer: s.overlay.issuer.Load().Certificate(), Open: s.cfg.Open,
 		}
 	case *wire.GetTime:
 		return s.node.Time(m)
 	case *wire.GetCharter:
-		return &wire.CharterIs{Charter: s.overlay.charter}
+		return &wire.CharterIs{Charter: s.overlay.signed()}
 	case *wire.Ping:
 		return &wire.Pong{Time: s.time.Now().UnixMilli()}
 	case *wire.Register:

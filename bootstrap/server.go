@@ -157,7 +157,7 @@ func (s *Server) buildNode(now time.Time) error {
 		return err
 	}
 	s.node, err = node.New(node.Config{
-		DB: s.db, Key: s.overlay.nodeKey, Chain: chain, Trust: s.trust, Charter: s.overlay.charter, Time: s.time, Pins: pins,
+		DB: s.db, Key: s.overlay.nodeKey, Chain: chain, Trust: s.trust, Charter: s.overlay.signed(), KeepCharter: s.keepCharter, Time: s.time, Pins: pins,
 		Listen: s.cfg.Listen, Advertise: s.cfg.Advertise, Enrol: s, Extra: s, Limits: s.cfg.Limits, Alone: true, Role: node.RolePeer,
 		Log: s.log, Refused: s.refused, Posted: s.posted,
 	})

@@ -84,7 +84,7 @@ func (a *app) rootCommand() *cobra.Command {
 		commands  []*cobra.Command
 	}{
 		{"run", "Run:", []*cobra.Command{a.bootstrapCommand(), a.adapterCommand(), a.demoCommand()}},
-		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.invitationsCommand(), a.uninviteCommand(), a.peopleCommand(), a.recoverCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand()}},
+		{"people", "People (on the bootstrap server):", []*cobra.Command{a.inviteCommand(), a.invitationsCommand(), a.uninviteCommand(), a.peopleCommand(), a.recoverCommand(), a.backupCommand(), a.restoreCommand(), a.rootKeyCommand(), a.charterCommand()}},
 		{"keys", "Keys (on an adapter):", []*cobra.Command{a.acceptCommand(), a.verifyCommand(), a.rotateCommand()}},
 		{"devices", "Devices (on the bootstrap server, or on an adapter for its own):", []*cobra.Command{a.devicesCommand(), a.revokeCommand()}},
 		{"privacy", "Privacy:", append(a.callerCommands(), a.passphraseCommand())},

@@ -181,7 +181,7 @@ func (t *Trust) verifyBulletin(s SignedBulletin) (b Bulletin, by author, err err
 	if b, err = s.Body(); err != nil {
 		return b, by, err
 	}
-	if b.Overlay != t.charter.Overlay {
+	if b.Overlay != t.Overlay() {
 		return b, by, fmt.Errorf("%w: bulletin of %s", ErrOtherOverlay, b.Overlay)
 	}
 	key, err := t.bulletinKey(s.Chain, time.UnixMilli(b.Issued), &by)

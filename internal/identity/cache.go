@@ -43,6 +43,13 @@ func (c *Cache[K, V]) Len() int {
 	return len(c.young) + len(c.old)
 }
 
+// Clear forgets everything.
+func (c *Cache[K, V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.young, c.old = make(map[K]V), nil
+}
+
 func (c *Cache[K, V]) putLocked(k K, v V) {
 	if _, there := c.young[k]; !there && len(c.young) >= c.size {
 		c.young, c.old = make(map[K]V), c.young

@@ -159,12 +159,17 @@ func (s SignedCharter) Verify(root PublicKey) (Charter, error) {
 }
 
 // Succeed tells whether next may replace c: nil if it is a later edition,
-// nil if it is the same, else ErrOtherOverlay or ErrDowngrade.
+// nil if it is the same, else ErrOtherOverlay or ErrDowngrade, or ErrFixed where
+// it says otherwise how many shares and replicas there are: that decides where
+// all records lie.
 func (c Charter) Succeed(next Charter) error {
 	if next.Overlay != c.Overlay || !next.Root.Equal(c.Root) {
 		return fmt.Errorf("%w: charter of %s", ErrOtherOverlay, next.Overlay)
 	}
 	if next.Seq > c.Seq {
+		if next.N != c.N || next.K != c.K || next.RegistrationReplicas != c.RegistrationReplicas {
+			return fmt.Errorf("%w: k, n and the replicas of registrations", ErrFixed)
+		}
 		return nil
 	}
 	a, errA := canon.Marshal(c)

@@ -63,7 +63,8 @@ func TestMatrixA8DowngradedCharterRefused(t *testing.T) {
 		want error
 	}{
 		"itself":                 {func(*identity.Charter) {}, nil},
-		"later":                  {func(c *identity.Charter) { c.Seq++; c.K = 5 }, nil},
+		"later":                  {func(c *identity.Charter) { c.Seq++; c.Grace = 5 }, nil},
+		"later, other k":         {func(c *identity.Charter) { c.Seq++; c.K = 5 }, identity.ErrFixed},
 		"older":                  {func(c *identity.Charter) { c.Seq-- }, identity.ErrDowngrade},
 		"same number, other k":   {func(c *identity.Charter) { c.K = 2 }, identity.ErrDowngrade},
 		"same number, other way": {func(c *identity.Charter) { c.Paths = []string{"direct"} }, identity.ErrDowngrade},
@@ -76,7 +77,7 @@ func TestMatrixA8DowngradedCharterRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	t.Logf("matrix: A8 downgraded charters accepted: 0 of 5")
+	t.Logf("matrix: A8 downgraded charters accepted: 0 of 6")
 }
 
 func TestCharterValidate(t *testing.T) {

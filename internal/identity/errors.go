@@ -22,6 +22,8 @@ var (
 	// ErrDowngrade: a charter that is older than the one in force, or differs
 	// from it under the same number.
 	ErrDowngrade = errors.New("older than the charter in force")
+	// ErrFixed: a later charter changes what cannot be changed.
+	ErrFixed = errors.New("fixed when the overlay was made")
 	// ErrSecret: a private key was about to be written where it could be read.
 	ErrSecret = errors.New("a private key is never written here")
 	// ErrUnsafeFile: a secret's file or folder that others could read or swap.

@@ -29,8 +29,7 @@ type digest = [sha256.Size]byte
 // Safe for concurrent use.
 type Trust struct {
 	root    *x509.Certificate
-	charter Charter
-	grace   time.Duration
+	charter atomic.Pointer[Charter]
 	checked atomic.Uint64
 
 	issuers     *Cache[digest, *issuerEntry]
@@ -59,7 +58,8 @@ func NewTrust(rootDER []byte, charter Charter) (*Trust, error) {
 	if overlay != charter.Overlay || !charter.Root.Equal(certKey(root)) {
 		return nil, fmt.Errorf("%w: charter of %s, root certificate of %s", ErrOtherOverlay, charter.Overlay, overlay)
 	}
-	t := &Trust{root: root, charter: charter, grace: charter.GraceTime()}
+	t := &Trust{root: root}
+	t.charter.Store(&charter)
 	t.remember(0, 0)
 	t.board = newBoard(t)
 	return t, nil
@@ -96,10 +96,32 @@ func (t *Trust) Checked() uint64 { return t.checked.Load() }
 func (t *Trust) Checks() { t.checked.Add(1) }
 
 // Overlay returns the overlay's name.
-func (t *Trust) Overlay() string { return t.charter.Overlay }
+func (t *Trust) Overlay() string { return t.charter.Load().Overlay }
 
-// Charter returns the overlay's rules; its Paths are not to be changed.
-func (t *Trust) Charter() Charter { return t.charter }
+// Charter returns the overlay's rules as they are now; its Paths are not to be
+// changed.
+func (t *Trust) Charter() Charter { return *t.charter.Load() }
+
+// Adopt verifies a charter with the root key and lets it take the place of the
+// one in force if it is a later edition. It reports whether it has; without an
+// error and false it is the same one. The error wraps ErrUntrusted, ErrMalformed,
+// ErrOtherOverlay, ErrDowngrade or ErrFixed.
+func (t *Trust) Adopt(s SignedCharter) (adopted bool, err error) {
+	next, err := s.Verify(t.Root())
+	if err != nil {
+		return false, err
+	}
+	for {
+		now := t.charter.Load()
+		if err := now.Succeed(next); err != nil || next.Seq == now.Seq {
+			return false, err
+		}
+		if t.charter.CompareAndSwap(now, &next) {
+			t.results.Clear() // among them are times with the grace of before
+			return true, nil
+		}
+	}
+}
 
 // Root returns the root key.
 func (t *Trust) Root() PublicKey { return certKey(t.root) }
@@ -138,7 +160,7 @@ func (t *Trust) VerifyNode(chain [][]byte, now time.Time) (*NodeCertificate, err
 		if err != nil {
 			return nil, err
 		}
-		if parsed.Overlay != t.charter.Overlay {
+		if parsed.Overlay != t.Overlay() {
 			return nil, fmt.Errorf("%w: node of %s", ErrOtherOverlay, parsed.Overlay)
 		}
 		t.Checks()
@@ -222,7 +244,7 @@ func (t *Trust) anyAccount(chain [][]byte, now time.Time) (*AccountCertificate, 
 		if err != nil {
 			return nil, PublicKey{}, err
 		}
-		if parsed.AOR.Overlay() != t.charter.Overlay {
+		if parsed.AOR.Overlay() != t.Overlay() {
 			return nil, PublicKey{}, fmt.Errorf("%w: account of %s", ErrOtherOverlay, parsed.AOR.Overlay())
 		}
 		t.Checks()
@@ -251,7 +273,7 @@ func (t *Trust) VerifyDelegation(s SignedDelegation, account PublicKey, now time
 		}
 		t.delegations.Put(key, d)
 	}
-	if err := d.checkTime(t.grace, now); err != nil {
+	if err := d.checkTime(t.charter.Load().GraceTime(), now); err != nil {
 		return Delegation{}, err
 	}
 	if t.board.DeviceRevoked(account.Digest(), d.Device) {
@@ -296,7 +318,7 @@ func (t *Trust) anyIssuer(der []byte, now time.Time) (*issuerEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if overlay != t.charter.Overlay {
+		if overlay != t.Overlay() {
 			return nil, fmt.Errorf("%w: issuer of %s", ErrOtherOverlay, overlay)
 		}
 		t.Checks()
@@ -315,7 +337,7 @@ func (t *Trust) anyIssuer(der []byte, now time.Time) (*issuerEntry, error) {
 }
 
 func (t *Trust) checkTime(what string, notBefore, notAfter, now time.Time) error {
-	return checkWindow(what, notBefore, notAfter, t.grace, now)
+	return checkWindow(what, notBefore, notAfter, t.charter.Load().GraceTime(), now)
 }
 
 // signedBy checks issuer name and signature, RFC 5280 §6.1.3 (a)(1) and (a)(4);

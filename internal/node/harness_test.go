@@ -29,6 +29,7 @@ type overlay struct {
 	t      testing.TB
 	issuer *identity.Issuer
 	trust  *identity.Trust
+	root   identity.PrivateKey
 }
 
 func must[T any](v T, err error) func(testing.TB) T {
@@ -48,7 +49,7 @@ func newOverlay(t testing.TB) *overlay {
 	rootDER := must(identity.NewRootCertificate(root, "lan.example", now))(t)
 	issuerDER := must(identity.IssueIssuerCertificate(root, rootDER, key.Public(), now))(t)
 	return &overlay{
-		t: t, issuer: must(identity.NewIssuer(key, issuerDER))(t),
+		t: t, issuer: must(identity.NewIssuer(key, issuerDER))(t), root: root,
 		trust: must(identity.NewTrust(rootDER, identity.DefaultCharter("lan.example", root.Public(), now)))(t),
 	}
 }

@@ -66,6 +66,9 @@ type Config struct {
 	Log          zerolog.Logger                                  // zero value logs nothing
 	Refused      func(room, reason string)                       // optional: counts what was refused
 	Posted       func([]*identity.Posted)                        // optional: called with bulletins that are new here
+
+	// KeepCharter writes down a later edition of the charter; optional.
+	KeepCharter func(identity.SignedCharter) error
 }
 
 // Node is one running node. Its methods are safe for concurrent use.
@@ -90,6 +93,7 @@ type Node struct {
 	punches   *punches
 	moving    sync.Mutex // held while this node's addresses are looked at
 	bulletins *bulletins
+	charters  *charters
 
 	mu       sync.Mutex
 	servers  []string    // host:port of bootstrap servers
@@ -132,6 +136,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding(), reflected: newReflectionKeeper(), punches: newPunches()}
 	n.chain.Store(&cfg.Chain)
+	n.charters = newCharters(cfg.Charter)
 	n.bulletins = newBulletins(cfg.Trust.Board(), n.recordTime, n.time.Now, n.count("node"))
 	n.bulletins.keep, n.bulletins.effect = n.keepBulletins, n.bulletinsIn
 	if n.changed, err = loadChanged(cfg.Changed, cfg.Box, cfg.Log); err != nil {
@@ -186,6 +191,7 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return r.dir.Run(ctx) })
 		g.Go(func() error { return n.guard.Run(ctx) })
 		g.Go(func() error { n.tellBulletins(ctx); return nil })
+		g.Go(func() error { n.tellCharter(ctx); return nil })
 		return n.stayJoined(ctx)
 	})
 	err := g.Wait()

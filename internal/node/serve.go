@@ -25,10 +25,12 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 	case *wire.GetTime:
 		return h.n.Time(m)
 	case *wire.GetCharter:
-		if len(h.n.cfg.Charter) == 0 {
-			return nil
+		if s := h.n.Charter(); s != nil {
+			return &wire.CharterIs{Charter: s}
 		}
-		return &wire.CharterIs{Charter: h.n.cfg.Charter}
+		return nil
+	case *wire.CharterIs:
+		return h.n.offered(m.Charter)
 	case *wire.GetBulletins, *wire.Post:
 		return h.n.bulletins.serve(from.ID(), req)
 	case *wire.DialBack:
