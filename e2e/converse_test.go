@@ -37,8 +37,8 @@ func TestConversation(t *testing.T) {
 	t.Run("blind transfer by baresip", func(t *testing.T) { proveTransfer(t, bob, alice, carol) })
 	t.Run("attended transfer", func(t *testing.T) { proveAttended(t, alice, dave, carol) })
 	wire := listen(middle.Stop(), append([]string{overlay, "REFER", "Replaces"}, namesOf(o)...), callerHz, calledHz, 620, 1400)
-	if wire.frames < 1000 || len(wire.words) > 0 || len(wire.rtp) > 0 {
-		t.Errorf("between the hosts there are %d frames with %v, RTP %v", wire.frames, wire.words, wire.rtp)
+	if wire.frames < 1000 || len(wire.words) > 0 || len(wire.rtp)+len(wire.tones) > 0 {
+		t.Errorf("between the hosts there are %d frames with %v, RTP %v, tones %v", wire.frames, wire.words, wire.rtp, wire.tones)
 	}
 }
 

@@ -17,20 +17,7 @@ import (
 // one at a time.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
-	callers := []spec{
-		{user: "ann", kind: "baresip", adapter: redirecting},
-		{user: "ben", kind: "baresip", adapter: redirecting, proxy: true},
-		{user: "cleo", kind: "baresip", adapter: carrying},
-		{user: "dan", kind: "baresip", adapter: carrying, proxy: true},
-		{user: "eve", kind: "linphonec", adapter: redirecting},
-		{user: "fay", kind: "linphonec", adapter: redirecting, proxy: true},
-		{user: "gus", kind: "linphonec", adapter: carrying},
-		{user: "hal", kind: "linphonec", adapter: carrying, proxy: true},
-	}
-	called := []spec{
-		{user: "olga", kind: "baresip", hz: calledHz},
-		{user: "paul", kind: "linphonec", hz: calledHz},
-	}
+	callers, called := matrixPhones()
 	for i := range callers {
 		callers[i].hz = callerHz
 	}
@@ -45,6 +32,25 @@ func TestMatrix(t *testing.T) {
 			}
 		})
 	}
+}
+
+// matrixPhones are the phones that call and those that are called.
+func matrixPhones() (callers, called []spec) {
+	callers = []spec{
+		{user: "ann", kind: "baresip", adapter: redirecting},
+		{user: "ben", kind: "baresip", adapter: redirecting, proxy: true},
+		{user: "cleo", kind: "baresip", adapter: carrying},
+		{user: "dan", kind: "baresip", adapter: carrying, proxy: true},
+		{user: "eve", kind: "linphonec", adapter: redirecting},
+		{user: "fay", kind: "linphonec", adapter: redirecting, proxy: true},
+		{user: "gus", kind: "linphonec", adapter: carrying},
+		{user: "hal", kind: "linphonec", adapter: carrying, proxy: true},
+	}
+	called = []spec{
+		{user: "olga", kind: "baresip", hz: calledHz},
+		{user: "paul", kind: "linphonec", hz: calledHz},
+	}
+	return callers, called
 }
 
 var (

@@ -14,17 +14,23 @@ import (
 // wiretap is what somebody learns who listens on a network.
 type wiretap struct {
 	frames int
-	words  map[string]int      // how many packets hold a word that gives something away
-	ports  map[string]int      // transport and ports of whatever is carried over IP
-	rtp    map[string]int      // packets of each RTP stream
-	shares map[float64]float64 // of the frequencies played, in the purest of all flows
+	words  map[string]int  // how many packets hold a word that gives something away
+	ports  map[string]int  // transport and ports of whatever is carried over IP
+	rtp    map[string]int  // packets of each RTP stream
+	tones  map[float64]int // packets in which, read as G.711, the tone is heard
 }
+
+// Every packet is listened to by itself: what stands before the sound in each would else tear the tone apart. Of the energy
+// of n bytes of noise, a tone's frequency has more than a share s with probability exp(-sn/2): here less than 1 in 10¹⁰.
+const (
+	leastSound = 120 // bytes
+	toneShare  = 0.4
+)
 
 // listen takes frames apart. words are names that must not be seen beside SIP's own words; hz the tones that are played.
 func listen(frames [][]byte, words []string, hz ...float64) wiretap {
-	w := wiretap{frames: len(frames), words: map[string]int{}, ports: map[string]int{}, rtp: map[string]int{}, shares: map[float64]float64{}}
+	w := wiretap{frames: len(frames), words: map[string]int{}, ports: map[string]int{}, rtp: map[string]int{}, tones: map[float64]int{}}
 	words = append([]string{"SIP/2.0", "sip:", "INVITE", "m=audio", "IN IP4"}, words...)
-	sound := map[string][]byte{}
 	for _, frame := range frames {
 		flow, payload, ok := transport(frame)
 		if !ok {
@@ -39,23 +45,21 @@ func listen(frames [][]byte, words []string, hz ...float64) wiretap {
 		key := flow.String()
 		if isRTP(payload) {
 			w.rtp[fmt.Sprintf("%s %x", key, payload[8:12])]++
-			sound[key] = append(sound[key], payload[12:]...)
-		} else {
-			sound[key] = append(sound[key], payload...)
+			payload = payload[12:]
+		}
+		if len(payload) < leastSound {
+			continue
+		}
+		samples := media.DecodeULaw(payload)
+		for _, f := range hz {
+			if media.Detect(samples, f) > toneShare {
+				w.tones[f]++
+			}
 		}
 	}
 	for stream, n := range w.rtp {
 		if n < 5 { // five packets of one source are a stream
 			delete(w.rtp, stream)
-		}
-	}
-	for _, bytes := range sound {
-		if len(bytes) < media.SampleRate/2 {
-			continue
-		}
-		samples := media.DecodeULaw(bytes)
-		for _, f := range hz {
-			w.shares[f] = max(w.shares[f], media.Detect(samples, f))
 		}
 	}
 	return w

@@ -61,8 +61,8 @@ func printReport(opts demoOptions, r *demo.Report) {
 	}
 	_ = w.Flush()
 	if seen := r.Wire; seen != nil {
-		fmt.Fprintf(opts.out, "\nOn the wire to and from the two adapters: %d datagrams, %d bytes. With a word of SIP in them: %d; that begin as RTP or RTCP: %d; with a name: %d.\n",
-			seen.Datagrams, seen.Bytes, seen.SIP, seen.RTP, seen.Names)
+		fmt.Fprintf(opts.out, "\nOn the wire to and from the two adapters: %d datagrams, %d bytes. With a word of SIP in them: %d; that begin as RTP or RTCP: %d; with a name: %d; in which, read as G.711, a tone is heard: %d.\n",
+			seen.Datagrams, seen.Bytes, seen.SIP, seen.RTP, seen.Names, seen.Tones)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -30,13 +31,14 @@ func TestProtectedDemo(t *testing.T) {
 		}
 	}
 	w := report.Wire
-	if w == nil || w.Datagrams < 100 || w.Bytes < 100*172 || w.SIP+w.RTP+w.Names != 0 {
+	if w == nil || w.Datagrams < 100 || w.Bytes < 100*172 || w.SIP+w.RTP+w.Names+w.Tones != 0 {
 		t.Fatalf("%+v", w)
 	}
 	for _, b := range []string{"SIP/2.0 200 OK\r\nTo: <sip:bob@demo.example>", "\x80\x00\x00\x01", "\x80\xc8\x00\x06"} {
 		w.watch([]byte(b))
 	}
-	if w.SIP != 1 || w.RTP != 2 || w.Names != 1 {
+	w.watch(append([]byte("thirty bytes stand before this"), media.EncodeULaw(media.Tone(toneBob, 0, 160))...))
+	if w.SIP != 1 || w.RTP != 2 || w.Names != 1 || w.Tones != 1 {
 		t.Errorf("the tap is blind: %+v", w)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/secp2psip/secp2psip/internal/media"
 )
 
 // Wire is what somebody between the adapters sees.
@@ -16,7 +18,15 @@ type Wire struct {
 	SIP       int `json:"sip"`   // datagrams with a word of SIP or SDP in it
 	RTP       int `json:"rtp"`   // that begin as RTP and RTCP do
 	Names     int `json:"names"` // with the name of a person or of the overlay
+	Tones     int `json:"tones"` // that, read as G.711, sound like a phone's tone
 }
+
+// A datagram is listened to from leastSound bytes on. Of the energy of n bytes
+// of noise, one frequency has more than a share s with probability exp(-sn/2).
+const (
+	leastSound = 120
+	toneShare  = 0.4
+)
 
 // watch adds a datagram. RTP and RTCP begin with the bits 10 (RFC 3550 §5.1);
 // no packet of QUIC does (RFC 9000 §17).
@@ -35,6 +45,12 @@ func (w *Wire) watch(b []byte) {
 	w.Names += has(names[0], names[1], overlayName)
 	if len(b) > 0 && b[0]>>6 == 2 {
 		w.RTP++
+	}
+	if len(b) < leastSound {
+		return
+	}
+	if pcm := media.DecodeULaw(b); media.Detect(pcm, toneAlice) > toneShare || media.Detect(pcm, toneBob) > toneShare {
+		w.Tones++
 	}
 }
 
@@ -146,6 +162,7 @@ func (l *LAN) wire() Wire {
 		w.SIP += t.seen.SIP
 		w.RTP += t.seen.RTP
 		w.Names += t.seen.Names
+		w.Tones += t.seen.Tones
 		t.mu.Unlock()
 	}
 	return w

@@ -53,11 +53,8 @@ func Through(body []byte, to Place) (out []byte, streams []Stream, err error) {
 		return nil, nil, fmt.Errorf("%w: %d streams, at most %d", ErrNotCarried, len(d.MediaDescriptions), maxLines)
 	}
 	session := d.ConnectionInformation
-	wanted := 0
+	wanted := offered(d) // before ports are taken out
 	for i, m := range d.MediaDescriptions {
-		if m.MediaName.Port.Value != 0 {
-			wanted++
-		}
 		held := isHeld(m, session)
 		st, ok := readStream(i, m, session)
 		var port uint16
@@ -69,8 +66,8 @@ func Through(body []byte, to Place) (out []byte, streams []Stream, err error) {
 		}
 		place(m, port, to.Addr, held && port != 0)
 	}
-	if wanted > 0 && len(streams) == 0 {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNotCarried, offered(d))
+	if wanted != "" && len(streams) == 0 {
+		return nil, nil, fmt.Errorf("%w: %s", ErrNotCarried, wanted)
 	}
 	d.Origin.Username, d.Origin.NetworkType = "-", "IN"
 	d.Origin.AddressType, d.Origin.UnicastAddress = familyOf(to.Addr), plainAddr(to.Addr)

@@ -80,6 +80,9 @@ func TestThroughRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
 		}
 	}
+	if _, _, err := Through([]byte(begins+"m=image 5010 udptl t38\r\nm=audio 0 RTP/AVP 0\r\n"), to); err == nil || !strings.HasSuffix(err.Error(), ": image over udptl") {
+		t.Errorf("it is not said what cannot be carried: %v", err)
+	}
 	none := Place{Addr: to.Addr, Port: func(int) uint16 { return 0 }}
 	if _, _, err := Through([]byte(begins+"m=audio 5004 RTP/AVP 0\r\n"), none); !errors.Is(err, ErrNotCarried) {
 		t.Errorf("no port left: %v", err)
