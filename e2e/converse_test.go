@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/secp2psip/secp2psip/e2e/internal/phone"
+	"github.com/secp2psip/secp2psip/internal/admin"
 )
 
 // TestConversation goes through what people do with their phones in a call, on the protected path and with phones that
@@ -89,6 +90,11 @@ func proveTransferred(t *testing.T, b, c *person) {
 	}
 	must(t, c.phone.Hangup(within(t, closing)))
 	must(t, c.phone.WaitClosed(within(t, closing)))
+	// The end of b's first call, with a, says nothing about that of the second.
+	b.wait("the call is over and its recording whole", func(s admin.Status) bool {
+		_, err := b.phone.Outcome()
+		return err == nil && len(s.Live) == 0
+	})
 	proveHeard(t, b.phone, c.hz)
 	proveHeard(t, c.phone, b.hz)
 }
