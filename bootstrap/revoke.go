@@ -103,6 +103,10 @@ func (s *Server) Revoke(p RevokeParams) (Revocation, error) {
 			b := base
 			b.Kind, b.Subject, b.Account = identity.RevokeDevice, d.Device.Digest(), account
 			all = append(all, b)
+			for _, r := range person.Rotations { // what earlier keys have delegated to it is void, too
+				b.Account = r.Old.Digest()
+				all = append(all, b)
+			}
 		}
 	}
 	for _, key := range nodes {
