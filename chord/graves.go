@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -23,6 +24,7 @@ type grave struct {
 	since time.Time
 	next  time.Time
 	wait  time.Duration
+	cut   bool // others name it by the descriptor that it had when it was said to have died
 }
 
 // graves are the dead members that a node keeps asking: one that answers may be
@@ -132,4 +134,71 @@ func (m *Machine) rouseDead() {
 		which = func(id ID) bool { return between(m.ring.Pred, id, m.ring.Head()) }
 	}
 	m.dead.rouse(m.now, which)
+}
+
+// Where so many dead members come back within so long, it was not they who had
+// gone: a cut has healed.
+const (
+	manyBack   = 3
+	backWithin = time.Minute
+)
+
+// mayLive has a member asked that another still knows by the descriptor that it had
+// when it was said to have died: there may have been a cut between it and those who
+// said so, which has healed.
+func (m *Machine) mayLive(d *wire.Descriptor) bool {
+	t := m.news.told[d.ID]
+	if t == nil || !t.gone || t.seq != d.Seq || d.State != wire.NodeHere {
+		return false
+	}
+	g := m.dead.byID[d.ID]
+	if g != nil && g.cut {
+		return false
+	}
+	if _, v := m.cfg.Verifier.Verify(d); v != VerdictValid {
+		return false
+	}
+	if g == nil {
+		m.dead.bury(wire.Peer{ID: d.ID, Addrs: d.Addrs}, m.now, graveFirst)
+		g = m.dead.byID[d.ID]
+	}
+	g.cut = true
+	if g.next.After(m.now) {
+		g.next = m.now
+		m.dead.settle()
+	}
+	return true
+}
+
+// reunited follows up that a dead member has come back. After a cut both sides
+// have taken the other's members for dead, by news that stand against their
+// descriptors: these news are forgotten, the neighbours are asked for their
+// tables, and this node tells everybody that it lives.
+func (m *Machine) reunited(cut bool) {
+	if !m.gossips() || m.phase != PhaseJoined {
+		return
+	}
+	n := &m.news
+	if m.now.Sub(n.backAt) > backWithin {
+		n.back, n.backAt = 0, m.now
+	}
+	if cut {
+		n.back = max(n.back, manyBack-1)
+	}
+	if n.back++; n.back != manyBack {
+		return
+	}
+	n.toldIDs = slices.DeleteFunc(n.toldIDs, func(id ID) bool {
+		if n.told[id].gone {
+			delete(n.told, id)
+			return true
+		}
+		return false
+	})
+	n.inSync, n.compare = 0, m.now.Add(m.jitter(compareSoon))
+	m.setComplete(false)
+	if n.snap.done && !n.thin && m.ring.Succ.Len() > 0 {
+		m.startSnapshot()
+	}
+	m.refute()
 }

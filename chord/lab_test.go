@@ -28,8 +28,11 @@ type lab struct {
 	replies map[uint64]wire.Message
 	trace   uint64
 	steps   int
-	stopped bool        // nobody dies any more
-	apart   map[ID]bool // what these send is not counted
+	stopped bool                                               // nobody dies any more
+	apart   map[ID]bool                                        // what these send is not counted
+	cut     func(a, b ID) bool                                 // these do not reach each other; nil = all do
+	answers func(by ID, req, answer wire.Message) wire.Message // what a liar says instead; nil = nobody lies
+	wait    time.Duration                                      // more latency one way
 
 	ledger  *ledger // nil = nobody has a descriptor
 	change  func(*MachineConfig)
@@ -80,7 +83,7 @@ func (l *lab) after(d time.Duration, run func()) {
 }
 
 func (l *lab) latency() time.Duration {
-	return time.Millisecond + time.Duration(l.rng.Int64N(int64(4*time.Millisecond)))
+	return l.wait + time.Millisecond + time.Duration(l.rng.Int64N(int64(4*time.Millisecond)))
 }
 
 func (l *lab) add(id ID) *Machine {
@@ -167,7 +170,7 @@ func (l *lab) send(from ID, m *Machine, e Effect) {
 	}
 	l.after(l.latency(), func() {
 		target := l.nodes[e.To.ID]
-		if target == nil {
+		if target == nil || l.cut != nil && l.cut(from, e.To.ID) {
 			return
 		}
 		l.token++
@@ -175,6 +178,9 @@ func (l *lab) send(from ID, m *Machine, e Effect) {
 		l.step(e.To.ID, target, Request{Token: token, From: m.cfg.Self, Msg: e.Msg})
 		answer := l.replies[token]
 		delete(l.replies, token)
+		if l.answers != nil {
+			answer = l.answers(e.To.ID, e.Msg, answer)
+		}
 		l.sent(e.To.ID, answer)
 		l.after(l.latency(), func() { finish(Result{Msg: answer}) })
 	})

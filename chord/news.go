@@ -48,6 +48,8 @@ type news struct {
 	snap     snapshot
 	compare  time.Time
 	inSync   int // rounds in a row without a difference
+	back     int // dead members that came back since backAt
+	backAt   time.Time
 }
 
 // item is news on its way to the members from from on and before until,

@@ -48,11 +48,13 @@ func (m *Machine) probed(c *call, s *wire.State, how answer) {
 	if how != answered {
 		return
 	}
+	g := m.dead.byID[c.peer.ID]
 	back := m.dead.raise(c.peer.ID)
 	if back {
 		delete(m.news.told, c.peer.ID) // its descriptor is worth something again
 		m.news.toldIDs = slices.DeleteFunc(m.news.toldIDs, func(id ID) bool { return id == c.peer.ID })
 		m.rouseDead()
+		m.reunited(g.cut)
 		m.hurry()
 	}
 	m.welcome(m.view(s))

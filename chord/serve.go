@@ -277,6 +277,7 @@ func (m *Machine) notified(p wire.Peer) wire.Message {
 	}
 	if m.dead.raise(p.ID) {
 		m.rouseDead()
+		m.reunited(false)
 	}
 	pred := m.ring.Pred
 	if p.ID != pred && !between(pred, p.ID, m.ring.Self) && !m.predDead && !m.ring.Small() {

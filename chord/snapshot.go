@@ -121,9 +121,11 @@ func (m *Machine) serveMembers(msg *wire.GetMembers) wire.Message {
 	if len(msg.Digests) > 0 && len(in) <= compareMost {
 		in = differing(in, msg)
 	}
-	step := max(1, (len(in)+most-1)/max(most, 1))
-	for i := m.rng.IntN(step); i < len(in) && len(out.Descs) < most; i += step {
-		out.Descs = append(out.Descs, *in[i].Desc)
+	if len(in) == 0 {
+		return out
+	}
+	for k, first, count := 0, m.rng.IntN(len(in)), min(most, len(in)); k < count; k++ {
+		out.Descs = append(out.Descs, *in[(first+k*len(in)/count)%len(in)].Desc)
 	}
 	return out
 }
@@ -223,7 +225,7 @@ func (m *Machine) gotMembers(c *call, answer *wire.Members, how answer) {
 		}
 		return
 	}
-	learned := 0
+	learned, asked := 0, 0
 	for i := range answer.Descs {
 		d := &answer.Descs[i]
 		if i >= int(ask.Most) || ask.From != ask.To && d.ID != ask.From && !between(ask.From, d.ID, ask.To) {
@@ -232,6 +234,9 @@ func (m *Machine) gotMembers(c *call, answer *wire.Members, how answer) {
 		}
 		known := m.table.get(d.ID)
 		isNew := known == nil || known.who.seq() < d.Seq
+		if known == nil && asked < 2 && m.mayLive(d) {
+			asked++
+		}
 		if known == nil || known.who.seq() <= d.Seq {
 			if who, _ := m.offered(d, c.peer.ID, item{}); who != nil && m.table.get(d.ID) == nil {
 				isNew = false // there is no place for it

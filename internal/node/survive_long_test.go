@@ -13,7 +13,12 @@ func TestLongPowerCut(t *testing.T) {
 
 // TestLongPartitions: see TestPartitionMerges.
 func TestLongPartitions(t *testing.T) {
-	for i, shape := range []cutShape{halves, arc, few, striped} {
+	for i, shape := range []cutShape{
+		{"every second node", func(i, _, _ int) bool { return i%2 == 0 }},
+		halfCircle(),
+		{"an eighth at random", func(_, _, drawn int) bool { return drawn%8 == 0 }},
+		{"arcs of a quarter, turn about", func(i, n, _ int) bool { return i/(n/4)%2 == 0 }},
+	} {
 		partition(t, uint64(400+i), 64, shape)
 	}
 }
