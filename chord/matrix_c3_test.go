@@ -4,6 +4,9 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
 // louder offers a table members of a ring that is far larger than the table: the
@@ -15,7 +18,7 @@ func louder(t *testing.T, tab *table, times int) (share float64, offers int) {
 	rng := rand.New(rand.NewPCG(5, 33))
 	who := make([]*Member, members)
 	for i := range who {
-		who[i] = &Member{Peer: vpeer(randomID(rng), 1)}
+		who[i] = &Member{Peer: somebody(rng)}
 	}
 	now := time.Unix(1e9, 0)
 	for round := range 20 * times { // all that are honest come round once in so many rounds
@@ -80,15 +83,15 @@ func TestGhostsGiveWay(t *testing.T) {
 	tab := newTable(64, rng, func(id ID) bool { return near[id] })
 	tab.signed = true
 	for range 48 {
-		tab.learn(&Member{Peer: vpeer(randomID(rng), 1)})
+		tab.learn(&Member{Peer: somebody(rng)})
 	}
 	for range 400 {
-		ghost := vpeer(randomID(rng), 1)
+		ghost := somebody(rng)
 		near[ghost.ID] = true
 		tab.hearsay(ghost, randomID(rng))
 		tab.list(ghost.ID, true)
 		for range 20 { // others come and go
-			tab.hearsay(vpeer(randomID(rng), 1), randomID(rng))
+			tab.hearsay(somebody(rng), randomID(rng))
 		}
 		delete(near, ghost.ID)
 		tab.list(ghost.ID, false)
@@ -96,4 +99,11 @@ func TestGhostsGiveWay(t *testing.T) {
 	if tab.order.len() < 48 || len(tab.aside) > 64/rumourShare {
 		t.Errorf("%d members are left of 48, %d ghosts have a place", tab.order.len(), len(tab.aside))
 	}
+}
+
+// somebody is a node of a person of its own.
+func somebody(rng *rand.Rand) wire.Peer {
+	p := vpeer(randomID(rng), 1)
+	p.Owner = identity.OwnerTag(p.ID[:8])
+	return p
 }
