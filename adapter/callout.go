@@ -11,6 +11,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -259,7 +260,7 @@ func linkRefusal(err error) error {
 }
 
 // callWindow is how far the time in an INVITE or REDIRECT may lie from ours.
-const callWindow = 60 * time.Second
+const callWindow = limits.CallWindow
 
 // checkRedirect verifies the answer against the callee's rebuilt key and
 // everything that the INVITE said. Its time counts unless the two clocks are

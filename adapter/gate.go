@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -26,7 +27,7 @@ const (
 	tokenUses    = 2 // one attempt, and its repetition after a 401
 	maxPairs     = 8_192
 	maxNodes     = 2_048
-	defaultBurst = 5
+	defaultBurst = limits.CallBurst
 
 	nodeBursts  = 10               // INVITEs and texts of one node at once, in times of the burst of a pair
 	nodeRate    = 10               // of them a second

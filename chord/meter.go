@@ -3,12 +3,13 @@ package chord
 import (
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
 // DefaultBudget is what a node spends on membership, in bytes a second: ring
 // upkeep and news together. It is a little below 4 kbit/s.
-const DefaultBudget = 480
+const DefaultBudget = limits.RingBytes
 
 // What packets cost beside the message: IP, UDP, QUIC and its tag, and the
 // stream frame.

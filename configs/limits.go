@@ -1,5 +1,7 @@
 package configs
 
+import "github.com/secp2psip/secp2psip/internal/limits"
+
 // Limits are the bounds of an adapter that a busy place may have to raise; all
 // others are fixed. Every default of the program is in docs/operations.md.
 type Limits struct {
@@ -22,7 +24,7 @@ type Limits struct {
 }
 
 func defaultLimits() Limits {
-	return Limits{CallBurst: 5, SIPRequests: 256, CarriedCalls: 64, PeerRequests: 50, PeerBurst: 100, Nodes: 512, RingBytes: 480}
+	return Limits{CallBurst: limits.CallBurst, SIPRequests: limits.SIPRequests, CarriedCalls: limits.CarriedCalls, PeerRequests: limits.PeerRequests, PeerBurst: limits.PeerBurst, Nodes: limits.Nodes, RingBytes: limits.RingBytes}
 }
 
 func (l Limits) validate(r *rules) {

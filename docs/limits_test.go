@@ -21,6 +21,10 @@ type bound struct {
 // configuration hold.
 var bounds = []bound{
 	{"calls and texts from one person to one person", "../adapter/gate.go", "defaultBurst", ""},
+	{"records of one owner at one holder", "../internal/limits/limits.go", "OwnerRecords", ""},
+	{"records of one owner at one holder", "../internal/limits/limits.go", "OwnerBytes", "KiB"},
+	{"records of all owners at one holder", "../internal/limits/limits.go", "StoreBytes", "MiB"},
+	{"devices of one person", "../internal/limits/limits.go", "Devices", ""},
 	{"pairs of caller and callee that are counted", "../adapter/gate.go", "maxPairs", ""},
 	{"pairs of caller and callee that are counted", "../sipbridge/pace.go", "pacePairs", ""},
 	{"calls and texts of one node", "../adapter/gate.go", "nodeRate", ""},
@@ -140,6 +144,11 @@ func evaluate(t *testing.T, file *ast.File, e ast.Expr) int64 {
 	case *ast.Ident:
 		return evaluate(t, file, constantOf(file, e.Name))
 	case *ast.SelectorExpr:
+		if pkg, ok := e.X.(*ast.Ident); ok && pkg.Name == "limits" {
+			for _, file := range goFiles(t, "../internal/limits/limits.go") {
+				return evaluate(t, file, constantOf(file, e.Sel.Name))
+			}
+		}
 		return int64(map[string]time.Duration{"Millisecond": time.Millisecond, "Second": time.Second, "Minute": time.Minute, "Hour": time.Hour}[e.Sel.Name])
 	case *ast.BinaryExpr:
 		x, y := evaluate(t, file, e.X), evaluate(t, file, e.Y)

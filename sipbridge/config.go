@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/sipbridge/carry"
 )
 
@@ -131,7 +132,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxExpires, time.Hour)
 	setDefault(&c.CallTimeout, 30*time.Second)
 	setDefault(&c.ProbeTimeout, 2*time.Second)
-	setDefault(&c.MaxPending, 256)
+	setDefault(&c.MaxPending, limits.SIPRequests)
 	setDefault(&c.CallBurst, 5)
 	if c.Refused == nil {
 		c.Refused = func(string) {}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/canon"
+	"github.com/secp2psip/secp2psip/internal/limits"
 )
 
 // ProtocolVersion is the only version of the protocol there is.
@@ -53,11 +54,11 @@ func DefaultCharter(overlay string, root PublicKey, now time.Time) Charter {
 	return Charter{
 		Version: ProtocolVersion, Overlay: overlay, Root: root, Seq: 1, Issued: now.UnixMilli(),
 		N: 10, K: 4, RegistrationReplicas: 4,
-		OwnerRecords: 24, OwnerBytes: 32 << 10, StoreBytes: 32 << 20,
+		OwnerRecords: limits.OwnerRecords, OwnerBytes: limits.OwnerBytes, StoreBytes: limits.StoreBytes,
 		RegistrationLifetime: 900, RegistrationRefresh: 300,
 		CertificateLifetime: 90 * secondsOfOneDay, RenewAfter: 30 * secondsOfOneDay,
 		Grace: 180 * secondsOfOneDay, ShareLifetime: 90 * secondsOfOneDay,
-		MaxDevices: 8, Paths: []string{"protected", "direct", "carried"},
+		MaxDevices: limits.Devices, Paths: []string{"protected", "direct", "carried"},
 	}
 }
 

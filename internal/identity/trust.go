@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/secp2psip/secp2psip/internal/limits"
 )
 
 // Sizes of one generation of the caches of things already verified.
@@ -19,7 +21,7 @@ const (
 )
 
 // ClockSkew is how far a verifier's clock may lag behind the signer's.
-const ClockSkew = 5 * time.Minute
+const ClockSkew = limits.Ahead
 
 type digest = [sha256.Size]byte
 

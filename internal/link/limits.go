@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/secp2psip/secp2psip/internal/limits"
 )
 
 // MaxFrame bounds one frame of a Stream, in bytes.
@@ -49,21 +51,21 @@ type Limits struct {
 
 // withDefaults returns l with every zero field set.
 func (l Limits) withDefaults() Limits {
-	def(&l.Handshake, 3*time.Second)
-	def(&l.Handshakes, 64)
-	def(&l.HandshakesPerAddr, 4)
+	def(&l.Handshake, limits.Handshake)
+	def(&l.Handshakes, limits.Handshakes)
+	def(&l.HandshakesPerAddr, limits.HandshakesPerAddr)
 	def(&l.HandshakesPerLoopback, 64)
-	def(&l.Unvalidated, 50)
-	def(&l.Conns, 512)
+	def(&l.Unvalidated, limits.Unvalidated)
+	def(&l.Conns, limits.Nodes)
 	def(&l.ConnsPerPeer, 4)
 	def(&l.Dial, 5*time.Second)
 	def(&l.KeepAlive, 15*time.Second)
 	def(&l.Idle, 45*time.Second)
-	def(&l.RequestRate, 50)
-	def(&l.RequestBurst, 100)
+	def(&l.RequestRate, limits.PeerRequests)
+	def(&l.RequestBurst, limits.PeerBurst)
 	def(&l.Requests, 256)
-	def(&l.RequestTime, 10*time.Second)
-	def(&l.RequestsAtOnce, 16)
+	def(&l.RequestTime, limits.RequestTime)
+	def(&l.RequestsAtOnce, limits.PeerStreams)
 	def(&l.Streams, 64)
 	def(&l.DatagramRate, 20_000)
 	def(&l.DatagramBurst, 4_000)

@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
 // mostMemory is what a process may have under a flood: its live heap and its
 // stacks. Here the flood's own half is in it, too.
-const mostMemory = 128 << 20
+const mostMemory = limits.Memory
 
 // highest samples heap and stacks while a flood goes on, and returns the most
 // that they had, in bytes.

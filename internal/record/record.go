@@ -5,12 +5,13 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/canon"
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/limits"
 )
 
 // Bounds of a record, in bytes and pieces.
 const (
-	MaxRecord       = 4 << 10 // encoded, with its chain
-	MaxData         = 1 << 10
+	MaxRecord       = limits.Record // encoded, with its chain
+	MaxData         = limits.RecordData
 	maxCertificates = 2
 	maxDelegation   = 512
 	contextRecord   = "secp2psip/1 record"
