@@ -26,7 +26,8 @@ import (
 // The lines behind "-" stand in the file exactly once, one below the other;
 // how far they are indented does not matter. A test that only fails when
 // others are off, too, names them behind it: "fails TestX with other-switch"; one
-// that takes long to fail has "slow" in place of "fails".
+// that takes long to fail has "slow" in place of "fails", one that attacks only as
+// root "root".
 type Switch struct {
 	Name  string
 	Hunks []Hunk
@@ -44,6 +45,7 @@ type Bare struct {
 	Test string
 	Off  []string
 	Slow bool // it takes long to fail: not for every run
+	Root bool // its attack needs another user's socket: root can make one
 }
 
 // ReadSwitches reads a file of them.
@@ -77,9 +79,9 @@ func ReadSwitches(in io.Reader) (list []Switch, err error) {
 		case word == "+" && len(s.Hunks) > 0:
 			h := &s.Hunks[len(s.Hunks)-1]
 			h.New = append(h.New, rest)
-		case (word == "fails" || word == "slow") && rest != "":
+		case (word == "fails" || word == "slow" || word == "root") && rest != "":
 			test, with, _ := strings.Cut(rest, " with ")
-			s.Fails = append(s.Fails, Bare{Test: test, Off: append([]string{s.Name}, strings.Fields(with)...), Slow: word == "slow"})
+			s.Fails = append(s.Fails, Bare{Test: test, Off: append([]string{s.Name}, strings.Fields(with)...), Slow: word == "slow", Root: word == "root"})
 		default:
 			return nil, fmt.Errorf("%w: line %d: %q", ErrSwitch, n, text)
 		}
