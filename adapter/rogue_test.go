@@ -29,6 +29,7 @@ type rogue struct {
 	account, device, key identity.PrivateKey
 	delegation           identity.SignedDelegation
 	chain                [][]byte
+	papers               [][]byte // of the node: its certificate and the issuer's
 	node                 *node.Node
 
 	mu     sync.Mutex
@@ -65,7 +66,7 @@ func newRogueAt(t testing.TB, l *testnet.LAN, name string, off time.Duration) *r
 	t.Helper()
 	r := &rogue{t: t, name: name, account: newKey(t), device: newKey(t), key: newKey(t)}
 	reg := r.enrol(l)
-	r.chain = [][]byte{reg.Account, reg.Issuer}
+	r.chain, r.papers = [][]byte{reg.Account, reg.Issuer}, [][]byte{reg.Node, reg.Issuer}
 	theirs := l.Server.It.Node().Trust()
 	trust, err := identity.NewTrust(theirs.RootCertificate(), theirs.Charter()) // what is revoked it has to be told
 	if err != nil {

@@ -34,7 +34,7 @@ func adminError(err error) error {
 	switch {
 	case errors.Is(err, identity.ErrMalformed):
 		return admin.Errorf(admin.CodeBadRequest, "%v", err)
-	case errors.Is(err, ErrNotEnrolled), errors.Is(err, ErrNoDevice):
+	case errors.Is(err, ErrNotEnrolled), errors.Is(err, ErrNoDevice), errors.Is(err, ErrNoProof):
 		return admin.Errorf(admin.CodeNotFound, "%v", err)
 	}
 	return admin.Errorf(admin.CodeRefused, "%v", err)
@@ -59,6 +59,9 @@ func (s *Server) listDevices(_ context.Context, req admin.DevicesRequest) (*admi
 }
 
 func (s *Server) revoke(_ context.Context, req admin.RevokeRequest) (*admin.RevokeResult, error) {
+	if req.Evidence != "" {
+		return s.revokeProven(req)
+	}
 	p := RevokeParams{User: req.User, Device: NoDevice, Note: req.Note}
 	if req.Device != nil {
 		p.Device = *req.Device
@@ -71,11 +74,31 @@ func (s *Server) revoke(_ context.Context, req admin.RevokeRequest) (*admin.Revo
 	if err != nil {
 		return nil, adminError(err)
 	}
-	out := &admin.RevokeResult{AOR: aor.String(), Nodes: done.Nodes, Shared: done.Shared}
+	return revoked(aor.String(), done), nil
+}
+
+func (s *Server) revokeProven(req admin.RevokeRequest) (*admin.RevokeResult, error) {
+	if req.User != "" || req.Device != nil {
+		return nil, admin.Errorf(admin.CodeBadRequest, "the evidence says whose node it is: leave the name and the device away")
+	}
+	done, names, err := s.RevokeProven(req.Evidence, req.Note)
+	if err != nil {
+		return nil, adminError(err)
+	}
+	for i, user := range names {
+		if aor, err := identity.NewAOR(user, s.Overlay()); err == nil {
+			names[i] = aor.String()
+		}
+	}
+	return revoked(strings.Join(names, ", "), done), nil
+}
+
+func revoked(whom string, done Revocation) *admin.RevokeResult {
+	out := &admin.RevokeResult{AOR: whom, Nodes: done.Nodes, Shared: done.Shared}
 	if done.First {
 		out.Warn = "this was the name's first device, which may hold the account key: who has it can admit others, so revoke the whole name if it is in wrong hands"
 	}
-	return out, nil
+	return out
 }
 
 func (s *Server) recoverName(_ context.Context, req admin.RecoverRequest) (*admin.InviteResult, error) {

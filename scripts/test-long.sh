@@ -15,7 +15,7 @@ correctness() { long ./chord/zave; }
 # Rings of real and virtual nodes: power cuts, mass deaths, partitions, disks and clocks that fail.
 survival() { SKIP='^TestLongHonest' long ./chord ./internal/ringdir ./internal/record ./internal/node ./internal/testnet/... ./internal/link; }
 
-# Ten thousand hours of honest nodes, whom nobody may evict: an hour and a half of processor time.
+# Ten thousand hours of honest nodes, whom nobody may evict: twenty-five minutes of processor time.
 honest() { RUN='^TestLongHonest' long ./internal/node; }
 
 # The SIP front under floods, beside an honest phone that calls on; a bot that claims 10,000 names.

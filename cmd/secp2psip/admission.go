@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ func eitherKind() []string { return []string{configs.KindBootstrap, configs.Kind
 
 func (a *app) revokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "revoke NAME",
+		Use:   "revoke NAME | --evidence ID",
 		Short: "Withdraw a name or one of its devices",
 		Long: `Withdraw a name, or one device of it, from the whole overlay: within minutes
 every node closes its connections to it, drops its records and refuses its
@@ -25,20 +26,33 @@ another key.
 
 On the bootstrap server the operator withdraws whom he likes. On an adapter a
 person withdraws a device of her own that this adapter has admitted; that
-works while the bootstrap server is down, too.`,
+works while the bootstrap server is down, too.
+
+With --evidence, on the bootstrap server, a proof that 'secp2psip evidence' lists
+is checked once more, and the adapter that it convicts is withdrawn with all
+devices at it. Everybody has put that one out of the ring already; now it does
+not come back, and nobody takes its calls. Its owner may add a device anew.`,
 		Example: `  secp2psip revoke mallory --note 'left the house'
   secp2psip devices bob
-  secp2psip revoke bob --device 1 --note 'phone lost'`,
-		Args: one("NAME"),
+  secp2psip revoke bob --device 1 --note 'phone lost'
+  secp2psip revoke --evidence 5f1c90aa01020304`,
+		Args: cobra.MaximumNArgs(1),
 	}
 	state, asJSON := stateFlag(cmd), jsonFlag(cmd)
 	device := cmd.Flags().Int("device", -1, "number of one device, as 'secp2psip devices' lists them (default: the whole name)")
+	proof := cmd.Flags().String("evidence", "", "withdraw the adapter that this proof convicts; 'secp2psip evidence' lists proofs")
 	note := cmd.Flags().String("note", "", "why, up to 128 bytes; everybody in the overlay can read it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		req := admin.RevokeRequest{User: args[0], Note: *note}
+		if (len(args) == 1) == (*proof != "") {
+			return fail(exitUsage, "secp2psip revoke NAME, or secp2psip revoke --evidence ID", "one NAME is needed, or evidence")
+		}
+		req := admin.RevokeRequest{Evidence: strings.ToLower(*proof), Note: *note}
+		if len(args) == 1 {
+			req.User = args[0]
+		}
 		if cmd.Flags().Changed("device") {
 			if *device < 0 {
-				return fail(exitUsage, "'secp2psip devices "+args[0]+"' lists them", "a device has a number from 0 on")
+				return fail(exitUsage, "'secp2psip devices NAME' lists them", "a device has a number from 0 on")
 			}
 			req.Device = device
 		}

@@ -21,7 +21,8 @@ func (a *app) evidenceCommand() *cobra.Command {
 		Long: `List the proofs that this node has found or been told of: a member that signed
 things that cannot both be true, or an issuer that signed two keys for one name.
 A member that was caught is not called any more for a week. Anybody can check a
-proof; the operator of the bootstrap server can revoke its owner.
+proof; the operator of the bootstrap server can revoke that node with
+'secp2psip revoke --evidence ID'.
 
 With an ID, show that one. --export writes the proof to a file, for the operator
 or anybody else, who checks it with --check.`,
@@ -103,7 +104,7 @@ func (a *app) printProofs(r admin.EvidenceResult) error {
 			t.row("not called until", moment(it.Until))
 		}
 		if it.Owner != "" && it.Name != "" {
-			t.row("to revoke", "secp2psip revoke "+it.Name)
+			t.row("to revoke", "secp2psip revoke --evidence "+it.ID)
 		}
 	}
 	for _, w := range r.Withheld {

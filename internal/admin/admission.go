@@ -29,16 +29,18 @@ type PersonDevice struct {
 	Seen        time.Time `json:"seen,omitzero"`  // of an adapter's: when it registered last; zero while it is not registered
 }
 
-// RevokeRequest revokes a name, or one of its devices if Device is set.
+// RevokeRequest revokes a name, or one of its devices if Device is set, or the
+// node that the evidence of this name convicts.
 type RevokeRequest struct {
-	User   string `json:"user"`
-	Device *int   `json:"device,omitempty"`
-	Note   string `json:"note,omitempty"`
+	User     string `json:"user"`
+	Device   *int   `json:"device,omitempty"`
+	Evidence string `json:"evidence,omitempty"`
+	Note     string `json:"note,omitempty"`
 }
 
 // RevokeResult says what was revoked.
 type RevokeResult struct {
-	AOR    string `json:"aor"`
+	AOR    string `json:"aor"`               // of evidence, all names that were at the node, with commas
 	Nodes  int    `json:"nodes"`             // adapters that are put out of the overlay
 	Shared int    `json:"shared"`            // adapters that stay, since they serve other names
 	Warn   string `json:"warning,omitempty"` // what a person should know

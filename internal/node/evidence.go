@@ -142,6 +142,21 @@ func (n *Node) Evidence(_ context.Context, req admin.EvidenceRequest) (*admin.Ev
 	return out, nil
 }
 
+// Convicted returns the node that a proof kept here convicts, checked once more;
+// zero for one against an issuer. Errors are evidence's and identity's.
+func (n *Node) Convicted(id string) (identity.NodeID, error) {
+	for _, it := range n.guard.Items() {
+		if it.ID.String() == id {
+			f, err := n.guard.Check(it.Proof)
+			if err != nil {
+				return identity.NodeID{}, err
+			}
+			return f.Node, nil
+		}
+	}
+	return identity.NodeID{}, fmt.Errorf("%w: %s", evidence.ErrUnknown, id)
+}
+
 func evidenceItem(it evidence.Item) admin.EvidenceItem {
 	f := &it.Finding
 	out := admin.EvidenceItem{
