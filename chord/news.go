@@ -59,6 +59,7 @@ type item struct {
 	from, until ID
 	who         *Member // nil for a death
 	death       *[2]wire.Notice
+	begin, end  ID // the distances of from and until, once they are passed on
 }
 
 // telling is what was heard of a member of late, and how far it was passed on.
@@ -205,6 +206,9 @@ func (m *Machine) flush() {
 		return
 	}
 	fingers := m.newsFingers()
+	for i := range out {
+		out[i].begin, out[i].end = m.begin(out[i].from, out[i].until), m.reach(out[i].until)
+	}
 	for i, f := range fingers {
 		end, endID := farthest, m.ring.Self
 		if i+1 < len(fingers) {
@@ -227,7 +231,7 @@ func (m *Machine) tell(f finger, end, endID ID, out []item) {
 	}
 	for i := range out {
 		n := &out[i]
-		a, b := m.begin(n.from, n.until), m.reach(n.until)
+		a, b := n.begin, n.end
 		if end.Compare(a) <= 0 || f.dist.Compare(b) >= 0 {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 type push struct {
 	to     wire.Peer
 	pos    ID
-	record record.Record
+	record *record.Record
 	slot   slotKey
 	orphan bool // this node is out of its range: once it is elsewhere, it goes
 }
@@ -39,25 +39,30 @@ type slotKey struct {
 //
 // A node whose table is a sample of the ring does not know who is responsible for
 // places far away. It looks after the nearest; the owners look up the others.
-func plan(v *View, records []record.Record, c identity.Charter, all bool) []push {
-	var out []push
-	for _, r := range records {
-		w, err := r.Where(c)
+//
+// What is among sent is left out.
+func plan(v *View, records []record.Record, c identity.Charter, all bool, sent map[sentKey]struct{}) []push {
+	p := planner{v: v, replica: v.replica(), sent: sent}
+	for i := range records {
+		w, err := records[i].Where(c)
 		if err != nil || len(w.Places) == 0 {
 			continue
 		}
-		p := planner{v: v, r: r, slot: slotKey{w.Resource, w.Body.Kind, w.Body.Part, w.Body.Seq}}
+		p.r, p.first = &records[i], len(p.out)
+		p.slot = slotKey{w.Resource, w.Body.Kind, w.Body.Part, w.Body.Seq}
 		p.record(w.Places, all)
-		out = append(out, p.out...)
 	}
-	return out
+	return p.out
 }
 
 type planner struct {
-	v    *View
-	r    record.Record
-	slot slotKey
-	out  []push
+	v       *View
+	replica *wire.Peer
+	sent    map[sentKey]struct{}
+	r       *record.Record // under way
+	slot    slotKey
+	first   int // of its pushes
+	out     []push
 }
 
 func (p *planner) record(places []ID, all bool) {
@@ -71,8 +76,8 @@ func (p *planner) record(places []ID, all bool) {
 			}
 		case p.v.Responsible(pos):
 			inRange = true
-			if succ := p.v.replica(); succ != nil {
-				p.push(*succ, pos, false)
+			if p.replica != nil {
+				p.push(*p.replica, pos, false)
 			}
 			for k := 1; all && !p.v.Thin && k < len(places); k++ {
 				other := places[(i+k)%len(places)]
@@ -106,7 +111,10 @@ func nearest(places []ID, id ID) (at int) {
 
 func (p *planner) push(to wire.Peer, pos ID, orphan bool) {
 	same := func(q push) bool { return q.to.ID == to.ID }
-	if to.ID != p.v.Self.ID && !slices.ContainsFunc(p.out, same) {
+	if to.ID == p.v.Self.ID || slices.ContainsFunc(p.out[p.first:], same) {
+		return
+	}
+	if _, done := p.sent[sentKey{to.ID, p.slot}]; !done {
 		p.out = append(p.out, push{to: to, pos: pos, record: p.r, slot: p.slot, orphan: orphan})
 	}
 }

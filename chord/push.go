@@ -71,7 +71,7 @@ func (k *Keeper) begin(all bool) {
 	if now := k.stands(v); all || newPred || now != k.planned {
 		records := k.cfg.Records.All()
 		k.round.held = len(records)
-		pushes = k.unsent(plan(v, records, k.cfg.Charter, all))
+		pushes = k.fitting(plan(v, records, k.cfg.Charter, all, k.sent))
 		if len(pushes) < keeperRound {
 			k.round.stands = now
 		}
@@ -104,7 +104,7 @@ const offerFrom = 2
 func (k *Keeper) beginLeaving() {
 	k.round = &keeperRoundState{leaving: true}
 	if v := k.at.View; v.Phase == PhaseJoined {
-		for _, p := range plan(v.leaving(), k.cfg.Records.All(), k.cfg.Charter, false) {
+		for _, p := range plan(v.leaving(), k.cfg.Records.All(), k.cfg.Charter, false, nil) {
 			l := k.line(p.to)
 			l.pushes = append(l.pushes, p)
 		}
@@ -163,26 +163,20 @@ func (k *Keeper) forget(v *View, all bool) (newPred bool) {
 		clear(k.sent)
 		return newPred
 	}
-	near := map[ID]bool{v.Pred.ID: true}
-	for _, p := range v.Succ {
-		near[p.ID] = true
+	near := func(id ID) bool {
+		return id == v.Pred.ID || slices.ContainsFunc(v.Succ, func(p wire.Peer) bool { return p.ID == id })
 	}
 	for s := range k.sent {
-		if !near[s.to] {
+		if !near(s.to) {
 			delete(k.sent, s)
 		}
 	}
 	return newPred
 }
 
-func (k *Keeper) unsent(pushes []push) []push {
-	out := pushes[:0]
-	for _, p := range pushes {
-		if _, done := k.sent[sentKey{p.to.ID, p.slot}]; !done {
-			out = append(out, p)
-		}
-	}
-	if len(out) > keeperRound { // the rest has its turn in another round
+// fitting returns the pushes of one round; the rest has its turn in another.
+func (k *Keeper) fitting(out []push) []push {
+	if len(out) > keeperRound {
 		k.cfg.Rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 		out = out[:keeperRound]
 	}
@@ -211,7 +205,7 @@ func (k *Keeper) next(l *line) bool {
 		l.handover = l.handover && len(l.batch) == wire.MaxItems
 		req := &wire.StoreMany{}
 		for _, p := range l.batch {
-			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: p.record})
+			req.Items = append(req.Items, wire.Placed{Position: p.pos, Record: *p.record})
 		}
 		k.send(l, req)
 	default:
@@ -229,7 +223,7 @@ func (k *Keeper) send(l *line, msg wire.Message) {
 }
 
 // digestOf returns what names a record's bytes in an Offer.
-func digestOf(r record.Record) (d [wire.OfferDigest]byte) {
+func digestOf(r *record.Record) (d [wire.OfferDigest]byte) {
 	sum := r.Digest()
 	copy(d[:], sum[:])
 	return d

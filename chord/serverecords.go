@@ -58,7 +58,9 @@ func (k *Keeper) lacks(v *View, o *wire.Offered) byte {
 	if !v.InRange(o.Position) {
 		return wire.WantedElsewhere
 	}
-	for _, r := range k.cfg.Records.Get(o.Resource, &o.Part) {
+	held := k.cfg.Records.Get(o.Resource, &o.Part)
+	for i := range held {
+		r := &held[i]
 		switch held, err := r.Body(); {
 		case err != nil:
 		case held.Seq > o.Seq:

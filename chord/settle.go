@@ -27,6 +27,20 @@ func (m *Machine) Settle(now time.Time, place zave.State, known []*Member, whole
 	m.out = m.out[:0]
 }
 
+// SettleNews is Settle for what the node would know by then of the coming and
+// going: self is what it has signed about itself and told everybody, members stay
+// for so long in the mean, and nothing in the table is new to others. renew is
+// when it tells of itself again.
+func (m *Machine) SettleNews(self *Member, stay time.Duration, renew time.Time) {
+	n := &m.news
+	n.self, n.seq, n.again = self, self.seq(), renew
+	n.snap.parts, n.snap.first, n.snap.done = nil, false, true
+	n.inSync = inSyncEnough
+	n.stay.guess(stay, mostLeft/2)
+	n.stay.at = m.now
+	m.due = m.Deadline()
+}
+
 // fill makes an empty table one of the given members, which are in order.
 func (t *table) fill(known []*Member) {
 	const load = chunkSize * 3 / 4 // leaves room for a few more

@@ -313,7 +313,7 @@ func (m *Machine) tickCompare() {
 		return
 	}
 	m.news.compare = m.now.Add(m.jitter(compareEvery))
-	if !m.news.snap.done || m.news.thin || m.ring.Small() {
+	if !m.news.snap.done || m.news.thin || m.ring.Small() || m.full() {
 		return
 	}
 	fingers := m.newsFingers()
@@ -332,6 +332,11 @@ func (m *Machine) tickCompare() {
 		From: from, To: to, Most: compareWidth, Digests: digits(from, to, compareDigits, m.within(from, to)),
 	})
 }
+
+// full reports whether the table has no room for what a comparison may bring.
+// Where the ring is larger than the tables, each keeps another part of it: what two
+// of them lack of each other is as much as ever after any comparison.
+func (m *Machine) full() bool { return m.table.len() > m.table.max-compareWidth }
 
 // compared draws conclusions: nothing learned again and again means that the
 // table is complete. A member that the other does not have where it has others

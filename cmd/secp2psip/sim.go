@@ -31,7 +31,7 @@ func (a *app) simCommand() *cobra.Command {
 		Use:     "sim",
 		Short:   "Simulate a large ring and measure it",
 		Long:    longSim,
-		Example: "  secp2psip sim\n  secp2psip sim --nodes 200 --session 0 --lookups 5000\n  secp2psip sim --nodes 1000 --loss 0.02 --seed 7 --json\n  secp2psip sim --nodes 200 --session 30m --nat 0.3 --cut 1m\n  secp2psip sim --nodes 100 --session 0 --attack lie --bad 0.3\n  secp2psip sim --nodes 100000 --routing-only --session 0 --lookups 10000\n  secp2psip sim --verifications",
+		Example: "  secp2psip sim\n  secp2psip sim --nodes 200 --session 0 --lookups 5000\n  secp2psip sim --nodes 1000 --loss 0.02 --seed 7 --json\n  secp2psip sim --nodes 200 --session 30m --nat 0.3 --cut 1m\n  secp2psip sim --nodes 100 --session 0 --attack lie --bad 0.3\n  secp2psip sim --nodes 100000 --routing-only --session 0 --lookups 10000\n  secp2psip sim --nodes 2000 --session 174m --settled --plain --duration 20m --lookups 10000\n  secp2psip sim --verifications",
 		Args:    none,
 	}
 	var cfg simnet.Config
@@ -46,6 +46,7 @@ func (a *app) simCommand() *cobra.Command {
 	cmd.Flags().IntVar(&cfg.Members, "members", 0, "bound of each node's table of members (default 8192, with --routing-only 2048)")
 	cmd.Flags().IntVar(&cfg.K, "k", 4, "shares that give a key back")
 	cmd.Flags().IntVar(&cfg.N, "n", 10, "shares that there are of a key")
+	cmd.Flags().BoolVar(&cfg.Settled, "settled", false, "begin with a ring that stands for long, not with its nodes' joining one by one")
 	cmd.Flags().BoolVar(&cfg.Plain, "plain", false, "no names and records: look up random positions")
 	attack := cmd.Flags().String("attack", "", "what bad nodes do: "+strings.Join(simnet.Attacks(), ", "))
 	cmd.Flags().Float64Var(&cfg.Bad, "bad", 0, "share of the devices that are bad, 0 to 1 (default with --attack 0.1)")
@@ -69,10 +70,12 @@ func (a *app) simCommand() *cobra.Command {
 }
 
 // Collecting garbage is a fifth of a run's time where memory is scarce: while a run
-// takes less than simMemory, in bytes, the heap may grow to five times what lives.
+// takes less than two thirds of what the machine has to spare, and less than simMost
+// in any case, the heap may grow to five times what lives.
 const (
 	simGarbage = 400
-	simMemory  = 3 << 30
+	simLeast   = 3 << 30 // bytes
+	simMost    = 12 << 30
 )
 
 // simulate runs a simulation and prints what came of it; what there is so far
@@ -83,7 +86,7 @@ func (a *app) simulate(ctx context.Context, cfg simnet.Config, asJSON bool) erro
 		cfg.Progress = bar.show
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(simGarbage))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(simMemory))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(min(simMost, max(simLeast, simnet.SpareMemory()*2/3))))
 	s, err := simnet.New(cfg)
 	if err != nil {
 		return fail(exitUsage, "run 'secp2psip sim --help'", "%s", strings.TrimPrefix(err.Error(), simnet.ErrConfig.Error()+": "))

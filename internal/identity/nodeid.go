@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/bits"
@@ -102,18 +103,12 @@ func HashID(parts ...string) NodeID {
 }
 
 func (id NodeID) words() (hi, lo uint64) {
-	for i := range 8 {
-		hi = hi<<8 | uint64(id[i])
-		lo = lo<<8 | uint64(id[i+8])
-	}
-	return hi, lo
+	return binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
 }
 
 func fromWords(hi, lo uint64) NodeID {
 	var id NodeID
-	for i := range 8 {
-		id[7-i] = byte(hi >> (8 * i))
-		id[15-i] = byte(lo >> (8 * i))
-	}
+	binary.BigEndian.PutUint64(id[:8], hi)
+	binary.BigEndian.PutUint64(id[8:], lo)
 	return id
 }

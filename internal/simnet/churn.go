@@ -18,13 +18,23 @@ const (
 	named     = 3 // live members that a bootstrap server names
 )
 
-// startAny starts one of the nodes that do not run.
+// startAny starts one of the nodes that do not run, which tries to join.
 func (s *Sim) startAny() {
+	n := s.boot()
+	if s.to > 0 {
+		s.schedule(n)
+	}
+	s.join(event{ref: n.num, gen: n.gen})
+}
+
+// boot starts one of the nodes that do not run.
+func (s *Sim) boot() *node {
 	n := s.nodes[s.idle[s.rng.IntN(len(s.idle))]]
 	s.move(n, &s.idle, &s.live)
 	n.gen++
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
-	n.certs, n.certsAt = map[int32]bool{n.num: true}, -1
+	n.certs, n.certsAt = make([]uint64, len(s.nodes)/64+1), -1
+	n.certs[n.num/64] |= 1 << (n.num % 64) // its own
 	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.of(n).stats.refuse}
 	if err := s.equip(n); err != nil {
 		panic(err) // nothing of it depends on anything but the code
@@ -35,10 +45,7 @@ func (s *Sim) startAny() {
 		panic(err) // complete has checked what it depends on
 	}
 	n.machine = m
-	if s.to > 0 {
-		s.schedule(n)
-	}
-	s.join(event{ref: n.num, gen: n.gen})
+	return n
 }
 
 // equip gives a node that starts what enrolment has given it, once, and a
@@ -50,15 +57,9 @@ func (s *Sim) equip(n *node) (err error) {
 		}
 		s.overlay.keys[n.peer.ID], s.overlay.owners[n.peer.ID] = n.key.Public(), n.peer.Owner
 	}
-	if s.cfg.Plain {
-		return nil
+	if !s.cfg.Plain {
+		s.openKeeper(n)
 	}
-	if n.person == nil {
-		if err := s.enrol(n); err != nil {
-			return err
-		}
-	}
-	s.openKeeper(n)
 	return nil
 }
 

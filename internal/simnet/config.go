@@ -30,6 +30,10 @@ type Config struct {
 	// changes. Nobody looks after anything, and the tables are bounded by Members,
 	// by 2,048 where that is 0.
 	RoutingOnly bool
+	// Settled begins with a ring that stands for long instead of one that forms join by
+	// join: every node knows the others by signed descriptors, as many as its table
+	// takes.
+	Settled bool
 	// Names is with RoutingOnly how many people there are whose names are looked up;
 	// 0 looks up random positions.
 	Names int
@@ -81,6 +85,9 @@ func (c *Config) complete() error {
 	}
 	if c.RoutingOnly && (c.Session > 0 || c.Cut > 0 || c.NAT > 0 || c.Nodes < minStill) {
 		return fmt.Errorf("%w: routing only is for %d nodes or more, of which none goes, and without a cut", ErrConfig, minStill)
+	}
+	if c.Settled && (c.RoutingOnly || c.NAT > 0 || c.Nodes < minStill) {
+		return fmt.Errorf("%w: a settled ring has %d nodes or more, none of them behind a NAT; routing only is settled always", ErrConfig, minStill)
 	}
 	switch {
 	case c.Names < 0 || c.Names > c.Nodes || c.Names > 0 && !c.RoutingOnly:

@@ -10,3 +10,7 @@ func peakMemory() float64 {
 	runtime.ReadMemStats(&m)
 	return float64(m.Sys) / (1 << 20)
 }
+
+// SpareMemory returns how many bytes of memory the machine has to spare, 0 where
+// that is not known.
+func SpareMemory() int64 { return 0 }

@@ -35,9 +35,9 @@ type node struct {
 	view     *chord.View
 	version  uint64 // of view
 	links    map[int32]*link
-	known    []wire.Peer    // members of its last run
-	certs    map[int32]bool // nodes whose certificates it has met in this run
-	certsAt  int64          // when it met one last
+	known    []wire.Peer // members of its last run
+	certs    []uint64    // a bit for each node whose certificate it has met in this run
+	certsAt  int64       // when it met one last
 
 	key        identity.PrivateKey // the node's
 	person     *person             // nil until it first runs, and in plain runs

@@ -19,12 +19,12 @@ type notary struct {
 
 // certified counts the bytes of a certificate that the node meets for the first
 // time. Those that it needs at one moment come in one answer.
-func (y notary) certified(id chord.ID) {
-	num, known := y.byID[id]
-	if !known || y.n.certs[num] {
+func (y notary) certified(num int32) {
+	word, bit := &y.n.certs[num/64], uint64(1)<<(num%64)
+	if *word&bit != 0 {
 		return
 	}
-	y.n.certs[num] = true
+	*word |= bit
 	if !y.measuring() {
 		return
 	}
@@ -50,22 +50,23 @@ func (y notary) SignNotice(x wire.Notice) (wire.Notice, error) {
 
 // Verify implements chord.Verifier. All nodes share what it returns.
 func (y notary) Verify(d *wire.Descriptor) (*chord.Member, chord.Verdict) {
-	at := describedAs{d.ID, d.Seq, d.Signature}
-	if who := y.members[at]; who != nil && same(who.Desc, d) {
-		y.certified(d.ID)
-		return who, chord.VerdictValid
+	at := describedAs{d.ID, d.Seq}
+	if known := y.members[at]; known.who != nil && same(known.who.Desc, d) {
+		y.certified(known.num)
+		return known.who, chord.VerdictValid
 	}
 	key, known := y.o.keys[d.ID]
 	if !known || d.Certificate != certificateOf(d.ID) || d.Verify(overlayName, key) != nil {
 		return nil, chord.VerdictForged
 	}
-	y.certified(d.ID)
+	num := y.byID[d.ID]
+	y.certified(num)
 	keep := *d
 	who := chord.NewMember(&keep, y.o.owners[d.ID])
 	if len(y.members) > 8*len(y.o.keys) { // of earlier descriptors
 		clear(y.members)
 	}
-	y.members[at] = who
+	y.members[at] = vouched{who, num}
 	return who, chord.VerdictValid
 }
 

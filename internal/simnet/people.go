@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord"
@@ -29,11 +30,16 @@ type overlay struct {
 	certificate int // the length of a node's, in bytes
 }
 
-// describedAs tells descriptors apart.
+// describedAs is what tells the descriptors apart that a node has signed.
 type describedAs struct {
 	id  chord.ID
 	seq int64
-	sig [64]byte
+}
+
+// vouched is a member whose descriptor has been verified, with its number.
+type vouched struct {
+	who *chord.Member
+	num int32
 }
 
 func newOverlay(cfg *Config, people int) (*overlay, error) {
@@ -187,20 +193,37 @@ func (s *shard) registration(n *node) (record.Record, error) {
 	}, p.device, p.chain)
 }
 
-// enrolAll gives every device its owner and lays what an enrolment gives where it
-// belongs, on the responsible node and on its first successor: all people were
-// enrolled before what is measured begins, those who do not run now as well.
+// enrolAll gives every device its owner. Each draws from a generator of its own,
+// so that two processors give what one gives.
 func (s *Sim) enrolAll() {
+	if s.cfg.Plain || s.cfg.RoutingOnly {
+		return
+	}
+	var work sync.WaitGroup
+	for w := range workers {
+		work.Go(func() {
+			for i := w; i < len(s.nodes); i += workers {
+				if err := s.enrol(s.nodes[i]); err != nil {
+					panic(err) // nothing of it depends on anything but the code
+				}
+				for _, r := range s.nodes[i].person.records { // so that it is known by then
+					_, _ = record.Verify(r, s.overlay.trust, s.start)
+				}
+			}
+		})
+	}
+	work.Wait()
+}
+
+// layAll lays what enrolments have given where it belongs, on the responsible
+// node and on its first successor: all people were enrolled before what is
+// measured begins, those who do not run now as well.
+func (s *Sim) layAll() {
 	if s.cfg.Plain || s.cfg.RoutingOnly || len(s.ring.ids) == 0 {
 		return
 	}
 	charter := s.overlay.trust.Charter()
 	for _, n := range s.nodes {
-		if n.person == nil {
-			if err := s.enrol(n); err != nil {
-				panic(err) // nothing of it depends on anything but the code
-			}
-		}
 		for _, r := range n.person.records {
 			where, err := r.Where(charter)
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -34,7 +33,7 @@ type shard struct {
 	replies []reply // of the step under way
 	out     []transit
 	notes   []note
-	members map[describedAs]*chord.Member // that its nodes have verified
+	members map[describedAs]vouched // that its nodes have verified
 	notices map[wire.Notice]bool
 	stamps  uint32 // of calls
 }
@@ -55,7 +54,7 @@ type note struct {
 
 // newShard returns one that is empty.
 func newShard(s *Sim, index int) *shard {
-	sh := &shard{Sim: s, index: index, members: make(map[describedAs]*chord.Member), notices: make(map[wire.Notice]bool)}
+	sh := &shard{Sim: s, index: index, members: make(map[describedAs]vouched), notices: make(map[wire.Notice]bool)}
 	sh.stats.init()
 	return sh
 }
@@ -200,26 +199,23 @@ func (s *Sim) exchange() {
 	}
 }
 
-// part divides the nodes by cities: of all ways to give each of two shards at
-// least two fifths of the nodes the one with the longest way between the two.
+// leastAhead is how far apart the shards are to be, where there is a choice.
+const leastAhead = int64(15 * time.Millisecond)
+
+// part divides the nodes by cities, as evenly as goes with shards that lie far
+// enough apart.
 func (s *Sim) part() {
 	cities := len(s.cities.names)
 	homes := make([]int, cities)
 	for _, n := range s.nodes {
 		homes[n.city]++
 	}
-	best, least := uint32(0), int64(0)
-	for _, share := range []int{5, 4, 3, 2, 1, 0} { // in tenths of half of them
-		for in := uint32(1); in < 1<<(cities-1); in++ { // the last city is never in
-			if ahead := s.lookahead(in, homes, share*len(s.nodes)/12); ahead > least {
-				best, least = in, ahead
-			}
-		}
-		if least > 0 {
-			break
+	best, most := uint32(0), -1
+	for in := uint32(1); in < 1<<(cities-1); in++ { // the last city is never in
+		if ahead, fewer := s.lookahead(in, homes); ahead >= leastAhead && fewer > most {
+			best, most, s.ahead = in, fewer, ahead+int64(2*accessLeast)
 		}
 	}
-	s.ahead = least + int64(2*accessLeast)
 	for i := range s.cfg.shards {
 		s.shards = append(s.shards, newShard(s, i))
 	}
@@ -231,8 +227,8 @@ func (s *Sim) part() {
 }
 
 // lookahead returns the shortest way between the cities in a set and the others,
-// 0 where one of the sides has fewer nodes than the least.
-func (s *Sim) lookahead(in uint32, homes []int, least int) int64 {
+// and how many nodes live on the side that has fewer of them.
+func (s *Sim) lookahead(in uint32, homes []int) (ahead int64, fewer int) {
 	inside, outside := 0, 0
 	shortest := time.Duration(1<<62 - 1)
 	for i, n := range homes {
@@ -247,8 +243,5 @@ func (s *Sim) lookahead(in uint32, homes []int, least int) int64 {
 			}
 		}
 	}
-	if min(inside, outside) < least {
-		return 0
-	}
-	return int64(shortest)
+	return int64(shortest), min(inside, outside)
 }

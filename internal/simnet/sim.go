@@ -112,6 +112,8 @@ func (s *Sim) Run(ctx context.Context) *Result {
 	wall := time.Now()
 	if s.cfg.RoutingOnly {
 		s.stand()
+	} else if s.enrolAll(); s.cfg.Settled {
+		s.form()
 	} else {
 		s.fill()
 	}
@@ -202,7 +204,7 @@ func (s *Sim) fill() {
 
 // plan sets the times of the measurement, now that all nodes are there.
 func (s *Sim) plan() {
-	s.enrolAll()
+	s.layAll()
 	s.from = s.now + int64(s.cfg.Warmup)
 	s.to = s.from + int64(s.cfg.Duration)
 	for _, i := range s.live {

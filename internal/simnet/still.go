@@ -23,6 +23,9 @@ const (
 	minStill     = 10
 )
 
+// workers is how many goroutines build what a run begins with.
+const workers = 2
+
 // stand builds the ring. Each node draws from a generator of its own, so that two
 // processors give what one gives.
 func (s *Sim) stand() {
@@ -39,11 +42,16 @@ func (s *Sim) stand() {
 		s.ring.ids = append(s.ring.ids, s.nodes[num].peer.ID)
 		all[i] = &chord.Member{Peer: s.nodes[num].peer}
 	}
-	const workers = 2
 	var work sync.WaitGroup
 	for w := range workers {
 		work.Go(func() {
 			for i := w; i < len(all); i += workers {
+				n := s.nodes[s.ring.nums[i]]
+				m, err := chord.NewMachine(chord.MachineConfig{Self: n.peer, Members: s.tableMost(), Seed: n.seed})
+				if err != nil {
+					panic(err) // complete has checked what it depends on
+				}
+				n.machine = m
 				s.settle(i, all)
 			}
 		})
@@ -58,45 +66,59 @@ func (s *Sim) stand() {
 	s.plan()
 }
 
+// tableMost is how many members a table takes.
+func (s *Sim) tableMost() int {
+	switch {
+	case s.cfg.Members > 0:
+		return s.cfg.Members
+	case s.cfg.RoutingOnly:
+		return min(stillMembers, chord.MaxMembers)
+	}
+	return chord.MaxMembers
+}
+
 // settle gives the i-th node of the ring its place and its table.
 func (s *Sim) settle(i int, all []*chord.Member) {
 	n := s.nodes[s.ring.nums[i]]
-	most := s.cfg.Members
-	if most == 0 {
-		most = min(stillMembers, chord.MaxMembers)
-	}
-	m, err := chord.NewMachine(chord.MachineConfig{Self: n.peer, Members: most, Seed: n.seed})
-	if err != nil {
-		panic(err) // complete has checked what it depends on
-	}
+	most := s.tableMost()
 	self := n.peer.ID
 	var succ [zave.MaxSuccessors]chord.ID
-	var known []*chord.Member
+	var known []int // places in all
 	for k := range succ {
-		next := all[(i+1+k)%len(all)]
-		succ[k] = next.ID
-		known = append(known, next)
+		at := (i + 1 + k) % len(all)
+		succ[k] = all[at].ID
+		known = append(known, at)
 	}
-	pred := all[(i+len(all)-1)%len(all)]
+	pred := (i + len(all) - 1) % len(all)
 	known = append(known, pred)
 	for bit := range 128 {
 		var d chord.ID
 		d[15-bit/8] = 1 << (bit % 8)
 		at, _ := s.ring.search(self.Add(d))
-		if f := all[at%len(all)]; f != known[len(known)-1] && f.ID != succ[0] {
-			known = append(known, f)
+		if at %= len(all); at != known[len(known)-1] && all[at].ID != succ[0] {
+			known = append(known, at)
 		}
 	}
-	if len(all) <= most {
-		known = append(known, all...)
-	} else {
-		rng := rand.New(rand.NewPCG(n.seed, 0x7374696c6c))
+	rng := rand.New(rand.NewPCG(n.seed, 0x7374696c6c))
+	switch {
+	case len(all) <= most:
+		known = known[:0]
+		for at := range all {
+			known = append(known, at)
+		}
+	case len(all) <= 4*most: // so many that drawing one by one would draw some twice
+		known = append(known, rng.Perm(len(all))[:max(0, most-len(known))]...)
+	default:
 		for len(known) < most {
-			known = append(known, all[rng.IntN(len(all))])
+			known = append(known, rng.IntN(len(all)))
 		}
 	}
-	m.Settle(s.start, zave.State{Self: self, R: zave.MaxSuccessors, Pred: pred.ID, Succ: zave.MakeList(succ[:min(len(succ), len(all)-1)]...)}, known, len(all) <= most)
-	n.machine = m
+	slices.Sort(known)
+	table := make([]*chord.Member, 0, len(known))
+	for _, at := range slices.Compact(known) {
+		table = append(table, all[at])
+	}
+	n.machine.Settle(s.start, zave.State{Self: self, R: zave.MaxSuccessors, Pred: all[pred].ID, Succ: zave.MakeList(succ[:min(len(succ), len(all)-1)]...)}, table, len(all) <= most)
 }
 
 // frozen is what a still ring's node does with a request: its machine answers at
