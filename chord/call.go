@@ -280,7 +280,7 @@ func (m *Machine) alive(id ID, rtt time.Duration) {
 		return
 	}
 	c.sample(rtt)
-	m.table.met(id, m.now)
+	m.table.greet(c, m.now)
 	if id == m.ring.Pred && m.predDead {
 		m.predDead = false
 		m.version++

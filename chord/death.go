@@ -286,6 +286,13 @@ func (m *Machine) contradict(n item, c *contact) {
 // tickDoubts spreads deaths that are for this node to spread, and forgets
 // doubts that came to nothing.
 func (m *Machine) tickDoubts() {
+	due := false
+	for _, d := range m.news.doubts {
+		due = due || !d.due.IsZero() && !d.due.After(m.now) || m.now.Sub(d.since) > doubtFor
+	}
+	if !due {
+		return
+	}
 	for _, id := range sortedKeys(m.news.doubts) {
 		d := m.news.doubts[id]
 		if !d.due.IsZero() && !d.due.After(m.now) {

@@ -74,6 +74,7 @@ type Keeper struct {
 
 	pred     ID                   // to which everything was handed over
 	sent     map[sentKey]struct{} // pushes that were answered
+	counted  int                  // records, when all were looked at last
 	planned  standing             // of the last round that left nothing to do
 	askUntil time.Time            // until then neighbours are asked
 	asked    map[ID]bool          // those that were

@@ -30,7 +30,7 @@ type standing struct {
 // stands returns where the node stands; never the same twice where the records do
 // not tell whether they have changed.
 func (k *Keeper) stands(v *View) (s standing) {
-	held, ok := k.cfg.Records.(interface{ Revision() uint64 })
+	held, ok := k.cfg.Records.(changes)
 	if !ok {
 		k.lastID++
 		return standing{known: true, revision: k.lastID}
@@ -69,8 +69,7 @@ func (k *Keeper) begin(all bool) {
 	newPred := k.forget(v, all)
 	var pushes []push
 	if now := k.stands(v); all || newPred || now != k.planned {
-		records := k.cfg.Records.All()
-		k.round.held = len(records)
+		records := k.news(now, all || newPred)
 		pushes = k.fitting(plan(v, records, k.cfg.Charter, all, k.sent))
 		if len(pushes) < keeperRound {
 			k.round.stands = now
@@ -92,6 +91,26 @@ func (k *Keeper) begin(all bool) {
 			l.offers, l.pushes = l.pushes, nil
 		}
 	}
+}
+
+// changes is what Records may offer: that they tell what has come of late.
+type changes interface {
+	Revision() uint64 // rises with every change
+	Since(revision uint64) []record.Record
+}
+
+// news returns the records that a round is about: where nothing has changed since
+// the last one but what the node holds, those that have come since.
+func (k *Keeper) news(now standing, all bool) []record.Record {
+	before := k.planned
+	before.revision = now.revision
+	if c, ok := k.cfg.Records.(changes); ok && !all && k.planned.revision > 0 && before == now {
+		k.round.held = k.counted
+		return c.Since(k.planned.revision)
+	}
+	records := k.cfg.Records.All()
+	k.counted, k.round.held = len(records), len(records)
+	return records
 }
 
 // offerFrom is how many records are sent to a node, in a round of what is new,

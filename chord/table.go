@@ -65,10 +65,10 @@ func (t *table) get(id ID) *contact {
 // edit is get for changing. What makes a member usable or not is changed by
 // mark.
 func (t *table) edit(id ID) *contact {
-	if c := t.aside[id]; c != nil {
+	if c := t.order.edit(id); c != nil {
 		return c
 	}
-	return t.order.edit(id)
+	return t.aside[id]
 }
 
 func (t *table) len() int { return t.order.len() + len(t.aside) }
@@ -183,17 +183,25 @@ func (t *table) says(c *contact, p wire.Peer) bool {
 
 // met notes a sign of life at first hand.
 func (t *table) met(id ID, now time.Time) {
-	c := t.edit(id)
-	if c == nil {
-		return
+	if c := t.edit(id); c != nil {
+		t.greet(c, now)
 	}
+}
+
+// greet is met for a contact that edit has returned, which is not to be used
+// afterwards.
+func (t *table) greet(c *contact, now time.Time) {
+	id := c.id()
 	c.heard = t.stamp(now)
 	c.setOdd(0)
+	wasSuspect := c.is(suspect)
 	if !c.is(verified) {
 		t.verified++
 		t.mark(id, verified, true)
 	}
-	t.mark(id, suspect, false)
+	if wasSuspect {
+		t.mark(id, suspect, false)
+	}
 }
 
 // learn takes in a member whose signed descriptor has been verified.

@@ -9,10 +9,10 @@ import (
 // Where says what a record is and where it belongs. It is shared and not to be
 // changed.
 type Where struct {
-	Body     Body
 	Resource identity.NodeID
 	Places   []identity.NodeID // as PositionsOf gives them
 	replicas int               // places that the kind has
+	Body     Body
 }
 
 // memo is what holders ask of a record many times: it is made once, when the

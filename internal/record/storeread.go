@@ -67,11 +67,22 @@ func (s *Store) Held(res identity.NodeID, part uint64) Held {
 func (s *Store) All() []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.sinceLocked(0, make([]Record, 0, s.count))
+}
+
+// Since returns the live records that have come after a revision, 0 for all of
+// them, in no order.
+func (s *Store) Since(revision uint64) []Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sinceLocked(revision, nil)
+}
+
+func (s *Store) sinceLocked(revision uint64, out []Record) []Record {
 	mono := s.cfg.Monotonic()
-	out := make([]Record, 0, s.count)
 	for _, res := range s.orderLocked() {
 		for _, o := range s.slots[res] {
-			if o.alive(mono) {
+			if (o.since > revision || revision == 0) && o.alive(mono) {
 				out = append(out, o.record)
 			}
 		}

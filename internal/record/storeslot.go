@@ -64,19 +64,20 @@ func (n *nameKey) admits(v *Verified, digest [32]byte, now time.Time) Outcome {
 }
 
 type slot struct {
+	// What is asked of every slot now and then stands together.
 	id    slotID
-	kind  Kind
-	aor   string
-	owner ownerKey
-	seq   uint64
-	size  uint64
-	age   uint64
-	since uint64 // the revision with which it came
+	since uint64        // the revision with which it came
+	due   time.Duration // monotonic; when a live record dies
+	live  bool          // record is there; else only seq and digest count
+	tomb  bool
 
-	live   bool // record is there; else only seq and digest count
-	tomb   bool
+	kind   Kind
 	record Record
-	due    time.Duration // monotonic; when a live record dies
+	aor    string
+	owner  ownerKey
+	seq    uint64
+	size   uint64
+	age    uint64
 
 	keyed    bool // digest is set
 	digest   [32]byte

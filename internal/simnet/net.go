@@ -83,7 +83,7 @@ func (s *shard) send(n *node, to wire.Peer, msg wire.Message, timeout time.Durat
 		s.stats.taskShakes++
 	}
 	d, sends, ok := s.travel(n, target)
-	s.stats.sent(s.measuring(), msg, sends)
+	s.stats.sent(s.measuring(), msg, nil, sends)
 	at := max(s.now, ready) + int64(d)
 	if !ok || at >= c.deadline {
 		s.finish(ref, c.deadline)
@@ -137,7 +137,7 @@ func (s *shard) unanswered(ref int32) {
 func (s *shard) intoTheVoid(n, target *node, c *call) {
 	const packets = 2 // within the time that a call has
 	if l := n.links[target.num]; l != nil && (l.gen == target.gen || l.gen+1 == target.gen && s.now < target.diedAt+int64(linkIdle)) {
-		s.stats.sent(s.measuring(), c.msg, packets)
+		s.stats.sent(s.measuring(), c.msg, nil, packets)
 		return
 	}
 	if l := n.links[target.num]; l != nil {
@@ -173,7 +173,7 @@ func (s *shard) arrive(e event) {
 		return
 	}
 	d, sends, ok := s.travel(n, from)
-	s.stats.sent(s.measuring(), answer, sends)
+	s.stats.sent(s.measuring(), answer, c.msg, sends)
 	at := s.now + int64(d)
 	if !ok || at > c.deadline || from.gen != c.fromGen || from.side != n.side {
 		s.unanswered(e.ref)

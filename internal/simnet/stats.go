@@ -32,14 +32,23 @@ const (
 	categories
 )
 
-func categoryOf(t wire.Type) category {
-	switch {
-	case t == wire.TypeFind || t == wire.TypeFound:
-		return forRouting
-	case t >= wire.TypeStore && t < wire.TypeDialBack:
-		return forRecords
+// categoryOf returns what a message is for, which for an answer that fits several
+// questions is what the question was for; false for messages that no ring sends.
+func categoryOf(t, question wire.Type) (category, bool) {
+	switch t {
+	case wire.TypeFind, wire.TypeFound:
+		return forRouting, true
+	case wire.TypeGetState, wire.TypeState, wire.TypeUnchanged, wire.TypeChanged, wire.TypeJoin, wire.TypeJoined, wire.TypeNotify, wire.TypeLeave,
+		wire.TypeGossip, wire.TypeDoubt, wire.TypeGetMembers, wire.TypeMembers, wire.TypeGetCertificates, wire.TypeCertificates:
+		return forMembership, true
+	case wire.TypeStore, wire.TypeStored, wire.TypeStoreMany, wire.TypeStoredMany, wire.TypeFetch, wire.TypeFetched, wire.TypeOffer, wire.TypeWanted:
+		return forRecords, true
+	case wire.TypeAck, wire.TypeError:
+		if question != 0 {
+			return categoryOf(question, 0)
+		}
 	}
-	return forMembership
+	return 0, false
 }
 
 // stats is what a run counts.
@@ -105,9 +114,19 @@ func (st *stats) add(o *stats) {
 	}
 }
 
-// sent counts a message that was sent so many times.
-func (st *stats) sent(counts bool, m wire.Message, times int) {
+// sent counts a message that was sent so many times, as a question or, where there
+// is one, as the answer to it.
+func (st *stats) sent(counts bool, m, question wire.Message, times int) {
 	if !counts || m == nil {
+		return
+	}
+	var asked wire.Type
+	if question != nil {
+		asked = question.Type()
+	}
+	c, ok := categoryOf(m.Type(), asked)
+	if !ok {
+		st.refuse("not_counted")
 		return
 	}
 	var err error
@@ -119,7 +138,6 @@ func (st *stats) sent(counts bool, m wire.Message, times int) {
 	packets := max(1, (size+packetData-1)/packetData)
 	n := uint64(times) * uint64(size+packets*packetOverhead)
 	t := m.Type()
-	c := categoryOf(t)
 	st.bytes[c] += n
 	st.said++
 	st.messages[c] += uint64(times)
