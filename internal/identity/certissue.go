@@ -204,11 +204,14 @@ func createCertificate(t, parent *x509.Certificate, key PublicKey, signer Privat
 	if key.IsZero() || signer.IsZero() {
 		return nil, fmt.Errorf("%w: a certificate needs a key and a signer", ErrMalformed)
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
+	// 126 bits, the first of them set: positive (RFC 5280 §4.1.2.2), and as long in
+	// DER as any other, so that certificates of one kind have one length.
+	first := new(big.Int).Lsh(big.NewInt(1), 125)
+	serial, err := rand.Int(rand.Reader, first)
 	if err != nil {
 		return nil, err
 	}
-	t.SerialNumber = serial.Add(serial, big.NewInt(1)) // positive, RFC 5280 §4.1.2.2
+	t.SerialNumber = serial.Add(serial, first)
 	t.SignatureAlgorithm = x509.PureEd25519
 	var pub ed25519.PublicKey = key.Ed25519()
 	der, err := x509.CreateCertificate(rand.Reader, t, parent, pub, signer.Ed25519())
