@@ -153,7 +153,7 @@ func (a *Adapter) dialServer(ctx context.Context) (*link.EnrolConn, error) {
 	m := a.membership()
 	var errs []error
 	for _, addr := range m.Servers {
-		conn, err := link.DialEnrol(ctx, addr, m.RootHash)
+		conn, err := link.DialEnrol(ctx, addr, m.RootHash, a.cfg.Socket)
 		if err == nil {
 			return conn, nil
 		}

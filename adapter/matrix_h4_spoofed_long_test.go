@@ -30,7 +30,7 @@ func initials(t *testing.T, n int) [][]byte {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = link.DialEnrol(ctx, sink.LocalAddr().String(), [32]byte{})
+			_, _ = link.DialEnrol(ctx, sink.LocalAddr().String(), [32]byte{}, nil)
 		}()
 		b := make([]byte, 2048)
 		size, err := sink.Read(b)

@@ -112,7 +112,7 @@ func (r *rogue) enrol(l *testnet.LAN) *wire.Registered {
 	r.t.Helper()
 	invitation := l.Invite(r.name, 1)
 	ctx := limited()
-	conn, err := link.DialEnrol(ctx, invitation.Addrs[0], invitation.Root)
+	conn, err := link.DialEnrol(ctx, invitation.Addrs[0], invitation.Root, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

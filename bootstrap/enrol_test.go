@@ -42,7 +42,7 @@ func dial(t testing.TB, s *bootstrap.Server) (*link.EnrolConn, *wire.EnrolChalle
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint())
+	conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func race(t *testing.T, s *bootstrap.Server, secret []byte, many int) (answers [
 	defer cancel()
 	racer := newNewcomer(t, "bob", secret).further()
 	for len(answers) < many && ctx.Err() == nil {
-		conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint())
+		conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint(), nil)
 		if err != nil {
 			continue // too many at once; ctx ends it
 		}

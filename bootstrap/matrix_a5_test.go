@@ -77,7 +77,7 @@ func key(t testing.TB) identity.PrivateKey {
 func claim(t *testing.T, s *bootstrap.Server, bot *newcomer, next *atomic.Int64, tries int64, many int, told func(error)) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*deadline)
 	defer cancel()
-	conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint())
+	conn, err := link.DialEnrol(ctx, s.Addr().String(), s.Fingerprint(), nil)
 	if err != nil {
 		return // too many at once
 	}

@@ -60,7 +60,7 @@ func (o *overlay) bootstrap(change ...func(*link.Config)) (*node, *registrar) {
 
 func dialEnrol(t *testing.T, o *overlay, to *node) *link.EnrolConn {
 	t.Helper()
-	c := must(link.DialEnrol(testCtx(t), to.Addr().String(), o.fingerprint()))(t)
+	c := must(link.DialEnrol(testCtx(t), to.Addr().String(), o.fingerprint(), nil))(t)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -95,26 +95,26 @@ func TestEnrolWrongServer(t *testing.T) {
 	b, _ := o.bootstrap()
 	wrong := o.fingerprint()
 	wrong[0]++
-	if _, err := link.DialEnrol(testCtx(t), b.Addr().String(), wrong); !errors.Is(err, link.ErrWrongRoot) {
+	if _, err := link.DialEnrol(testCtx(t), b.Addr().String(), wrong, nil); !errors.Is(err, link.ErrWrongRoot) {
 		t.Error("another fingerprint:", err)
 	}
 	member := o.start("member", func(c *link.Config) { c.Enrol = &registrar{} })
-	if _, err := link.DialEnrol(testCtx(t), member.Addr().String(), o.fingerprint()); !errors.Is(err, link.ErrNotBootstrap) {
+	if _, err := link.DialEnrol(testCtx(t), member.Addr().String(), o.fingerprint(), nil); !errors.Is(err, link.ErrNotBootstrap) {
 		t.Error("a member that enrols:", err)
 	}
 	plain := o.start("plain")
-	if _, err := link.DialEnrol(testCtx(t), plain.Addr().String(), o.fingerprint()); !errors.Is(err, link.ErrUnreachable) {
+	if _, err := link.DialEnrol(testCtx(t), plain.Addr().String(), o.fingerprint(), nil); !errors.Is(err, link.ErrUnreachable) {
 		t.Error("a node that does not enrol:", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	silent := must(net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))(t)
 	defer silent.Close()
-	if _, err := link.DialEnrol(ctx, silent.LocalAddr().String(), o.fingerprint()); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := link.DialEnrol(ctx, silent.LocalAddr().String(), o.fingerprint(), nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error("a port where nobody answers:", err)
 	}
 	for _, addr := range []string{"127.0.0.1", "127.0.0.1:0", "127.0.0.1:x", ""} {
-		if _, err := link.DialEnrol(testCtx(t), addr, o.fingerprint()); !errors.Is(err, link.ErrConfig) {
+		if _, err := link.DialEnrol(testCtx(t), addr, o.fingerprint(), nil); !errors.Is(err, link.ErrConfig) {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestMatrixA1ForgedBootstrap(t *testing.T) {
 		tried++
 		t.Run(name, func(t *testing.T) {
 			server := rawServerALPN(t, tls.Certificate{Certificate: chain, PrivateKey: key.Ed25519()}, "secp2psip-enrol/1")
-			_, err := link.DialEnrol(testCtx(t), server.addrs()[0].String(), o.fingerprint())
+			_, err := link.DialEnrol(testCtx(t), server.addrs()[0].String(), o.fingerprint(), nil)
 			if err == nil {
 				t.Fatal("accepted")
 			}

@@ -32,16 +32,19 @@ type EnrolConn struct {
 }
 
 // DialEnrol connects to the bootstrap server at addr, "host:port". fingerprint
-// is SHA-256 of the overlay's root certificate in DER. The times in the
-// certificates are not checked: the newcomer's clock may not be set yet. Errors:
-// ErrUnreachable, ErrWrongRoot, ErrNotBootstrap, those of
+// is SHA-256 of the overlay's root certificate in DER. socket opens a UDP socket,
+// as Config.Socket does; nil is the system's. The times in the certificates are not
+// checked: the newcomer's clock may not be set yet. Errors: ErrUnreachable, ErrWrongRoot, ErrNotBootstrap, those of
 // identity.Trust.VerifyNode, or ctx's.
-func DialEnrol(ctx context.Context, addr string, fingerprint [32]byte) (*EnrolConn, error) {
+func DialEnrol(ctx context.Context, addr string, fingerprint [32]byte, socket func(at netip.AddrPort) (net.PacketConn, error)) (*EnrolConn, error) {
+	if socket == nil {
+		socket = listenUDP
+	}
 	addrs, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	dialer := &enrolDialer{fingerprint: fingerprint, transports: make(map[bool]*quic.Transport)}
+	dialer := &enrolDialer{fingerprint: fingerprint, socket: socket, transports: make(map[bool]*quic.Transport)}
 	qc, err := race(ctx, waysOf(addrs, dialer.dial))
 	if err != nil {
 		dialer.close()
@@ -114,6 +117,7 @@ func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
 // enrolDialer makes one transport for each address family that it needs.
 type enrolDialer struct {
 	fingerprint [32]byte
+	socket      func(at netip.AddrPort) (net.PacketConn, error)
 
 	mu         sync.Mutex
 	transports map[bool]*quic.Transport // by: is IPv4
@@ -145,11 +149,11 @@ func (d *enrolDialer) transport(is4 bool) (*quic.Transport, error) {
 	if tr, ok := d.transports[is4]; ok {
 		return tr, nil
 	}
-	network := "udp6"
+	every := netip.IPv6Unspecified()
 	if is4 {
-		network = "udp4"
+		every = netip.IPv4Unspecified()
 	}
-	sock, err := net.ListenUDP(network, nil)
+	sock, err := d.socket(netip.AddrPortFrom(every, 0))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

@@ -151,7 +151,7 @@ func memoryUnderFloods(t *testing.T, size int) {
 	t.Run("enrolments", func(t *testing.T) {
 		flooding(t, "enrolments", func(o *overlay) *node { b, _ := o.bootstrap(); return b }, func(ctx context.Context, o *overlay, victim *node) int {
 			return together(60*size, 16, func(int) {
-				c, err := link.DialEnrol(ctx, victim.Addr().String(), o.fingerprint())
+				c, err := link.DialEnrol(ctx, victim.Addr().String(), o.fingerprint(), nil)
 				if err != nil {
 					return // refused: that is what it is for
 				}
