@@ -34,7 +34,7 @@ type Seen struct {
 const patience = "patience"
 
 // bareTime bounds one test without its defence.
-const bareTime = 90 * time.Second
+const bareTime = 240 * time.Second
 
 // bareAtOnce is how many tests of one room run at a time: those of which most
 // wait.
