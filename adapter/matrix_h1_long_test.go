@@ -14,5 +14,5 @@ func TestLongMatrixH1HundredDays(t *testing.T) {
 	for day := range 100 {
 		days = append(days, day+1)
 	}
-	hundredDays(t, 11, days, 30, 12*time.Minute)
+	hundredDays(t, 11, 12, days, 30, 12*time.Minute)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,10 @@ func phoneThere(t *testing.T) netip.AddrPort {
 // withoutServer runs a test in virtual time with people who are enrolled.
 func withoutServer(t *testing.T, seed uint64, people int, change func(*bootstrap.Config), test func(o *office)) {
 	t.Logf("seed %d", seed)
+	// Under the race detector Go's runtime crashes now and then when two processors
+	// run timers of one bubble at once.
+	processors := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(processors) })
 	o := &office{rng: rand.New(rand.NewPCG(seed, 100)), phones: phoneThere(t), desks: enrol(t, people, change), epoch: time.Now().Round(0), why: map[string]int{}}
 	synctest.Test(t, func(t *testing.T) {
 		o.t, o.net, o.began = t, testnet.NewMemory(), time.Now()
@@ -262,8 +267,8 @@ func (o *office) day(day int, there []*desk, calls int, stay time.Duration) {
 // Everybody has a holiday of weeks; one comes back on the last day, long after
 // all that anybody holds has expired; one's clock has no battery and stands
 // still while its adapter is off.
-func hundredDays(t *testing.T, seed uint64, days []int, calls int, stay time.Duration) {
-	withoutServer(t, seed, 12, nil, func(o *office) {
+func hundredDays(t *testing.T, seed uint64, people int, days []int, calls int, stay time.Duration) {
+	withoutServer(t, seed, people, nil, func(o *office) {
 		first, last := days[0], days[len(days)-1]
 		for i, d := range o.desks {
 			begin := first + o.rng.IntN(last-first)
@@ -282,7 +287,7 @@ func hundredDays(t *testing.T, seed uint64, days []int, calls int, stay time.Dur
 				return
 			}
 		}
-		o.t.Logf("matrix: H1 calls in %.0f days without a bootstrap server: %d of %d, with %d starts of 12 adapters, after which all knew each other within %v", o.today().Sub(o.epoch).Hours()/24, o.calls-o.missed, o.calls, o.starts, o.gathered)
+		o.t.Logf("matrix: H1 calls in %.0f days without a bootstrap server: %d of %d, with %d starts of %d adapters, after which all knew each other within %v", o.today().Sub(o.epoch).Hours()/24, o.calls-o.missed, o.calls, o.starts, people, o.gathered)
 	})
 }
 
@@ -290,7 +295,7 @@ func hundredDays(t *testing.T, seed uint64, days []int, calls int, stay time.Dur
 // ten after everybody's certificates, delegations and shares have expired,
 // everybody calls everybody.
 func TestMatrixH1HundredDays(t *testing.T) {
-	hundredDays(t, 1, []int{1, 45, 89, 92, 100}, 12, time.Minute)
+	hundredDays(t, 1, 8, []int{1, 45, 89, 92, 100}, 12, time.Minute)
 }
 
 // The same where the charter gives no grace: it is what carries the calls.

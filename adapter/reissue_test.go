@@ -135,7 +135,7 @@ func TestIssuingKeyIsReplacedWithoutAMissedCall(t *testing.T) {
 	done := make(chan struct{})
 	work.Go(func() { cs.run(t, a, "bob", done) })
 	work.Go(func() { cs.run(t, b, "alice", done) })
-	const grace = 8 * time.Second
+	const grace = 20 * time.Second
 	got := replaceIssuer(t, l, grace)
 	if got.Revokes.Before(time.Now()) || got.Issuer == "" {
 		t.Errorf("%+v", got)

@@ -33,7 +33,7 @@ func (l *lab) standing(n int, oneWay time.Duration) (all []*Member) {
 // that is in its table it has checked the signature.
 func TestNewcomer(t *testing.T) {
 	l := newLab(t, 61)
-	const n = 2000
+	const n = 1000
 	all := l.standing(n, 24*time.Millisecond)
 	l.run(2 * time.Second)
 	id := l.id()
