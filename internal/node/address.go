@@ -46,25 +46,55 @@ func limit(addrs []netip.AddrPort) []netip.AddrPort { return addrs[:min(len(addr
 
 // interfaceAddrs lists the host's addresses, IPv4 first.
 func interfaceAddrs() []netip.Addr {
-	nets, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
 	var v4, v6 []netip.Addr
-	for _, a := range nets {
-		ipnet, ok := a.(*net.IPNet)
-		if !ok {
-			continue
-		}
-		ip, ok := netip.AddrFromSlice(ipnet.IP)
-		if !ok {
-			continue
-		}
-		if ip = ip.Unmap(); ip.Is4() {
+	for _, p := range interfacePrefixes() {
+		if ip := p.Addr(); ip.Is4() {
 			v4 = append(v4, ip)
 		} else {
 			v6 = append(v6, ip)
 		}
 	}
 	return append(v4, v6...)
+}
+
+// interfacePrefixes lists the host's addresses with the lengths of their networks.
+func interfacePrefixes() (out []netip.Prefix) {
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range nets {
+		ipnet, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		ip, ok := netip.AddrFromSlice(ipnet.IP)
+		if bits, _ := ipnet.Mask.Size(); ok {
+			out = append(out, netip.PrefixFrom(ip.Unmap(), bits))
+		}
+	}
+	return out
+}
+
+// The shortest prefixes that a network at an interface counts with as this host's
+// own.
+const (
+	ownLeastIPv4 = 20
+	ownLeastIPv6 = 56
+)
+
+// ownNetworks lists the public networks that a host with these addresses is in
+// itself: who is in them is a neighbour and not a host from afar, as in a home or an office where
+// everybody has a public IPv6 address.
+func ownNetworks(at []netip.Prefix) (out []netip.Prefix) {
+	for _, p := range at {
+		least := ownLeastIPv6
+		if p.Addr().Is4() {
+			least = ownLeastIPv4
+		}
+		if p.Addr().IsGlobalUnicast() && !p.Addr().IsPrivate() && p.Bits() >= least {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
 }

@@ -68,3 +68,17 @@ func TestCounterIsBounded(t *testing.T) {
 		t.Errorf("%d reasons, %d counted, %d told", len(c.Counts()), sum, told)
 	}
 }
+
+func TestOwnNetworks(t *testing.T) {
+	p := netip.MustParsePrefix
+	got := ownNetworks([]netip.Prefix{
+		p("127.0.0.1/8"), p("192.168.1.2/24"), p("fe80::1/64"), p("fd00::1/64"), p("::1/128"),
+		p("203.0.113.7/24"), p("2001:db8:1:2::7/64"), p("198.51.100.1/16"), p("2001:db8:9::1/48"),
+	})
+	if want := []netip.Prefix{p("203.0.113.0/24"), p("2001:db8:1:2::/64")}; !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+	if !slices.ContainsFunc(interfacePrefixes(), func(p netip.Prefix) bool { return p.Addr().IsLoopback() && p.Bits() > 0 }) {
+		t.Errorf("no loopback network among %v", interfacePrefixes())
+	}
+}
