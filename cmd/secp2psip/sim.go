@@ -180,5 +180,8 @@ func (a *app) printSim(r *simnet.Result) error {
 	row("virtual time", "%.0f s, %d nodes died since the start", r.VirtualS, r.Deaths)
 	row("it took", "%.1f s, %.0f MiB", r.WallS, r.RSSMiB)
 	row("seed", "%d", r.Seed)
+	if r.Settled {
+		row("start", "%s", "a ring that stood from the start")
+	}
 	return t.flush()
 }

@@ -42,6 +42,7 @@ type Result struct {
 	// average in a still ring, caches empty: of records, and in the handshakes that
 	// it needs. 0 = not counted.
 	Verifications float64 `json:"verifications,omitempty"`
+	Settled       bool    `json:"settled,omitempty"` // the ring stood from the start (Config.Settled)
 }
 
 // Quantiles of a distribution.
@@ -90,7 +91,7 @@ func (s *Sim) result(wall time.Duration) *Result {
 			Handshakes: perNode(st.shakeBytes), Records: perNode(st.bytes[forRecords]),
 		},
 		ResolvedRight: st.right, ResolvedWrong: st.wrong, Refused: st.refused,
-		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed,
+		VirtualS: round(measured, 3), WallS: round(wall.Seconds(), 2), RSSMiB: round(peakMemory(), 1), Seed: s.cfg.Seed, Settled: s.cfg.Settled,
 		Deaths: st.deaths, Attacks: st.acts, Handshakes: st.shakes, DialsToDead: st.dials, KeepAlive: perNode(st.pingBytes), Certificates: perNode(st.certBytes),
 		Messages: make(map[string]MessageRate), Refusals: st.refusals, LongestMS: ms(st.longest), SaidPerS: perNode(st.said),
 	}
