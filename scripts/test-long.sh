@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests at their full sizes, which take too long for every change: scripts/test-long.sh [STAGE...]
-# Without arguments it runs correctness, survival, honest, front, calls and matrix; each prints what it found with its seed, and how long it took.
+# Without arguments it runs correctness, survival, honest, front, calls, matrix and undefended; each prints what it found with its seed, and how long it took.
 # Correctness alone is a quarter of an hour of processor time; survival measures seconds, so leave the machine alone.
 # The stage fuzz is optional: ten minutes for each fuzz target, two at a time, or FUZZ_SECONDS, or with
 # FUZZ_SECONDS=100000000x that many executions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stages=(correctness survival honest front calls matrix)
+stages=(correctness survival honest front calls matrix undefended)
 
 # The ring operations: exhaustive and random tests of the five operations, small rings and merging.
 correctness() { long ./chord/zave; }
@@ -29,6 +29,9 @@ matrix() { long ./internal/simnet ./bootstrap; }
 
 # Fifty calls at once through one pair of adapters, without a packet lost.
 calls() { long ./adapter; }
+
+# Each attack test without the defence that it is about, where it must fail: some four minutes.
+undefended() { scripts/matrix.sh --undefended; }
 
 # long PACKAGE...: only the tests that carry the build tag; what they found is shown, and on failure everything.
 long() {
