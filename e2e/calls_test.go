@@ -16,7 +16,7 @@ import (
 
 // How long things may take before a test fails. Two busy cores need some of it.
 const (
-	starting  = 30 * time.Second // of a program, a join, a registration
+	starting  = 90 * time.Second // of a program, a join, a registration
 	answering = 15 * time.Second // of a call, from dialling to sound
 	closing   = 10 * time.Second // of a call, from BYE to both sides knowing
 	talking   = 1500 * time.Millisecond
