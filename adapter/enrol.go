@@ -179,8 +179,8 @@ func newAccount(aor identity.AOR) (*account, error) {
 	return &account{User: aor.User(), AccountKey: storedKey{accountKey}, DeviceKey: storedKey{deviceKey}}, nil
 }
 
-// askRegister fetches a challenge and sends the proof of possession.
-func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor identity.AOR, acct *account, secret []byte) (*wire.Registered, error) {
+// askChallenge begins an enrolment.
+func askChallenge(ctx context.Context, conn *link.EnrolConn) (*wire.EnrolChallenge, error) {
 	answer, err := conn.Call(ctx, &wire.EnrolStart{})
 	if err != nil {
 		return nil, err
@@ -188,6 +188,15 @@ func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor ide
 	challenge, ok := answer.(*wire.EnrolChallenge)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s instead of a challenge", link.ErrProtocol, answer.Type())
+	}
+	return challenge, nil
+}
+
+// askRegister fetches a challenge and sends the proof of possession.
+func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor identity.AOR, acct *account, secret []byte) (*wire.Registered, error) {
+	challenge, err := askChallenge(ctx, conn)
+	if err != nil {
+		return nil, err
 	}
 	if err := a.learnTime(ctx, conn); err != nil {
 		return nil, err
@@ -210,7 +219,7 @@ func (a *Adapter) askRegister(ctx context.Context, conn *link.EnrolConn, aor ide
 	if err != nil {
 		return nil, err
 	}
-	answer, err = conn.Call(ctx, req)
+	answer, err := conn.Call(ctx, req)
 	if err != nil {
 		return nil, err
 	}

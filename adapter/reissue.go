@@ -2,13 +2,10 @@ package adapter
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
-	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/node"
-	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -143,13 +140,9 @@ func (a *Adapter) sleptThrough(ctx context.Context, n *node.Node) (late []*accou
 		return nil, nil // it is as down as everybody else
 	}
 	defer conn.Close()
-	answer, err := conn.Call(ctx, &wire.EnrolStart{})
+	challenge, err := askChallenge(ctx, conn)
 	if err != nil {
 		return nil, err
-	}
-	challenge, ok := answer.(*wire.EnrolChallenge)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s instead of a challenge", link.ErrProtocol, answer.Type())
 	}
 	issuer, err := n.Trust().VerifyIssuer(challenge.Issuer, a.time.Now())
 	if err != nil {
