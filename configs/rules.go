@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/secp2psip/secp2psip/internal/joinlink"
 )
 
 // maxAddrs bounds what a node tells others about itself.
@@ -53,7 +55,7 @@ func (r *rules) subset(key string, list []string, allowed ...string) {
 
 // overlay wants a lower-case host name of at most 64 bytes.
 func (r *rules) overlay(key, v string) {
-	r.need(hostName(v) && len(v) <= 64 && v == strings.ToLower(v), key, fmt.Sprintf("%q is not a lower-case host name", v),
+	r.need(joinlink.IsHostName(v) && len(v) <= 64 && v == strings.ToLower(v), key, fmt.Sprintf("%q is not a lower-case host name", v),
 		"use letters, digits, hyphens and dots, as in lan.example; the name need not exist in the DNS")
 }
 
@@ -76,7 +78,7 @@ func (r *rules) advertise(key string, list []string, names bool, listen netip.Ad
 		host, port, ok := splitAddr(v)
 		ip, err := netip.ParseAddr(host)
 		switch {
-		case !ok, err != nil && (!names || !hostName(host)), err == nil && ip.Zone() != "":
+		case !ok, err != nil && (!names || !joinlink.IsHostName(host)), err == nil && ip.Zone() != "":
 			return fmt.Sprintf("%q is not an address", v), `write it like "192.168.1.10", "192.168.1.10:5870" or "[fd00::1]:5870"`
 		case err == nil && ip.IsUnspecified(), port == "0":
 			return fmt.Sprintf("%q is not an address that others can reach", v), "give the host's own address"
@@ -179,22 +181,4 @@ func addrPorts(list []string) []netip.AddrPort {
 		}
 	}
 	return out
-}
-
-// hostName accepts labels of letters, digits and hyphens (RFC 1123 §2.1).
-func hostName(v string) bool {
-	if v == "" || len(v) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(v, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for _, c := range label {
-			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
-				return false
-			}
-		}
-	}
-	return true
 }

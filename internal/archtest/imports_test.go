@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"internal/joinlink":  {},
 	"internal/metrics":   {},
 	"internal/admin":     {"internal/identity"},
-	"configs":            {"internal/limits"},
+	"configs":            {"internal/joinlink", "internal/limits"},
 	"internal/ringdir":   {"chord", "internal/directory", "internal/identity", "internal/record", "internal/wire"},
 	"internal/node":      {"chord", "internal/admin", "internal/canon", "internal/directory", "internal/evidence", "internal/identity", "internal/link", "internal/record", "internal/ringdir", "internal/seal", "internal/wire", "keyshare"},
 	"bootstrap":          {"internal/admin", "internal/canon", "internal/directory", "internal/identity", "internal/joinlink", "internal/link", "internal/node", "internal/record", "internal/seal", "internal/wire", "keyshare"},

@@ -72,7 +72,7 @@ func (l Link) Validate() error {
 			return err
 		}
 	}
-	if !validHost(l.Overlay) || len(l.Overlay) > MaxOverlay || l.Overlay != strings.ToLower(l.Overlay) {
+	if !IsHostName(l.Overlay) || len(l.Overlay) > MaxOverlay || l.Overlay != strings.ToLower(l.Overlay) {
 		return fmt.Errorf("%w: %q is not an overlay name", ErrLink, l.Overlay)
 	}
 	if len(l.User) > MaxUser || !utf8.ValidString(l.User) {
@@ -180,7 +180,7 @@ func checkAddr(addr string) error {
 		}
 		return nil
 	}
-	if !validHost(host) {
+	if !IsHostName(host) {
 		return fmt.Errorf("%w: %q is not a host", ErrLink, host)
 	}
 	return nil
@@ -194,9 +194,9 @@ func cutPort(addr string) (host, port string, ok bool) {
 	return addr[:i], addr[i+1:], true
 }
 
-// validHost accepts host names and IPv4 addresses: labels of letters, digits
-// and hyphens (RFC 1123 §2.1).
-func validHost(host string) bool {
+// IsHostName says whether a text is a host name or an IPv4 address: at most 253
+// bytes, labels of 1 to 63 letters, digits and hyphens (RFC 1123 §2.1).
+func IsHostName(host string) bool {
 	if host == "" || len(host) > 253 {
 		return false
 	}
