@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"flag"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +16,10 @@ import (
 	"github.com/secp2psip/secp2psip/internal/testnet"
 )
 
+// relayedBeside names another build of the program, to see what a change has
+// brought.
+var relayedBeside = flag.String("relayed.beside", "", "measure the program `FILE`, too, in BenchmarkRelayed")
+
 // ourPair are two adapters as processes of their own, with a phone each.
 type ourPair struct {
 	a, b   *program
@@ -22,10 +27,9 @@ type ourPair struct {
 	called *demo.Phone
 }
 
-func newOurPair(b *testing.B) *ourPair {
+func newOurPair(b *testing.B, path string) *ourPair {
 	b.Helper()
 	l := testnet.New(b, func(c *bootstrap.Config) { c.Charter.Paths = []string{"protected"} })
-	path := build(b)
 	ctx, cancel := context.WithTimeout(b.Context(), 2*testnet.Deadline)
 	defer cancel()
 	start := func(name string) (*program, *demo.Phone) {
@@ -135,12 +139,16 @@ func (e engines) speak(b *testing.B, voices []*voice) (r relayed, s spoken) {
 // takes SRTP of the same cipher. All four are processes of their own, and the
 // adapters are the whole program with all that it does meanwhile.
 func BenchmarkRelayed(b *testing.B) {
-	ours, theirs := newOurPair(b), newEngines(b)
+	ours, theirs := newOurPair(b, build(b)), newEngines(b)
+	var beside *ourPair
+	if *relayedBeside != "" {
+		beside = newOurPair(b, *relayedBeside)
+	}
 	var voices []*voice
 	for n := range mediaCalls {
 		voices = append(voices, theirs.call(b, n)...)
 	}
-	var our, their, ratio []float64
+	var our, their, ratio, other []float64
 	lostOurs, lostTheirs := 0, 0
 	grown := 0.0
 	var took []time.Duration
@@ -149,6 +157,9 @@ func BenchmarkRelayed(b *testing.B) {
 		t, s := theirs.speak(b, voices)
 		our, their, ratio = append(our, o.each()), append(their, t.each()), append(ratio, o.each()/t.each())
 		lostOurs, lostTheirs = lostOurs+o.lost, lostTheirs+t.lost
+		if beside != nil {
+			other = append(other, beside.speak(b).each()/t.each())
+		}
 		took, grown = append(took, s.took...), max(grown, o.grown)
 	}
 	middle := func(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
@@ -161,6 +172,11 @@ func BenchmarkRelayed(b *testing.B) {
 	b.ReportMetric(middle(ratio), "ratio")
 	b.ReportMetric(slices.Min(ratio), "ratio-min")
 	b.ReportMetric(slices.Max(ratio), "ratio-max")
+	if beside != nil {
+		b.ReportMetric(middle(other), "beside-ratio")
+		b.ReportMetric(slices.Min(other), "beside-ratio-min")
+		b.ReportMetric(slices.Max(other), "beside-ratio-max")
+	}
 	b.ReportMetric(grown*1024/mediaCalls, "our-KiB/call")
 	slices.Sort(took)
 	b.ReportMetric(float64(percentile(took, 0.5))/float64(time.Microsecond), "rtpengine-p50-µs")

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/socket"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -18,11 +19,11 @@ const migrateTime = 2 * time.Second
 // steady is a UDP socket on which sending does not fail only because the host
 // is between two networks: quic-go would end the connection. Such a packet is
 // lost, as on any path.
-type steady struct{ *net.UDPConn }
+type steady struct{ *socket.Conn }
 
 // WriteTo implements net.PacketConn.
 func (s steady) WriteTo(b []byte, to net.Addr) (int, error) {
-	n, err := s.UDPConn.WriteTo(b, to)
+	n, err := s.Conn.WriteTo(b, to)
 	if err != nil && offline(err) {
 		return len(b), nil
 	}
@@ -31,7 +32,7 @@ func (s steady) WriteTo(b []byte, to net.Addr) (int, error) {
 
 // WriteMsgUDP implements quic.OOBCapablePacketConn.
 func (s steady) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error) {
-	n, oobn, err = s.UDPConn.WriteMsgUDP(b, oob, to)
+	n, oobn, err = s.Conn.WriteMsgUDP(b, oob, to)
 	if err != nil && offline(err) {
 		return len(b), len(oob), nil
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/secp2psip/secp2psip/internal/socket"
 )
 
 // listenUDP binds the socket. The unspecified IPv6 address and the zero address
@@ -27,7 +29,12 @@ func listenUDP(at netip.AddrPort) (net.PacketConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link: listen on UDP: %w", err)
 	}
-	return steady{sock}, nil
+	quick, err := socket.New(sock)
+	if err != nil {
+		_ = sock.Close()
+		return nil, fmt.Errorf("link: listen on UDP: %w", err)
+	}
+	return steady{quick}, nil
 }
 
 // addrPort returns a's address in the one form that this package uses: no IPv4

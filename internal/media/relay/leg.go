@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/secp2psip/secp2psip/internal/media"
+	"github.com/secp2psip/secp2psip/internal/socket"
 )
 
 // leg is one phone's side of a call.
@@ -21,7 +22,7 @@ type leg struct {
 // port is a socket towards a phone, and where that phone is.
 type port struct {
 	mu   sync.Mutex
-	conn *net.UDPConn // nil until the phone has been told of it
+	conn *socket.Conn // nil until the phone has been told of it
 	told netip.AddrPort
 	// found is where the phone really sends from (symmetric RTP, RFC 4961).
 	found netip.AddrPort
@@ -50,7 +51,7 @@ func (l *leg) open(index int) uint16 {
 	if err != nil {
 		return 0
 	}
-	for i, c := range []*net.UDPConn{rtp, rtcp} {
+	for i, c := range []*socket.Conn{rtp, rtcp} {
 		p := &st[i]
 		p.mu.Lock()
 		p.conn = c
@@ -60,7 +61,7 @@ func (l *leg) open(index int) uint16 {
 	return portOf(rtp)
 }
 
-func portOf(c *net.UDPConn) uint16 { return uint16(c.LocalAddr().(*net.UDPAddr).Port) }
+func portOf(c net.PacketConn) uint16 { return uint16(c.LocalAddr().(*net.UDPAddr).Port) }
 
 // close ends the readers; the session's lock is held.
 func (l *leg) close() {
@@ -132,7 +133,7 @@ func (p *port) isPhone(at Leg, from netip.AddrPort) bool {
 }
 
 // target is where the phone's packets go.
-func (p *port) target() (*net.UDPConn, netip.AddrPort) {
+func (p *port) target() (*socket.Conn, netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.found.IsValid() {
@@ -166,7 +167,7 @@ const largest = 1500
 
 // read sends what the phone sends to the other adapter, until the socket is
 // closed.
-func (l *leg) read(index int, rtcp bool, p *port, conn *net.UDPConn) {
+func (l *leg) read(index int, rtcp bool, p *port, conn *socket.Conn) {
 	buf := make([]byte, head+largest+1)
 	appendHead(buf[:0], l.s.base+uint64(2*index+which(rtcp)))
 	for {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/secp2psip/secp2psip/internal/socket"
 )
 
 // Carrier is the connection to the other adapter. It is comparable.
@@ -127,20 +129,32 @@ func (r *Relay) Receive(from Carrier, b []byte) {
 }
 
 // listen opens a pair of ports for a stream, an even one and the next.
-func (r *Relay) listen(local netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
+func (r *Relay) listen(local netip.Addr) (rtp, rtcp *socket.Conn, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pairs := (int(r.cfg.MaxPort) - int(r.cfg.MinPort) + 1) / 2
 	for range pairs {
 		port := r.cfg.MinPort + uint16(2*r.next)
 		r.next = (r.next + 1) % pairs
-		if rtp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, port))); err != nil {
+		if rtp, err = bind(netip.AddrPortFrom(local, port)); err != nil {
 			continue
 		}
-		if rtcp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, port+1))); err == nil {
+		if rtcp, err = bind(netip.AddrPortFrom(local, port+1)); err == nil {
 			return rtp, rtcp, nil
 		}
 		_ = rtp.Close()
 	}
 	return nil, nil, fmt.Errorf("%w: no free pair of ports: %w", ErrBusy, err)
+}
+
+func bind(at netip.AddrPort) (*socket.Conn, error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	s, err := socket.New(c)
+	if err != nil {
+		_ = c.Close()
+	}
+	return s, err
 }

@@ -133,7 +133,7 @@ func newPhone(t testing.TB) *phone {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _ = rtp.Close(), rtcp.Close() })
-	return &phone{rtp: rtp, rtcp: rtcp}
+	return &phone{rtp: rtp.UDPConn, rtcp: rtcp.UDPConn}
 }
 
 func (p *phone) port() int { return int(portOf(p.rtp)) }
