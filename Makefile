@@ -20,7 +20,7 @@ unit:        ## the tests of each room, with the race detector
 matrix:      ## the attack tests, a line for each row of docs/security.md; ARGS="--undefended --json"
 	scripts/matrix.sh $(ARGS)
 
-lint:        ## gofmt, go vet, staticcheck, go mod tidy
+lint:        ## gofmt, go vet, staticcheck, gosec, go mod tidy
 	scripts/test.sh format vet lint tidy
 
 fuzz:        ## each fuzz target for FUZZ_SECONDS (15)

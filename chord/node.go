@@ -112,7 +112,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Seed == 0 {
-		cfg.Seed = rand.Uint64()
+		cfg.Seed = rand.Uint64() // #nosec G404 -- spreads timers and partners; what must not be foreseen, crypto/rand draws
 	}
 	if cfg.RepairEvery <= 0 {
 		cfg.RepairEvery = defaultFixup
@@ -138,7 +138,7 @@ func New(cfg Config) (*Node, error) {
 	n.mail.kick = make(chan struct{}, 1)
 	n.keeper = NewKeeper(KeeperConfig{
 		Self: cfg.Self.ID, Records: cfg.Records, Charter: cfg.Charter, RepairEvery: cfg.RepairEvery,
-		Rand: rand.New(rand.NewPCG(cfg.Seed, keeperStream)), Refused: cfg.Refused,
+		Rand: rand.New(rand.NewPCG(cfg.Seed, keeperStream)), Refused: cfg.Refused, // #nosec G404 -- spreads timers and partners
 		Wake: func() { n.mail.tell(nil, nil) },
 	})
 	n.publish()

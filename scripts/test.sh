@@ -20,6 +20,8 @@ vet() { go vet -tags e2e,long ./...; }
 lint() {
   go build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
   bin/staticcheck -tags e2e,long ./...
+  go build -C tools -o ../bin/gosec ./gosec
+  bin/gosec ./...
 }
 
 tidy() { go mod tidy -diff && go -C tools mod tidy -diff; }

@@ -129,10 +129,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 	err := b.engine.Run(ctx) // says goodbye to the phones before the sockets close
 	cancel()
 	for _, l := range b.udp {
-		l.conn.Close()
+		_ = l.conn.Close()
 	}
 	for _, l := range b.tcp {
-		l.ln.Close()
+		_ = l.ln.Close()
 	}
 	b.conns.closeAll()
 	b.tasks.Wait()

@@ -115,7 +115,7 @@ func (c *Config) setDefaults() {
 	if len(c.Listen) == 0 {
 		c.Listen = []string{"127.0.0.1:5060"}
 		if ln, err := net.Listen("tcp", "[::1]:0"); err == nil {
-			ln.Close()
+			_ = ln.Close()
 			c.Listen = append(c.Listen, "[::1]:5060")
 		}
 	}

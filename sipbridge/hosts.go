@@ -129,7 +129,7 @@ func (h *hosts) wayTo(remote netip.Addr) netip.Addr {
 	var a netip.Addr
 	if c, err := net.Dial("udp", netip.AddrPortFrom(remote, 9).String()); err == nil { // sends nothing
 		a = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		c.Close()
+		_ = c.Close()
 	}
 	if len(h.ways) < 1024 && a.IsValid() {
 		h.ways[remote] = a

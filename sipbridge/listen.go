@@ -66,7 +66,7 @@ func systemUDP(a netip.AddrPort) (UDPSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn.SetReadBuffer(1 << 20) // a smaller one the kernel insists on is fine
+	_ = conn.SetReadBuffer(1 << 20) // a smaller one the kernel insists on is fine
 	return conn, nil
 }
 
@@ -90,10 +90,10 @@ func family(network string, a netip.AddrPort) string {
 
 func (b *Bridge) closeSockets() {
 	for _, l := range b.udp {
-		l.conn.Close()
+		_ = l.conn.Close()
 	}
 	for _, l := range b.tcp {
-		l.ln.Close()
+		_ = l.ln.Close()
 	}
 	b.udp, b.tcp = nil, nil
 }

@@ -78,7 +78,7 @@ func (b *Bridge) Ring(ctx context.Context, in Inbound, t carry.Tunnel) error {
 		}
 	}
 	if len(ring.Targets) == 0 {
-		t.Close()
+		_ = t.Close()
 		return NotRegistered("")
 	}
 	return b.engine.Ring(ctx, ring, t)

@@ -150,7 +150,7 @@ func sendOptions(ctx context.Context, k probeKey, uri string) reach {
 		return unreached(err)
 	}
 	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	branch := "z9hG4bKprobe" + rand.Text()
 	msg := optionsRequest(k.transport, uri, branch, c.LocalAddr().String())
 	buf := make([]byte, 4096)
@@ -161,7 +161,7 @@ func sendOptions(ctx context.Context, k probeKey, uri string) reach {
 		if k.transport == "tcp" {
 			pause = time.Hour // until ctx ends
 		}
-		c.SetReadDeadline(time.Now().Add(pause))
+		_ = c.SetReadDeadline(time.Now().Add(pause))
 		found, again := readAnswer(c, buf, branch)
 		if !again {
 			return found

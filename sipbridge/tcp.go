@@ -66,12 +66,12 @@ func (b *Bridge) adopt(c net.Conn, port uint16) *tcpConn {
 	}}
 	if !b.admits(t.flow) {
 		b.refused(RefusedStranger)
-		c.Close()
+		_ = c.Close()
 		return nil
 	}
 	if !b.conns.add(t) {
 		b.refused(RefusedConnections)
-		c.Close()
+		_ = c.Close()
 		return nil
 	}
 	return t
@@ -102,7 +102,7 @@ func (t *tcpConn) serve() {
 		} else if began.IsZero() {
 			began = time.Now()
 		}
-		t.c.SetReadDeadline(t.deadline(opened, began))
+		_ = t.c.SetReadDeadline(t.deadline(opened, began))
 		if len(buf) == cap(buf) {
 			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
 		}
@@ -175,9 +175,9 @@ func (t *tcpConn) take(w *worker, from *origin, buf []byte) ([]byte, bool) {
 func (t *tcpConn) send(msg []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.c.SetWriteDeadline(time.Now().Add(writeTime))
+	_ = t.c.SetWriteDeadline(time.Now().Add(writeTime))
 	if _, err := t.c.Write(msg); err != nil {
-		t.c.Close() // part of a message may be out; nothing can follow it
+		_ = t.c.Close() // part of a message may be out; nothing can follow it
 		return err
 	}
 	return nil
@@ -214,7 +214,7 @@ func (ct *connTable) add(t *tcpConn) bool {
 		}
 		t.b.refused(RefusedConnections)
 		ct.removeLocked(idle)
-		idle.c.Close()
+		_ = idle.c.Close()
 	}
 	t.heard.Store(int64(t.b.now()))
 	ct.m[t.flow.Remote] = t
@@ -266,7 +266,7 @@ func (ct *connTable) closeAll() {
 	defer ct.mu.Unlock()
 	ct.done = true
 	for _, t := range ct.m {
-		t.c.Close()
+		_ = t.c.Close()
 	}
 }
 

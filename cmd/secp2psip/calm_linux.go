@@ -34,6 +34,6 @@ func lateTimers() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack.Nanoseconds()), 0, 0, 0) == nil {
-		_ = syscall.Exec(path, os.Args, os.Environ())
+		_ = syscall.Exec(path, os.Args, os.Environ()) // #nosec G204 -- this very program, with the arguments it has
 	}
 }

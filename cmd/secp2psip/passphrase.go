@@ -24,7 +24,7 @@ import (
 )
 
 // credential is the name under which systemd hands the passphrase over.
-const credential = "secp2psip.passphrase"
+const credential = "secp2psip.passphrase" // #nosec G101 -- the name under which systemd hands one over
 
 func (a *app) passphraseCommand() *cobra.Command {
 	cmd := &cobra.Command{

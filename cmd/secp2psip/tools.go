@@ -121,6 +121,7 @@ func (a *app) manCommand() *cobra.Command {
 		Example: "  secp2psip man /usr/local/share/man/man1",
 		Args:    one("FOLDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// #nosec G301 -- manual pages are for everybody to read
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}

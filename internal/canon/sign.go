@@ -135,7 +135,7 @@ func byteString(b []byte) (data, rest []byte, err error) {
 	case n < 24:
 	case n <= 26:
 		width := 1 << (n - 24)
-		shortest = []uint64{24, 1 << 8, 1 << 16}[n-24]
+		shortest = []uint64{24, 1 << 8, 1 << 16}[n-24] // #nosec G602 -- n is 24, 25 or 26 here
 		if len(b) < 1+width {
 			return nil, nil, fmt.Errorf("%w: truncated length", ErrMalformed)
 		}

@@ -78,7 +78,7 @@ func openAudio(hertz float64) (*audio, error) {
 
 // Close ends reception.
 func (a *audio) Close() {
-	a.conn.Close()
+	_ = a.conn.Close()
 	<-a.done
 }
 

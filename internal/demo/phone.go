@@ -77,7 +77,7 @@ func NewPhone(user string, tone float64, registrar netip.AddrPort) (*Phone, erro
 
 // Run serves the phone's port until ctx ends.
 func (p *Phone) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { p.conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = p.conn.Close() })
 	defer stop()
 	err := p.server.ServeUDP(p.conn)
 	if ctx.Err() != nil {
@@ -94,7 +94,7 @@ func (p *Phone) Await(ctx context.Context) error {
 		return err
 	}
 	defer probe.Close()
-	stop := context.AfterFunc(ctx, func() { probe.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = probe.Close() })
 	defer stop()
 	buf := make([]byte, 2048)
 	for try := 0; ctx.Err() == nil; try++ {

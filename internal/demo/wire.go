@@ -82,7 +82,7 @@ func (t *tap) addr() netip.AddrPort { return t.conn.LocalAddr().(*net.UDPAddr).A
 
 // Run passes datagrams on until ctx ends.
 func (t *tap) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { t.conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = t.conn.Close() })
 	defer stop()
 	defer t.work.Wait()
 	defer t.close()
@@ -106,7 +106,7 @@ func (t *tap) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, way := range t.ways {
-		way.Close()
+		_ = way.Close()
 	}
 }
 

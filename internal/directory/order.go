@@ -18,4 +18,4 @@ func (systemSource) Uint64() uint64 {
 }
 
 // systemRand returns a generator that nobody can foresee.
-func systemRand() *rand.Rand { return rand.New(systemSource{}) }
+func systemRand() *rand.Rand { return rand.New(systemSource{}) } // #nosec G404 -- fed by crypto/rand

@@ -69,7 +69,7 @@ func (s *Schedule) below(d time.Duration) time.Duration {
 	if s.Rand != nil {
 		return time.Duration(s.Rand.Int64N(int64(d)))
 	}
-	return rand.N(d)
+	return rand.N(d) // #nosec G404 -- spreads load over time
 }
 
 // Rest puts the first round off to a time within the usual pause: the records

@@ -115,7 +115,7 @@ func New(cfg Config) (*Guard, error) {
 		binary.BigEndian.PutUint64(seed[:], cfg.Seed)
 	}
 	g := &Guard{
-		cfg: cfg, rng: rand.New(rand.NewChaCha8(seed)),
+		cfg: cfg, rng: rand.New(rand.NewChaCha8(seed)), // #nosec G404 -- a strong generator, seeded by crypto/rand
 		items: map[ID]*Item{}, asks: map[identity.NodeID]*allowance{}, collided: map[identity.NodeID][]wire.Descriptor{},
 		withheld: map[identity.NodeID]int{}, confirmed: map[place]time.Time{},
 		own: func() []record.Record { return nil }, spread: make(chan *Item, maxProofs),

@@ -29,7 +29,7 @@ func (k Kind) String() string {
 	if int(k) >= len(names) {
 		k = 0
 	}
-	return names[k]
+	return names[k] // #nosec G602 -- checked above
 }
 
 // The ages of a proof.

@@ -105,7 +105,7 @@ func symlinked(path string) error {
 // this program and be closed to others, or ErrUnsafeFile tells so; an empty
 // one of ours is closed.
 func MakeStateDir(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	err := os.Mkdir(path, 0o700)
@@ -130,7 +130,7 @@ func MakeStateDir(path string) error {
 	if err != nil || len(entries) > 0 || !ownedByUs(info) {
 		return unsafe
 	}
-	return os.Chmod(path, 0o700)
+	return os.Chmod(path, 0o700) // #nosec G302 -- a folder
 }
 
 // WriteFileAtomic replaces the file at path by data, so that a crash at any

@@ -211,6 +211,7 @@ func (t *Tree) overlay() (string, error) {
 // room builds and runs the tests of one folder.
 func (t *Tree) room(ctx context.Context, overlay, dir string, tests []Bare, control bool) (seen []Seen, err error) {
 	binary := filepath.Join(t.Scratch, strings.ReplaceAll(dir, string(filepath.Separator), "_")+".test")
+	// #nosec G204 -- a package of this module, by the switches in the tree
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-ldflags=-s -w", "-vet=off", "-o", binary, "./"+filepath.ToSlash(dir))
 	build.Dir = t.Root
 	if out, err := build.CombinedOutput(); err != nil {
@@ -229,7 +230,7 @@ func (t *Tree) room(ctx context.Context, overlay, dir string, tests []Bare, cont
 }
 
 func (t *Tree) one(ctx context.Context, binary, dir string, b Bare, control bool) Seen {
-	run := exec.CommandContext(ctx, binary, "-test.run", "^"+b.Test+"$", "-test.timeout", bareTime.String())
+	run := exec.CommandContext(ctx, binary, "-test.run", "^"+b.Test+"$", "-test.timeout", bareTime.String()) // #nosec G204 -- the test binary built a moment ago
 	run.Dir = dir
 	run.Env = os.Environ()
 	if !control {

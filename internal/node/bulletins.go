@@ -243,7 +243,7 @@ func (b *bulletins) run(ctx context.Context, near neighbourhood, call ask) {
 		case <-next.C:
 			wait, ask := compareEvery, partners(near)
 			if again > 0 && len(ask) > 1 {
-				i := rand.IntN(len(ask))
+				i := rand.IntN(len(ask)) // #nosec G404 -- spreads load over partners
 				ask = ask[i : i+1]
 			}
 			silent := false
@@ -272,7 +272,7 @@ func partners(near neighbourhood) []wire.Peer {
 			return slices.ContainsFunc(out, func(o wire.Peer) bool { return o.ID == p.ID })
 		})
 		if len(list) > 0 && len(out) < comparePartner {
-			out = append(out, list[rand.IntN(len(list))])
+			out = append(out, list[rand.IntN(len(list))]) // #nosec G404 -- spreads load over partners
 		}
 	}
 	return out
@@ -309,5 +309,5 @@ func (b *bulletins) tell(ctx context.Context, to []wire.Peer, call ask) {
 
 // jittered returns d, give or take a quarter, so that not all ask at once.
 func jittered(d time.Duration) time.Duration {
-	return d - d/4 + rand.N(d/2)
+	return d - d/4 + rand.N(d/2) // #nosec G404 -- spreads load over time
 }

@@ -60,7 +60,7 @@ func (n *Node) contact(ctx context.Context) ([]wire.Peer, verdict) {
 }
 
 // jitter returns d, give or take a quarter.
-func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) } // #nosec G404 -- spreads load over time
 
 // named reports whether an enrolment named a peer to join through.
 func (n *Node) named(id identity.NodeID) bool {

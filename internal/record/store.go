@@ -31,7 +31,7 @@ func (o Outcome) String() string {
 	if int(o) >= len(names) {
 		o = 0
 	}
-	return names[o]
+	return names[o] // #nosec G602 -- checked above
 }
 
 // Held tells whether the record is with the holder now.

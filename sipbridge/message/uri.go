@@ -228,4 +228,4 @@ func unhex(c byte) (byte, bool) {
 }
 
 // text views b as a string for a call that does not keep it.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } // #nosec G103 -- nothing outlives the call or changes b meanwhile
