@@ -86,7 +86,9 @@ func (a *app) simulate(ctx context.Context, cfg simnet.Config, asJSON bool) erro
 		cfg.Progress = bar.show
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(simGarbage))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(min(simMost, max(simLeast, simnet.SpareMemory()*2/3))))
+	limit := min(simMost, max(simLeast, simnet.SpareMemory()*2/3))
+	simnet.LargePages(limit)
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limit))
 	s, err := simnet.New(cfg)
 	if err != nil {
 		return fail(exitUsage, "run 'secp2psip sim --help'", "%s", strings.TrimPrefix(err.Error(), simnet.ErrConfig.Error()+": "))

@@ -3,6 +3,7 @@ package simnet
 import (
 	"bufio"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,4 +36,19 @@ func SpareMemory() int64 {
 		}
 	}
 	return 0
+}
+
+// LargePages has the system back the next so many bytes that the program's heap
+// takes with large pages (madvise(2), MADV_HUGEPAGE). What a ring of many nodes
+// does is all over its memory, and with small pages a sixth of the time goes into
+// finding them. It takes no memory by itself, and where the system has no large
+// pages, or not so much memory, nothing changes.
+func LargePages(size int64) {
+	const largePage = 14 // MADV_HUGEPAGE
+	probe, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil || syscall.Munmap(probe) != nil {
+		return // the heap could not grow by so much either
+	}
+	_ = syscall.Madvise(make([]byte, size), largePage)
+	debug.FreeOSMemory() // back to the heap, which has touched none of it
 }

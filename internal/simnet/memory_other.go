@@ -14,3 +14,7 @@ func peakMemory() float64 {
 // SpareMemory returns how many bytes of memory the machine has to spare, 0 where
 // that is not known.
 func SpareMemory() int64 { return 0 }
+
+// LargePages does nothing here: it is for systems that are told where large pages
+// are worth it.
+func LargePages(int64) {}
