@@ -63,7 +63,6 @@ type stats struct {
 	pingBytes  uint64
 	certBytes  uint64
 	refusals   map[string]uint64
-	buf        []byte
 
 	serial      uint32
 	pending     int // look-ups under way
@@ -129,12 +128,11 @@ func (st *stats) sent(counts bool, m, question wire.Message, times int) {
 		st.refuse("not_counted")
 		return
 	}
-	var err error
-	if st.buf, err = wire.Append(st.buf[:0], m); err != nil {
+	size, err := wire.Size(m)
+	if err != nil {
 		st.refuse("not_encodable")
 		return
 	}
-	size := len(st.buf)
 	packets := max(1, (size+packetData-1)/packetData)
 	n := uint64(times) * uint64(size+packets*packetOverhead)
 	t := m.Type()

@@ -28,6 +28,9 @@ func FuzzDecode(f *testing.F) {
 		if !bytes.Equal(again, b) {
 			t.Fatalf("%s:\n%x encodes as\n%x", m.Type(), b, again)
 		}
+		if size, err := wire.Size(m); err != nil || size != len(b) {
+			t.Fatalf("%s: %d bytes are said to be %d: %v", m.Type(), len(b), size, err)
+		}
 		if err := withinBounds(m); err != nil {
 			t.Fatal(err)
 		}
