@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -40,6 +41,40 @@ type call struct {
 	deadline time.Time
 }
 
+// flights are the calls under way, in the order of their IDs. They are few, and
+// every step looks through all of them.
+type flights []flight
+
+type flight struct {
+	id       uint64
+	deadline time.Time // that of the call
+	call     *call
+}
+
+// add takes in a call whose ID is above all others.
+func (f *flights) add(id uint64, c *call) { *f = append(*f, flight{id, c.deadline, c}) }
+
+// take removes a call and returns it; nil where there is none with that ID.
+func (f *flights) take(id uint64) *call {
+	for i, under := range *f {
+		if under.id == id {
+			*f = slices.Delete(*f, i, i+1)
+			return under.call
+		}
+	}
+	return nil
+}
+
+// overdue returns the ID of the first call whose time is up, 0 for none.
+func (f flights) overdue(now time.Time) uint64 {
+	for i := range f {
+		if !f[i].deadline.After(now) {
+			return f[i].id
+		}
+	}
+	return 0
+}
+
 // retries reports whether a second try comes before the verdict.
 func (c *call) retries() bool {
 	return c.try == 1 && c.kind < callJoin && c.kind != callNotify
@@ -67,23 +102,14 @@ func (m *Machine) send(c *call) {
 	timeout += 3 * m.lag
 	m.lastID++
 	c.deadline = m.now.Add(timeout + callGrace)
-	m.calls[m.lastID] = c
+	m.calls.add(m.lastID, c)
 	m.spent(c.msg)
 	m.emit(Effect{Kind: Send, ID: m.lastID, To: c.peer, Msg: c.msg, Timeout: timeout})
 }
 
 // expireCalls fails calls that the driver has not reported in time.
 func (m *Machine) expireCalls() {
-	for {
-		var id uint64
-		for k, c := range m.calls {
-			if !c.deadline.After(m.now) && (id == 0 || k < id) {
-				id = k
-			}
-		}
-		if id == 0 {
-			return
-		}
+	for id := m.calls.overdue(m.now); id != 0; id = m.calls.overdue(m.now) {
 		m.finish(Result{Call: id, Err: ErrStopped})
 	}
 }
@@ -104,11 +130,10 @@ const maxOdd = 5
 
 // finish takes in the end of a call: an answer, a second try, or a verdict.
 func (m *Machine) finish(r Result) {
-	c := m.calls[r.Call]
+	c := m.calls.take(r.Call)
 	if c == nil {
 		return
 	}
-	delete(m.calls, r.Call)
 	r.Msg = m.unchanged(c, r.Msg)
 	how := m.classify(c, r)
 	if known := m.table.get(c.peer.ID); how == silent && known != nil && c.retries() {

@@ -2,6 +2,7 @@ package chord
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -44,11 +45,7 @@ func (m *Machine) attend(members []wire.Peer) {
 
 // dropJoin forgets the calls of an attempt to join that was given up.
 func (m *Machine) dropJoin() {
-	for id, c := range m.calls {
-		if c.kind == callJoin {
-			delete(m.calls, id)
-		}
-	}
+	m.calls = slices.DeleteFunc(m.calls, func(f flight) bool { return f.call.kind == callJoin })
 	m.join = joining{}
 }
 

@@ -90,7 +90,7 @@ type Machine struct {
 	table *table
 	dead  graves
 
-	calls   map[uint64]*call
+	calls   flights
 	lastID  uint64
 	probing map[ID]bool
 	refuted refuted
@@ -147,7 +147,6 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x63686f7264)), // #nosec G404 -- from the seed, so that a run can be played again; it spreads timers and partners
 		ring:    zave.Alone(cfg.Self.ID, cfg.Successors),
 		dead:    newGraves(),
-		calls:   make(map[uint64]*call),
 		probing: make(map[ID]bool),
 		seen:    make(map[ID]*wire.State),
 		news:    newNews(),
@@ -197,7 +196,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Effect {
 		m.moved = false
 		m.emit(Effect{Kind: Moved})
 	}
-	m.due = m.Deadline()
+	m.due = m.deadline()
 	return m.out
 }
 
@@ -259,15 +258,17 @@ func (m *Machine) tick() {
 }
 
 // Deadline returns when the machine wants a Tick at the latest; zero = never.
-func (m *Machine) Deadline() time.Time {
+func (m *Machine) Deadline() time.Time { return m.due }
+
+func (m *Machine) deadline() time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}
-	for _, c := range m.calls {
-		sooner(c.deadline)
+	for i := range m.calls {
+		sooner(m.calls[i].deadline)
 	}
 	switch m.phase {
 	case PhaseJoining:
@@ -289,13 +290,6 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	return at
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // Version changes whenever View would return something else.

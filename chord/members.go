@@ -18,18 +18,32 @@ type chunk struct {
 
 func keyOf(id ID) uint32 { return binary.BigEndian.Uint32(id[:4]) }
 
-// search returns the place of the first contact whose ID is not below id.
+// search returns the place of the first contact whose ID is not below id. IDs are
+// hashes: where one stands can be guessed so well that the way from there is shorter
+// than halving, and it touches less memory.
 func (c *chunk) search(id ID) int {
-	key, low, high := keyOf(id), 0, c.n
-	for low < high {
-		mid := int(uint(low+high) / 2)
-		if k := c.keys[mid]; k < key || k == key && c.c[mid].who.ID.Compare(id) < 0 {
-			low = mid + 1
-		} else {
-			high = mid
-		}
+	if c.n == 0 {
+		return 0
 	}
-	return low
+	key, at := keyOf(id), 0
+	if first, last := c.keys[0], c.keys[c.n-1]; key > last {
+		at = c.n
+	} else if key > first {
+		at = int(uint64(key-first) * uint64(c.n-1) / uint64(last-first))
+	}
+	for at < c.n && c.below(at, key, id) {
+		at++
+	}
+	for at > 0 && !c.below(at-1, key, id) {
+		at--
+	}
+	return at
+}
+
+// below reports whether the contact at a place has an ID below id, whose key is given.
+func (c *chunk) below(at int, key uint32, id ID) bool {
+	k := c.keys[at]
+	return k < key || k == key && c.c[at].who.ID.Compare(id) < 0
 }
 
 // append puts a contact at the end of a chunk that is not full.
@@ -65,18 +79,17 @@ func (m *members) snapshot() members {
 	return members{slots: m.slots, n: m.n}
 }
 
-// slotAfter returns the first slot whose first ID is above id.
+// slotAfter returns the first slot whose first ID is above id. It begins where that
+// would be if chunks were equally full.
 func (m *members) slotAfter(id ID) int {
-	low, high := 0, len(m.slots)
-	for low < high {
-		mid := int(uint(low+high) / 2)
-		if m.slots[mid].first.Compare(id) > 0 {
-			high = mid
-		} else {
-			low = mid + 1
-		}
+	at := int(uint64(keyOf(id)) * uint64(len(m.slots)) >> 32)
+	for at < len(m.slots) && m.slots[at].first.Compare(id) <= 0 {
+		at++
 	}
-	return low
+	for at > 0 && m.slots[at-1].first.Compare(id) > 0 {
+		at--
+	}
+	return at
 }
 
 // search returns the place of the first member whose ID is not below id.

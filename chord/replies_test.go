@@ -55,7 +55,7 @@ func TestBadReplies(t *testing.T) {
 	} {
 		before, ring := l.refused[c.reason], m.Ring()
 		m.lastID++
-		m.calls[m.lastID] = &call{kind: c.kind, try: 2, peer: vpeer(liar, 1), msg: c.ask, deadline: l.now.Add(time.Minute)}
+		m.calls.add(m.lastID, &call{kind: c.kind, try: 2, peer: vpeer(liar, 1), msg: c.ask, deadline: l.now.Add(time.Minute)})
 		l.step(asker, m, Result{Call: m.lastID, Msg: c.lie, RTT: time.Millisecond})
 		if l.refused[c.reason] == before {
 			t.Errorf("%s: not counted as %s: %v", c.name, c.reason, l.refused)

@@ -38,7 +38,7 @@ func (m *Machine) SettleNews(self *Member, stay time.Duration, renew time.Time) 
 	n.inSync = inSyncEnough
 	n.stay.guess(stay, mostLeft/2)
 	n.stay.at = m.now
-	m.due = m.Deadline()
+	m.due = m.deadline()
 }
 
 // fill makes an empty table one of the given members, which are in order.
