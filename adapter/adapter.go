@@ -54,6 +54,8 @@ type Config struct {
 	// RingBytes is what keeping the ring together may cost, in bytes a second; 0 =
 	// the documented default.
 	RingBytes int
+	// Stores bounds what others may store here.
+	Stores node.StoreLimits
 	// OpenNetworks are those of which any number of nodes are known.
 	OpenNetworks []netip.Prefix
 	// Socket opens the link's UDP sockets; nil = the system's.
@@ -233,7 +235,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	n, err := node.New(node.Config{
 		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, KeepCharter: a.keepCharter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
-		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket,
+		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, Stores: a.cfg.Stores, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket,
 		Log: a.log, Refused: a.refusals.Count, Posted: a.posted,
 	})
 	if err != nil {

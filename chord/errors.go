@@ -48,6 +48,7 @@ const (
 	RefusedOwnerFull      = "owner_full"      // a member of a person of whom three are known already
 	RefusedNetworkFull    = "network_full"    // a member in a network that has its share of the table already
 	RefusedJoinsOften     = "joins_often"     // a node that has joined too often of late
+	RefusedStoresOften    = "stores_often"    // a record of a sender that has brought too many of late
 )
 
 func configError(format string, args ...any) error {

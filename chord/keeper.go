@@ -42,7 +42,8 @@ type KeeperConfig struct {
 	RepairEvery time.Duration // between two rounds of repair, give or take half
 	Rand        *rand.Rand    // for Step alone
 	Refused     func(reason string)
-	Wake        func() // a Tick is due now; called by Serve
+	Wake        func()      // a Tick is due now; called by Serve
+	Stores      StoreLimits // of others
 }
 
 // Keeper keeps a node's records and moves them to where they belong, as a step
@@ -53,9 +54,10 @@ type KeeperConfig struct {
 // Its effects are of kinds Send and HandedOver. Every Send comes back as a
 // Result.
 type Keeper struct {
-	cfg   KeeperConfig
-	fresh atomic.Int64 // until then, Unix ns, what the node misses may be on its way to it
-	inbox inbox
+	cfg     KeeperConfig
+	fresh   atomic.Int64 // until then, Unix ns, what the node misses may be on its way to it
+	inbox   inbox
+	allowed *allowances
 
 	now time.Time // of the step under way
 	at  Vantage   // likewise
@@ -120,6 +122,7 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 	return &Keeper{
 		cfg: cfg, sent: make(map[sentKey]struct{}), asked: make(map[ID]bool),
 		granted: make(map[ID]time.Time), flying: make(map[uint64]*line),
+		allowed: newAllowances(cfg.Stores, int(cfg.Charter.N+cfg.Charter.MaxDevices)+2),
 	}
 }
 

@@ -51,6 +51,7 @@ type Config struct {
 	Signer       Signer
 	Collision    func(a, b *wire.Descriptor) // see MachineConfig; nil = ignored
 	Budget       int                         // bytes a second for membership; 0 = DefaultBudget
+	Stores       StoreLimits                 // of others at this node
 	OpenNetworks []netip.Prefix              // see MachineConfig
 	Seed         uint64                      // of the jitter; 0 = random
 	Now          func() time.Time            // overlay time, told in answer to Ping; nil = time.Now
@@ -139,7 +140,7 @@ func New(cfg Config) (*Node, error) {
 	n.keeper = NewKeeper(KeeperConfig{
 		Self: cfg.Self.ID, Records: cfg.Records, Charter: cfg.Charter, RepairEvery: cfg.RepairEvery,
 		Rand: rand.New(rand.NewPCG(cfg.Seed, keeperStream)), Refused: cfg.Refused, // #nosec G404 -- spreads timers and partners
-		Wake: func() { n.mail.tell(nil, nil) },
+		Wake: func() { n.mail.tell(nil, nil) }, Stores: cfg.Stores,
 	})
 	n.publish()
 	return n, nil

@@ -309,8 +309,8 @@ func (k *Keeper) wanted(l *line, answers []byte) {
 // pushed takes in what became of one push. An orphan that is now where it
 // belongs, or that a newer one has replaced there, is dropped here.
 func (k *Keeper) pushed(p push, o record.Outcome) {
-	if o == outcomeElsewhere {
-		k.round.failed++ // one of the two tables is out of date
+	if o == outcomeElsewhere || o == outcomeLater {
+		k.round.failed++ // one of the two tables is out of date, or the other has had enough for now
 		return
 	}
 	if len(k.sent) >= keeperSent {

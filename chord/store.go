@@ -3,8 +3,10 @@ package chord
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
@@ -31,7 +33,8 @@ type Holder struct {
 
 // Storing is one store as a step function: a look-up unless the ring is small,
 // then the responsible node and its first successor of another owner, and
-// another for each that fails or takes long. It ends when two have answered. Its
+// another for each that fails or takes long. One that wants the record later is
+// asked again then. It ends when two have answered. Its
 // effects are of kind Send; one to the node itself is a call too, answered by
 // Keeper.Serve.
 type Storing struct {
@@ -44,11 +47,18 @@ type Storing struct {
 	asked   int       // of chain
 	first   ID        // of chain
 	good    int       // nodes of chain that answered
+	waiting []waiting // nodes of chain that want to be asked later
 	late    time.Time // when another is asked
 	end     time.Time
 	holders []Holder
 	err     error
 	over    bool
+}
+
+// waiting is a node that has said when it takes a record.
+type waiting struct {
+	to wire.Peer
+	at time.Time
 }
 
 // NewStoring returns a store of a record at pos. Its first step, with a Tick,
@@ -118,7 +128,7 @@ func (s *Storing) start(now time.Time, chain []wire.Peer) {
 	if !s.again {
 		s.want = min(copies, len(chain))
 	}
-	s.chain, s.asked, s.good, s.flying = holdersFirst(chain), 0, 0, nil
+	s.chain, s.asked, s.good, s.flying, s.waiting = holdersFirst(chain), 0, 0, nil, nil
 	wait := hedgeMost
 	if len(s.chain) > 0 {
 		s.first = s.chain[0].ID
@@ -142,14 +152,41 @@ func (s *Storing) tick(now time.Time) {
 		s.giveUp(context.DeadlineExceeded)
 		return
 	}
-	if !now.Before(s.late) {
+	for len(s.waiting) > 0 && !now.Before(s.waiting[0].at) {
+		s.send(s.waiting[0].to, s.req)
+		s.waiting = s.waiting[1:]
+		s.late = later(s.late, now.Add(hedgeUnknown))
+	}
+	if len(s.flying) > 0 && !now.Before(s.late) {
 		s.ask()
 		s.late = now.Add(hedgeUnknown)
 	}
 }
 
+// postpone has a node that asks for it asked again, as long after that as half
+// the wait at most, which differs from store to store: who was told to wait
+// together does not come back together. It reports whether there is time.
+func (s *Storing) postpone(now time.Time, p wire.Peer, r Result) bool {
+	e, ok := r.Msg.(*wire.Error)
+	if !ok || e.Code != wire.CodeTooMany || e.Retry == 0 {
+		return false
+	}
+	wait := time.Duration(e.Retry) * time.Millisecond
+	salt := identity.HashID(string(s.at.View.Self.ID[:]), string(s.req.Position[:]), string(p.ID[:]))
+	at := now.Add(wait + wait*time.Duration(salt[0])/512)
+	if !at.Before(s.end) {
+		return false
+	}
+	i, _ := slices.BinarySearchFunc(s.waiting, at, func(w waiting, at time.Time) int { return w.at.Compare(at) })
+	s.waiting = slices.Insert(s.waiting, i, waiting{p, at})
+	return true
+}
+
 // take notes an answer.
 func (s *Storing) take(now time.Time, p wire.Peer, r Result) {
+	if s.postpone(now, p, r) {
+		return
+	}
 	h := Holder{Peer: p, Responsible: p.ID == s.first, RTT: r.RTT, Err: problem(r)}
 	stored, ok := r.Msg.(*wire.Stored)
 	switch {
@@ -175,7 +212,7 @@ func (s *Storing) check(now time.Time) {
 	switch {
 	case s.good >= copies:
 		s.finish()
-	case len(s.flying) > 0:
+	case len(s.flying)+len(s.waiting) > 0:
 	case s.again || settled(s.holders) >= s.want:
 		s.finish()
 	default: // the ring has changed
@@ -187,6 +224,9 @@ func (s *Storing) check(now time.Time) {
 }
 
 func (s *Storing) giveUp(why error) {
+	for _, w := range s.waiting {
+		s.holders = append(s.holders, Holder{Peer: w.to, Responsible: w.to.ID == s.first, Err: why})
+	}
 	for _, f := range s.flying {
 		s.holders = append(s.holders, Holder{Peer: f.to, Responsible: f.to.ID == s.first, Err: why})
 	}
@@ -206,7 +246,14 @@ func (s *Storing) Deadline() time.Time {
 	if s.seek != nil {
 		return sooner(s.seek.Deadline(), s.end)
 	}
-	return sooner(s.late, s.end)
+	at := s.end
+	if len(s.flying) > 0 {
+		at = sooner(at, s.late)
+	}
+	if len(s.waiting) > 0 {
+		at = sooner(at, s.waiting[0].at)
+	}
+	return at
 }
 
 // Result returns the outcome once done is true: what each node asked has said.

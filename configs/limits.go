@@ -16,6 +16,9 @@ type Limits struct {
 	// PeerRequests and PeerBurst bound what one other node may ask.
 	PeerRequests int `koanf:"peer_requests" toml:"peer_requests" help:"requests a second from one other node"`
 	PeerBurst    int `koanf:"peer_burst" toml:"peer_burst" help:"and at once"`
+	// StoreRate and StoreBurst bound what one person may store here of one name.
+	StoreRate  int `koanf:"store_rate" toml:"store_rate" help:"new records of one name a second that one person may store here"`
+	StoreBurst int `koanf:"store_burst" toml:"store_burst" help:"and at once"`
 	// Nodes bounds the connections to other nodes.
 	Nodes int `koanf:"nodes" toml:"nodes" help:"connections to other nodes at once"`
 	// RingBytes is what keeping the ring together may cost; where that is not
@@ -24,7 +27,11 @@ type Limits struct {
 }
 
 func defaultLimits() Limits {
-	return Limits{CallBurst: limits.CallBurst, SIPRequests: limits.SIPRequests, CarriedCalls: limits.CarriedCalls, PeerRequests: limits.PeerRequests, PeerBurst: limits.PeerBurst, Nodes: limits.Nodes, RingBytes: limits.RingBytes}
+	return Limits{
+		CallBurst: limits.CallBurst, SIPRequests: limits.SIPRequests, CarriedCalls: limits.CarriedCalls,
+		PeerRequests: limits.PeerRequests, PeerBurst: limits.PeerBurst, StoreRate: limits.StoreRate, StoreBurst: limits.StoreBurst,
+		Nodes: limits.Nodes, RingBytes: limits.RingBytes,
+	}
 }
 
 func (l Limits) validate(r *rules) {
@@ -33,6 +40,8 @@ func (l Limits) validate(r *rules) {
 	r.between("limits.carried_calls", l.CarriedCalls, 1, 1024)
 	r.between("limits.peer_requests", l.PeerRequests, 10, 10_000)
 	r.between("limits.peer_burst", l.PeerBurst, 10, 100_000)
+	r.between("limits.store_rate", l.StoreRate, 1, 1000)
+	r.between("limits.store_burst", l.StoreBurst, 20, 100_000)
 	r.between("limits.nodes", l.Nodes, 16, 8192)
 	r.between("limits.ring_bytes", l.RingBytes, 300, 1_000_000)
 }

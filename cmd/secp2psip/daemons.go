@@ -117,6 +117,7 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 	}
 	config.Limits.RequestRate = rate.Limit(cfg.Limits.PeerRequests)
 	config.Limits.RequestBurst, config.Limits.Conns = cfg.Limits.PeerBurst, cfg.Limits.Nodes
+	config.Stores = node.StoreLimits{Rate: cfg.Limits.StoreRate, Burst: cfg.Limits.StoreBurst}
 	a, err := adapter.New(config)
 	if err != nil {
 		return nil, err

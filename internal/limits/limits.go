@@ -38,6 +38,15 @@ const (
 	Ahead        = 5 * time.Minute // of the verifier's clock that what was signed may be
 )
 
+// Of storing (chord): records that a holder lacks, brought by the nodes of one
+// person.
+const (
+	StoreRate     = 2    // of one name, a second; limits.store_rate
+	StoreBurst    = 20   // and at once; limits.store_burst
+	HandoverRate  = 200  // of all names, a second
+	HandoverBurst = 4096 // and at once: what one round of a holder's repair may bring
+)
+
 // RingBytes is what keeping the ring together may cost a node, in bytes a second;
 // limits.ring_bytes.
 const RingBytes = 480

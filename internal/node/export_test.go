@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/secp2psip/secp2psip/chord"
@@ -8,6 +9,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/evidence"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/record"
+	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
 // RingView is how a node shows its ring to its directory.
@@ -32,3 +34,8 @@ func Watched(ring *chord.Node) evidence.Ring { return watched{ring} }
 
 // Guarded is a transport that calls nobody whom a guard has evicted.
 func Guarded(t evidence.Transport, g *evidence.Guard) chord.Transport { return guarded{t, g} }
+
+// Keep is what becomes of a Store or StoreMany of a peer that a link has verified.
+func (n *Node) Keep(ctx context.Context, from wire.Peer, req wire.Message) wire.Message {
+	return n.keep(ctx, n.Ring(), from, req)
+}

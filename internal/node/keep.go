@@ -10,6 +10,9 @@ import (
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
+// StoreLimits bounds what others may store at a node.
+type StoreLimits = chord.StoreLimits
+
 // fullRetry is when a node whose disk fails may be asked to store again.
 const fullRetry = 15 * time.Second
 

@@ -60,6 +60,7 @@ type Config struct {
 	Role         Role                                            // "" = RoleAuto
 	Reach        ReachTiming                                     // zero value = the documented defaults
 	Clients      Clients                                         // zero value = the documented defaults
+	Stores       StoreLimits                                     // of others at this node
 	RingBytes    int                                             // a second, to keep the ring together; 0 = chord.DefaultBudget
 	OpenNetworks []netip.Prefix                                  // of which the table of members takes any number, as of private ones and this host's own; optional
 	Alone        bool                                            // of the issuer: its clock is the overlay's, and it makes a ring at once when it knows nobody
@@ -207,7 +208,7 @@ func (n *Node) furnish() error {
 	}
 	ring, err := chord.New(chord.Config{
 		Self: self, Transport: guarded{transport{n.link}, n.guard}, Records: n.store, Charter: n.cfg.Trust.Charter(), Now: n.time.Now,
-		Verifier: n.notary, Signer: n.notary, Collision: n.guard.Collision, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"), Budget: n.cfg.RingBytes, OpenNetworks: append(ownNetworks(interfacePrefixes()), n.cfg.OpenNetworks...),
+		Verifier: n.notary, Signer: n.notary, Collision: n.guard.Collision, Log: room(n.cfg.Log, "chord"), Refused: n.count("chord"), Budget: n.cfg.RingBytes, Stores: n.cfg.Stores, OpenNetworks: append(ownNetworks(interfacePrefixes()), n.cfg.OpenNetworks...),
 	})
 	if err != nil {
 		return err
