@@ -147,19 +147,28 @@ func (a *Adapter) pendingAccount(aor identity.AOR) (*account, error) {
 	return acct, a.state.put(entry{bucketPending, []byte(aor.User()), acct})
 }
 
+// dialTries is how often the bootstrap servers are dialled: a handshake has three
+// seconds, which a busy host or a lossy network can take up.
+const dialTries = 2
+
 // dialServer connects to the first bootstrap server that answers and whose
 // root certificate is the pinned one.
 func (a *Adapter) dialServer(ctx context.Context) (*link.EnrolConn, error) {
 	m := a.membership()
-	var errs []error
-	for _, addr := range m.Servers {
-		conn, err := link.DialEnrol(ctx, addr, m.RootHash, a.cfg.Socket)
-		if err == nil {
-			return conn, nil
+	var err error
+	for range dialTries {
+		var errs []error
+		for _, addr := range m.Servers {
+			conn, err := link.DialEnrol(ctx, addr, m.RootHash, a.cfg.Socket)
+			if err == nil {
+				return conn, nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", addr, err))
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", addr, err))
+		if err = errors.Join(errs...); !errors.Is(err, link.ErrUnreachable) || ctx.Err() != nil {
+			break
+		}
 	}
-	err := errors.Join(errs...)
 	if errors.Is(err, link.ErrWrongRoot) {
 		return nil, sipbridge.Forbidden("the bootstrap server shows another root key than the join link: the link is old, or somebody poses as the server")
 	}

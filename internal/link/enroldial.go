@@ -18,6 +18,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -133,7 +134,7 @@ func (d *enrolDialer) dial(ctx context.Context, a netip.AddrPort) (*quic.Conn, e
 	c.InsecureSkipVerify = true // verifyBootstrap takes its place
 	c.VerifyConnection = func(cs tls.ConnectionState) error { return verifyBootstrap(cs, d.fingerprint) }
 	return tr.Dial(ctx, net.UDPAddrFromAddrPort(a), c, &quic.Config{
-		HandshakeIdleTimeout:  3 * time.Second,
+		HandshakeIdleTimeout:  limits.Handshake / 2, // quic-go gives the whole handshake twice that: not more than the server
 		MaxIdleTimeout:        enrolTime,
 		MaxIncomingStreams:    -1,
 		MaxIncomingUniStreams: -1,
