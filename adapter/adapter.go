@@ -311,14 +311,16 @@ func (a *Adapter) Run(ctx context.Context) error {
 	return errors.Join(err, a.time.Save())
 }
 
-// spawn runs f in a goroutine that Run waits for; outside Run it does nothing.
-func (a *Adapter) spawn(f func(context.Context)) {
+// spawn runs f in a goroutine that Run waits for; outside Run it does nothing
+// and returns false.
+func (a *Adapter) spawn(f func(context.Context)) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.start != nil {
 		ctx := a.runCtx
 		a.start(func() error { f(ctx); return nil })
 	}
+	return a.start != nil
 }
 
 // Bounds of leaving: all of it, and of it the time to take registrations back.

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -66,24 +64,22 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 	if c.Paths = a.allowedPaths(charter, c.Paths); len(c.Paths) == 0 {
 		return nil, noPath(charter)
 	}
-	res, best, err := a.reach(ctx, me, c, entry, directory.Options{})
+	res, got, err := a.reach(ctx, me, c, entry, directory.Options{})
 	if gone(err) && res != nil && (res.Cached || n.LinksReplaced()) {
 		// The callee's adapter may have moved since we last asked where it is, or the
 		// link to it was closed under our request, with the issuing key of its certificates.
-		res, best, err = a.reach(ctx, me, c, entry, directory.Options{Fresh: true})
+		res, got, err = a.reach(ctx, me, c, entry, directory.Options{Fresh: true})
 	}
 	if err != nil {
 		return nil, err
 	}
 	entry.verified()
+	best := got.best
 	if best.body.Status != 302 {
-		return nil, &sipbridge.Refusal{
-			Code: int(best.body.Status), Reason: best.body.Reason, Warning: best.body.Warning,
-			RetryAfter: time.Duration(best.body.Retry) * time.Second,
-		}
+		return nil, best.refusal()
 	}
 	a.spawn(func(context.Context) { a.noteCalled(acct.User, res.AOR) }) // the phone need not wait for the disk
-	answer, err := a.choosePath(best, res.AOR, c)
+	answer, err := a.choosePath(got, res.AOR, c)
 	if err == nil {
 		entry.onPath(answer.Path)
 	}
@@ -91,14 +87,14 @@ func (a *Adapter) call(ctx context.Context, c sipbridge.Call, entry *callEntry) 
 }
 
 // reach resolves the callee and exchanges INVITE and REDIRECT with her devices.
-func (a *Adapter) reach(ctx context.Context, me party, c sipbridge.Call, entry *callEntry, opt directory.Options) (*directory.Resolution, *redirected, error) {
+func (a *Adapter) reach(ctx context.Context, me party, c sipbridge.Call, entry *callEntry, opt directory.Options) (*directory.Resolution, *answers, error) {
 	res, err := a.resolve(ctx, me.node, c.Target, opt)
 	entry.evidence(res)
 	if err != nil {
 		return res, nil, err
 	}
-	best, err := a.inviteAll(ctx, me, res, c)
-	return res, best, err
+	got, err := a.inviteAll(ctx, me, res, c)
+	return res, got, err
 }
 
 // unreached is a device that could not be asked: not there, or not hers any
@@ -124,49 +120,6 @@ type redirected struct {
 
 // opener opens the tunnel of a call.
 type opener = func(context.Context) (carry.Tunnel, error)
-
-// inviteAll asks all live devices of the callee at once and returns the best
-// answer: the first 302, else the refusal that says most. It returns when all
-// exchanges have ended.
-func (a *Adapter) inviteAll(ctx context.Context, me party, res *directory.Resolution, c sipbridge.Call) (*redirected, error) {
-	type result struct {
-		r   *redirected
-		err error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var work sync.WaitGroup
-	defer work.Wait()
-	defer cancel()
-	results := make(chan result, len(res.Devices))
-	for _, dev := range res.Devices {
-		work.Go(func() {
-			r, err := a.inviteDevice(ctx, me, res, dev, c)
-			results <- result{r, err}
-		})
-	}
-	var best *redirected
-	var failed error
-	for range res.Devices {
-		got := <-results
-		switch {
-		case got.err != nil:
-			if failed == nil || gone(failed) {
-				failed = got.err
-			}
-		case got.r.body.Status == 302:
-			return got.r, nil
-		case best == nil || got.r.body.Status >= 600 || best.body.Status == 480:
-			best = got.r
-		}
-	}
-	switch {
-	case best != nil:
-		return best, nil
-	case failed != nil:
-		return nil, failed
-	}
-	return nil, sipbridge.NotRegistered("")
-}
 
 // inviteDevice exchanges INVITE and REDIRECT with one device over the link to
 // its node. Only what the device signed counts; anything else is a failure to
@@ -201,8 +154,19 @@ func (a *Adapter) inviteDevice(ctx context.Context, me party, res *directory.Res
 		return nil, sipbridge.KeyUnverified("the answer of the called name's adapter does not verify: " + err.Error())
 	}
 	to := bind(exporter, sent.hash, answer.Hash())
-	lasts := func(s *link.Stream) *lasting { return a.last(me.node, s, res.AOR, to, true) }
+	lasts := func(s *link.Stream) *lasting {
+		l := a.last(me.node, s, res.AOR, to, true)
+		l.revoked = func() bool { return revoked(me.node, res, got.Device) }
+		return l
+	}
 	return &redirected{body: got, conn: conn, binding: to, lasts: lasts}, nil
+}
+
+// revoked tells whether a device of a name has been revoked since it was asked,
+// or the name has.
+func revoked(n *node.Node, res *directory.Resolution, device identity.PublicKey) bool {
+	board, account := n.Trust().Board(), res.Key.Digest()
+	return board.AccountRevoked(account) || board.DeviceRevoked(account, device)
 }
 
 func newInviteBody(me party, callee identity.AOR, to identity.NodeID, exporter [32]byte, c sipbridge.Call, now time.Time) wire.InviteBody {
@@ -284,30 +248,6 @@ func checkRedirect(m *wire.Redirect, sent sentInvite, device identity.PublicKey,
 		return got, fmt.Errorf("it has the impossible status %d", got.Status)
 	}
 	return got, nil
-}
-
-// choosePath takes the first of the paths that our phone accepts and the
-// callee offers.
-func (a *Adapter) choosePath(r *redirected, callee identity.AOR, c sipbridge.Call) (*sipbridge.Answer, error) {
-	answer := &sipbridge.Answer{Callee: callee, Expires: a.time.Steady().Add(answerLife)}
-	for _, p := range c.Paths {
-		if !slices.Contains(r.body.Paths, p) {
-			continue
-		}
-		answer.Path = p
-		if p != sipbridge.PathDirect {
-			if answer.Open = r.opens(p); answer.Open != nil {
-				return answer, nil
-			}
-		} else if answer.Contact = r.body.Contact; answer.Contact != "" {
-			// For a phone that brings the redirected INVITE back to us.
-			if slices.Contains(c.Paths, sipbridge.PathCarried) && slices.Contains(r.body.Paths, sipbridge.PathCarried) {
-				answer.Open = r.opens(sipbridge.PathCarried)
-			}
-			return answer, nil
-		}
-	}
-	return nil, sipbridge.NoCommonMedia("no call path suits both sides: this side allows " + fmt.Sprint(c.Paths) + ", the other " + fmt.Sprint(r.body.Paths))
 }
 
 // opens returns what opens the tunnel of a call on that path, nil where nothing

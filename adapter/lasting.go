@@ -61,6 +61,7 @@ type lasting struct {
 	caller  bool // this is the caller's side
 	local   netip.Addr
 	remote  netip.Addr
+	revoked func() bool // the device at the other end of a call from here; nil = unknown
 
 	device directory.Device // where the other adapter was last; keep's
 	doubts int              // how often the call has left a peer for its lies; keep's
@@ -107,6 +108,9 @@ func (l *lasting) LocalIP() netip.Addr { return l.local }
 
 // RemoteIP is the other adapter's address.
 func (l *lasting) RemoteIP() netip.Addr { return l.remote }
+
+// Stands implements carry.Standing.
+func (l *lasting) Stands() bool { return l.revoked == nil || !l.revoked() }
 
 // Media implements carry.MediaTunnel.
 func (l *lasting) Media() (relay.Carrier, [32]byte) {

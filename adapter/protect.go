@@ -70,5 +70,6 @@ func newMediaPipe(r *relay.Relay) (near, far *mediaPipe) {
 var (
 	_ carry.MediaTunnel = (*lasting)(nil)
 	_ carry.Follower    = (*lasting)(nil)
+	_ carry.Standing    = (*lasting)(nil)
 	_ carry.MediaTunnel = (*mediaPipe)(nil)
 )

@@ -198,7 +198,7 @@ func TestBlockingTakesEffectAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules(t, b, admin.CallersRequest{Do: admin.CallersBlock, Who: "alice"})
-	if tunnel, err := answer.Open(limited()); err == nil {
+	if tunnel, _, err := answer.Open[0](limited()); err == nil {
 		if frame, err := tunnel.Recv(limited()); err == nil {
 			t.Errorf("the call goes on: %q", frame)
 		}

@@ -16,6 +16,7 @@ import (
 type scriptPhone struct {
 	t    *testing.T
 	name string
+	mark string         // of its tags and branches
 	at   netip.AddrPort // the adapter
 	conn *net.UDPConn   // SIP
 	rtp  *net.UDPConn
@@ -30,7 +31,13 @@ type scriptPhone struct {
 
 func newScriptPhone(t *testing.T, m *testnet.Member) *scriptPhone {
 	t.Helper()
-	p := &scriptPhone{t: t, name: m.Name, at: m.SIP(), got: make(chan string, 64)}
+	return newScriptPhoneOf(t, m, m.Name, m.Name)
+}
+
+// newScriptPhoneOf is one of several phones of a name.
+func newScriptPhoneOf(t *testing.T, m *testnet.Member, name, mark string) *scriptPhone {
+	t.Helper()
+	p := &scriptPhone{t: t, name: name, mark: mark, at: m.SIP(), got: make(chan string, 64)}
 	for _, conn := range []**net.UDPConn{&p.conn, &p.rtp} {
 		var err error
 		if *conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
@@ -112,7 +119,7 @@ func (p *scriptPhone) request(method, fields, body string) string {
 	if method != "ACK" {
 		p.cseq++
 	}
-	msg := method + " " + p.target + " SIP/2.0\r\n" + fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK%s%d;rport\r\n", p.conn.LocalAddr(), p.name, p.n) + p.route +
+	msg := method + " " + p.target + " SIP/2.0\r\n" + fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK%s%d;rport\r\n", p.conn.LocalAddr(), p.mark, p.n) + p.route +
 		"From: " + p.own + "\r\nTo: " + p.other + "\r\nCall-ID: " + p.callID + fmt.Sprintf("\r\nCSeq: %d %s\r\n", p.cseq, method) +
 		"Contact: " + p.contact() + "\r\nMax-Forwards: 70\r\n" + withBody(fields, body)
 	p.send(msg)
@@ -162,7 +169,7 @@ func answerTo(req, status, tag, fields, body string) string {
 
 func (p *scriptPhone) answer(req, status, fields, body string) {
 	p.t.Helper()
-	p.send(answerTo(req, status, "tag"+p.name, "Contact: "+p.contact()+"\r\n"+fields, body))
+	p.send(answerTo(req, status, "tag"+p.mark, "Contact: "+p.contact()+"\r\n"+fields, body))
 }
 
 // field returns a header field's value.
@@ -178,7 +185,7 @@ func field(msg, name string) string {
 // dial begins a call; hear begins one that comes; met takes the other side's tag from the answer.
 func (p *scriptPhone) dial(to, fields, body string) {
 	p.t.Helper()
-	p.callID, p.own, p.other = fmt.Sprintf("call%d@%s", p.n, p.conn.LocalAddr()), p.me()+";tag=tag"+p.name, "<sip:"+to+"@127.0.0.1>"
+	p.callID, p.own, p.other = fmt.Sprintf("call%d@%s", p.n, p.conn.LocalAddr()), p.me()+";tag=tag"+p.mark, "<sip:"+to+"@127.0.0.1>"
 	p.target, p.route, p.cseq = "sip:"+to+"@"+p.at.String(), "", 0
 	p.request("INVITE", fields, body)
 }
@@ -191,7 +198,7 @@ func (p *scriptPhone) met(answer string) {
 func (p *scriptPhone) hear() (invite string) {
 	p.t.Helper()
 	invite = p.expect("INVITE ")
-	p.callID, p.own, p.other = field(invite, "Call-ID"), field(invite, "To")+";tag=tag"+p.name, field(invite, "From")
+	p.callID, p.own, p.other = field(invite, "Call-ID"), field(invite, "To")+";tag=tag"+p.mark, field(invite, "From")
 	p.target, p.route, p.cseq = strings.Trim(field(invite, "Contact"), "<>"), routeOf(invite), 100
 	return invite
 }

@@ -16,7 +16,7 @@ import (
 // socket. The CPU per call with sockets, beside another server, is what
 // scripts/bench-front.sh measures.
 func BenchmarkRedirect(b *testing.B) {
-	open := func(context.Context) (carry.Tunnel, error) { return nil, ErrNoWay }
+	open := []carry.Opener{func(context.Context) (carry.Tunnel, string, error) { return nil, "", ErrNoWay }}
 	callee := aor("bob")
 	h := &hub{call: func(context.Context, Call) (*Answer, error) {
 		return &Answer{Callee: callee, Path: PathDirect, Contact: "sip:bob-0x55@127.0.0.1:5999", Open: open}, nil

@@ -88,15 +88,15 @@ type Call struct {
 // Answer says how a call goes on.
 type Answer struct {
 	Callee identity.AOR
-	Path   string // the one chosen
+	Path   string // the one chosen, by the device that answered first
 	// Contact is the callee phone's URI, for PathDirect.
 	Contact string
-	// Open opens the tunnel to the callee's adapter, for PathCarried and
-	// PathProtected. With PathDirect it serves a phone that brings the
-	// redirected INVITE back to us, which is then carried; nil refuses that. It
-	// may be called again when the phone repeats its attempt with credentials,
-	// for as long as Expires allows.
-	Open func(ctx context.Context) (carry.Tunnel, error)
+	// Open opens the tunnels to the callee's adapters, one for each device that
+	// shall ring, for PathCarried and PathProtected. With PathDirect they serve a
+	// phone that brings the redirected INVITE back to us, which is then carried;
+	// none refuses that. They may be called again when the phone repeats its
+	// attempt with credentials, for as long as Expires allows.
+	Open []carry.Opener
 	// Expires ends the answer's validity; zero means a minute from now. The
 	// front never keeps it longer than a minute.
 	Expires time.Time

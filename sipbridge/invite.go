@@ -198,7 +198,7 @@ func (b *Bridge) place(p *pending, o outgoing) {
 		b.fail(p, err)
 	case o.redirect:
 		b.redirect(p, o.call, a)
-	case a.Open == nil:
+	case len(a.Open) == 0:
 		b.fail(p, Unreachable("the other side does not carry calls"))
 	default:
 		b.give(p, carry.Call{
@@ -209,7 +209,7 @@ func (b *Bridge) place(p *pending, o outgoing) {
 
 // give hands an INVITE over to the engine.
 func (b *Bridge) give(p *pending, c carry.Call) {
-	if c.Open == nil {
+	if len(c.Open) == 0 {
 		b.fail(p, Unreachable("the other side does not carry calls"))
 		return
 	}
@@ -254,7 +254,7 @@ func (b *Bridge) redirect(p *pending, c Call, a *Answer) {
 		b.fail(p, Unreachable("the other side's adapter named no usable contact"))
 		return
 	}
-	if tg.open != nil {
+	if len(tg.open) > 0 {
 		b.targets.add(tg, now)
 	}
 	fields := append(make([]byte, 0, len(contact)+32), "Contact: <"...)
@@ -270,7 +270,7 @@ func (b *Bridge) redirect(p *pending, c Call, a *Answer) {
 // adapter says is not trusted to be a URI, nor to lead elsewhere than to us.
 func (b *Bridge) contact(p *pending, tg *target, a *Answer) (string, bool) {
 	if a.Path != PathDirect {
-		if a.Open == nil {
+		if len(a.Open) == 0 {
 			return "", false
 		}
 		user := b.targets.token(a.Callee.User())

@@ -104,7 +104,7 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-func tunnelless(context.Context) (carry.Tunnel, error) { return nil, Unreachable("gone") }
+var tunnelless = []carry.Opener{func(context.Context) (carry.Tunnel, string, error) { return nil, "", Unreachable("gone") }}
 
 // carriedBob lets every call be carried.
 func carriedBob(context.Context, Call) (*Answer, error) {

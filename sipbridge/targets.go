@@ -1,7 +1,6 @@
 package sipbridge
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -48,7 +47,7 @@ type target struct {
 	callee  identity.AOR
 	callID  string // of the INVITE that was redirected
 	path    string // of a call that is carried
-	open    func(ctx context.Context) (carry.Tunnel, error)
+	open    []carry.Opener
 	expires time.Duration
 
 	user string // Call-ID and From tag of the attempt, "" while unused

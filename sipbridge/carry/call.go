@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
-	"github.com/secp2psip/secp2psip/internal/media/relay"
 )
 
 // Timers of RFC 3261 §17, Table 4.
@@ -28,9 +27,13 @@ const (
 )
 
 // call is one side of a carried call: the adapter of the caller's phone or
-// that of the callee's. One goroutine owns everything but keys, info, media and
-// heard, which belong to Engine.mu; others send it inputs.
+// that of the callee's. One goroutine owns everything but keys, info and what of
+// branch belongs to Engine.mu; others send it inputs.
 type call struct {
+	// The branch that was answered, or the only one; before the answer of a call
+	// that forks, the first. Engine.mu guards which it is.
+	*branch
+
 	e  *Engine
 	id string
 	in chan input
@@ -46,22 +49,20 @@ type call struct {
 
 	now     time.Time
 	over    bool
-	hardEnd time.Time // when not even transactions are waited for any more
-	tunnel  *pipe
+	hardEnd time.Time       // when not even transactions are waited for any more
 	ctx     context.Context // ends with the call
 	cancel  context.CancelFunc
 
 	servers map[serverKey]*serverTx
-	crossed map[uint64]*serverTx // requests of our phone by their number in the tunnel
-	sent    uint64               // the last of those numbers
 	clients map[string]*clientTx // requests to our phone by branch
-	seen    uint64               // the highest number that came out of the tunnel
 	next    uint64               // for branches
 	dialogs map[string]*dialog   // by the callee's tag
 
 	initial   *serverTx // caller's side: the INVITE
-	open      func(context.Context) (Tunnel, error)
-	cancelled bool
+	branches  []*branch // one for each adapter that is asked; at the callee's side one
+	early     *branch   // whose early media the phone hears
+	cancelled bool      // the caller has given up
+	elsewhere bool      // because another device was picked up
 
 	targets []Target // callee's side
 	arrived Tunnel
@@ -70,15 +71,11 @@ type call struct {
 	settled bool // the INVITE has its final answer
 	ringEnd time.Time
 
-	reportAt, heardAt time.Time // when to report, and when the other side was last heard
-
 	farewell    *clientTx // of a call of an earlier run: all that there is to do
 	farewellWhy string
 
-	keys  []dialogKey
-	info  Info
-	media *relay.Session // of a protected call; this goroutine sets it
-	heard report         // the other side's last; this goroutine sets it
+	keys []dialogKey
+	info Info
 }
 
 // input is something that happens to a call: phoneInput, frameInput, upInput,
@@ -90,22 +87,32 @@ type phoneInput struct {
 	p    *parsed
 }
 
-type frameInput struct{ data []byte }
-
-type upInput struct {
-	t   Tunnel
-	err error
+type frameInput struct {
+	b    *branch
+	data []byte
 }
 
-// lostInput: the tunnel is gone, or whoever asked to Ring has given up.
-type lostInput struct{ why string }
+type upInput struct {
+	b    *branch
+	t    Tunnel
+	path string
+	err  error
+}
+
+// lostInput: the tunnel is gone, or, without a branch, whoever asked to Ring has
+// given up.
+type lostInput struct {
+	b   *branch
+	why string
+}
 
 func (e *Engine) newCall(own, peer identity.AOR) *call {
 	c := &call{e: e, id: newID(), in: make(chan input, inputs),
 		quit: make(chan struct{}), ended: make(chan struct{}), own: own, peer: peer,
-		servers: map[serverKey]*serverTx{}, crossed: map[uint64]*serverTx{},
-		clients: map[string]*clientTx{}, dialogs: map[string]*dialog{}, now: time.Now()}
+		servers: map[serverKey]*serverTx{}, clients: map[string]*clientTx{}, dialogs: map[string]*dialog{}, now: time.Now()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.branch = c.newBranch(nil)
+	c.branches = []*branch{c.branch}
 	return c
 }
 
@@ -155,9 +162,7 @@ func (c *call) run() {
 			c.lost("this adapter is stopping")
 		}
 	}
-	if c.tunnel != nil {
-		<-c.tunnel.done
-	}
+	c.awaitTunnels()
 }
 
 func (c *call) begin() {
@@ -166,9 +171,11 @@ func (c *call) begin() {
 		return
 	}
 	c.report(Started, func(i *Info) { i.Started = c.e.cfg.Now() })
-	if c.open != nil {
+	if c.initial != nil {
 		c.respond(c.initial, answer{status: 100, reason: "Trying"})
-		c.e.wg.Go(c.dial)
+		for _, b := range c.branches {
+			c.e.wg.Go(b.dial)
+		}
 		return
 	}
 	if err := c.openMedia(c.arrived); err != nil {
@@ -181,16 +188,6 @@ func (c *call) begin() {
 	c.attach(c.arrived)
 }
 
-// dial opens the tunnel of an outgoing call.
-func (c *call) dial() {
-	ctx, cancel := context.WithTimeout(c.ctx, openTimeout)
-	defer cancel()
-	t, err := c.open(ctx)
-	if !c.post(upInput{t, err}) && err == nil {
-		_ = t.Close()
-	}
-}
-
 func (c *call) handle(in input) {
 	switch in := in.(type) {
 	case phoneInput:
@@ -200,11 +197,15 @@ func (c *call) handle(in input) {
 			c.answered(in.from, in.p)
 		}
 	case frameInput:
-		c.fromTunnel(in.data)
+		in.b.fromTunnel(in.data)
 	case upInput:
-		c.tunnelUp(in.t, in.err)
+		in.b.up(in.t, in.path, in.err)
 	case lostInput:
-		c.lost(in.why)
+		if in.b != nil {
+			in.b.gone(in.why)
+		} else {
+			c.lost(in.why)
+		}
 	}
 }
 
@@ -236,8 +237,11 @@ func (c *call) deadline() time.Time {
 		earlier(t.retryAt)
 		earlier(t.endAt)
 	}
+	for _, b := range c.branches {
+		earlier(b.reportAt)
+		earlier(b.until)
+	}
 	earlier(c.ringEnd)
-	earlier(c.reportAt)
 	earlier(c.hardEnd)
 	return at
 }
@@ -250,7 +254,9 @@ func (c *call) expire() {
 	for _, t := range c.clients {
 		c.expireClient(t)
 	}
-	c.keepReporting()
+	for _, b := range c.branches {
+		b.expire()
+	}
 	if !c.ringEnd.IsZero() && !c.now.Before(c.ringEnd) {
 		c.ringEnd = time.Time{}
 		c.ringTimeout()

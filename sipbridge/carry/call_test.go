@@ -261,7 +261,7 @@ func TestOwnCallIDAndLoopbackLink(t *testing.T) {
 		alice.callID = "new"
 		alice.tag = "tag-alice"
 		invite := "INVITE sip:token@127.0.0.1 SIP/2.0\r\n" + alice.via() + "From: <sip:alice@127.0.0.1>;tag=tag-alice\r\nTo: <sip:token@127.0.0.1>\r\nCall-ID: new\r\nCSeq: 2 INVITE\r\nContact: <" + alice.contact + ">\r\n" + sdpBody(offer)
-		err := l.a.e.Carry(Call{From: alice.flow(), Invite: []byte(invite), Caller: aor("alice"), Callee: aor("bob"), CallID: "signed", Open: l.openTunnel("alice", "signed")})
+		err := l.a.e.Carry(Call{From: alice.flow(), Invite: []byte(invite), Caller: aor("alice"), Callee: aor("bob"), CallID: "signed", Open: []Opener{l.openTunnel("alice", "signed")}})
 		if err != nil {
 			l.t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ func (c *call) start(t *clientTx, fields, body []byte, hops int) *clientTx {
 		return nil
 	}
 	if t.branch == "" {
-		t.branch = c.newBranch()
+		t.branch = c.newBranchID()
 	}
 	t.raw = c.request(t, t.method, t.branch, fields, body, hops)
 	t.endAt = c.now.Add(tx) // timers B and F
@@ -61,7 +61,7 @@ func (c *call) start(t *clientTx, fields, body []byte, hops int) *clientTx {
 	return t
 }
 
-func (c *call) newBranch() string {
+func (c *call) newBranchID() string {
 	c.next++
 	return branchPrefix + c.id + "." + strconv.FormatUint(c.next, 36)
 }
@@ -253,15 +253,17 @@ func (c *call) cancelClient(t *clientTx, why string) {
 	if t.status != 0 || t.cancelled {
 		return
 	}
-	t.wantCancel, t.cancelWhy = true, why
+	if t.wantCancel = true; why != "" {
+		t.cancelWhy = why
+	}
 	if !t.provisional {
 		return
 	}
 	t.cancelled = true
 	t.endAt = c.now.Add(tx)
 	var fields []byte
-	if why != "" {
-		fields = appendField(nil, "Reason", why)
+	if t.cancelWhy != "" {
+		fields = appendField(nil, "Reason", t.cancelWhy)
 	}
 	c.start(&clientTx{branch: t.branch, method: "CANCEL", head: t.head, flow: t.flow, alt: t.alt}, fields, nil, 70)
 }

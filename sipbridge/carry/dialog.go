@@ -14,6 +14,7 @@ type dialog struct {
 	confirmed, acked bool
 	inviteSeq        uint32 // CSeq of the INVITE
 	fork             *fork  // whose phone it is, at the callee's side
+	via              *branch
 
 	// self and peer are From or To values without tag, as our phone knows
 	// itself and the other one.
@@ -30,16 +31,21 @@ type dialog struct {
 func (d *dialog) ended() bool { return d != nil && d.confirmed }
 
 // addDialog finds or makes the dialog of that callee's tag; nil when there are
-// too many.
-func (c *call) addDialog(tag string) *dialog {
-	if d := c.dialogs[tag]; d != nil {
+// too many, or where it is another branch's.
+func (b *branch) addDialog(tag string) *dialog {
+	c := b.c
+	if d := c.dialogs[tag]; d != nil && d.via == b {
 		return d
+	} else if d != nil {
+		c.refused(RefusedOtherCall)
+		return nil
 	}
-	if len(c.dialogs) >= maxDialogs {
+	if b.dialogCount >= maxDialogs {
 		c.refused(RefusedTooMany)
 		return nil
 	}
-	d := &dialog{tag: tag}
+	b.dialogCount++
+	d := &dialog{tag: tag, via: b}
 	c.dialogs[tag] = d
 	k := dialogKey{c.callID, c.callerTag, tag}
 	if c.incoming {

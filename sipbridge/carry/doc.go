@@ -52,4 +52,6 @@ const (
 	MaxFrame = 60 << 10
 	// MaxTargets is the number of phones that one call rings.
 	MaxTargets = 8
+	// MaxBranches is the number of adapters of one callee that one call rings.
+	MaxBranches = 8
 )

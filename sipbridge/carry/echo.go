@@ -23,17 +23,17 @@ func (e *Engine) Echo(from Flow, invite []byte) error {
 		return &Refusal{Code: 480, Reason: "Temporarily Unavailable", Warning: "the echo test is switched off"}
 	}
 	call := Call{From: from, Invite: invite, Caller: partyOf(invite, message.From), Callee: partyOf(invite, message.To)}
-	call.Open = func(context.Context) (Tunnel, error) {
+	call.Open = []Opener{func(context.Context) (Tunnel, string, error) {
 		session, err := e.cfg.Echo.Open(from.Local.Addr(), from.Remote.Addr())
 		if err != nil {
-			return nil, &Refusal{Code: 486, Reason: "Busy Here", Warning: "the echo test is in use"}
+			return nil, "", &Refusal{Code: 486, Reason: "Busy Here", Warning: "the echo test is in use"}
 		}
 		t := &localTunnel{toAgent: make(chan []byte, frameQueue), toCall: make(chan []byte, frameQueue),
 			done: make(chan struct{}), ip: from.Local.Addr()}
 		a := &echoAgent{e: e, t: t, session: session, tag: newID(), repeat: from.Transport == "udp"}
 		e.wg.Go(a.run)
-		return t, nil
-	}
+		return t, "", nil
+	}}
 	return e.carry(call, PathEcho)
 }
 

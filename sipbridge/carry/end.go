@@ -29,7 +29,6 @@ func (c *call) end(status int, why string) {
 			c.respond(s, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
 		}
 	}
-	clear(c.crossed)
 	for _, t := range c.clients {
 		if t.status != 0 {
 			t.endAt = earlier(t.endAt, c.now.Add(afterwards))
@@ -37,10 +36,10 @@ func (c *call) end(status int, why string) {
 			c.cancelClient(t, "")
 		}
 	}
-	if c.tunnel != nil {
-		c.tunnel.close()
+	c.keepFigures()
+	for _, b := range c.branches {
+		b.shut()
 	}
-	c.closeMedia()
 	c.report(Ended, func(i *Info) {
 		i.Ended, i.Reason = c.e.cfg.Now(), why
 		if status != 0 {
@@ -80,7 +79,7 @@ func (c *call) lost(why string) {
 		if !c.incoming {
 			c.respond(c.initial, answer{status: 487, reason: "Request Terminated"})
 		}
-		c.end(487, "cancelled by the caller")
+		c.end(487, c.cancelledWhy())
 	case c.incoming:
 		for _, f := range c.forks {
 			c.cancelClient(f.t, reason(why))
@@ -97,7 +96,7 @@ func (c *call) lost(why string) {
 func (c *call) bye(d *dialog, why string) {
 	if c.incoming && !d.acked {
 		ack := &clientTx{head: c.head(d, d.inviteSeq), flow: d.flow}
-		c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranch(), nil, nil, 70))
+		c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranchID(), nil, nil, 70))
 	}
 	d.leaving = true
 	d.cseq++

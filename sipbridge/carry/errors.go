@@ -30,5 +30,6 @@ const (
 	RefusedTarget      = "carry_target"        // a redirection or transfer out of the overlay
 	RefusedOverrun     = "carry_overrun"       // messages of one phone beyond what the call takes in
 	RefusedSecondCall  = "carry_second_answer" // an answer by a second phone after one was accepted
+	RefusedRevoked     = "carry_revoked"       // an answer by a device that was revoked while it rang
 	RefusedMessage     = "carry_message"       // a message of a phone that does not parse
 )

@@ -2,6 +2,7 @@ package carry
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/secp2psip/secp2psip/sipbridge/message"
@@ -53,7 +54,7 @@ func (c *call) appendCrossing(dst []byte, p *parsed, withBody, out bool) []byte 
 		value := string(f.Value)
 		switch strings.ToLower(string(f.Name)) {
 		case "supported", "k":
-			if value = withoutGRUU(value); value == "" {
+			if value = without(value, c.withheld(p, out)); value == "" {
 				continue
 			}
 		case "warning":
@@ -70,15 +71,24 @@ func (c *call) appendCrossing(dst []byte, p *parsed, withBody, out bool) []byte 
 // a phone's address is nobody's business.
 var warnAgent = regexp.MustCompile(`((?:^|,)\s*\d{3} )[^\s",]*[.:][^\s",]* "`)
 
-// withoutGRUU strikes the options that concern a phone's own registrar: the
-// other phone must not think that it could use them.
-func withoutGRUU(list string) string {
+// withheld are options that the other phone must not think that it could use:
+// those that concern a phone's own registrar, and, in an INVITE that rings several
+// devices, reliable provisional answers (RFC 3262): each would have to be heard,
+// and of their early media only one's is.
+func (c *call) withheld(p *parsed, out bool) []string {
+	tags := []string{"gruu", "outbound", "path"}
+	if out && c.forked() && c.initial.p == p {
+		tags = append(tags, "100rel")
+	}
+	return tags
+}
+
+// without strikes options from a list of them.
+func without(list string, tags []string) string {
 	var kept []string
 	for tag := range strings.SplitSeq(list, ",") {
 		tag = strings.TrimSpace(tag)
-		switch strings.ToLower(tag) {
-		case "", "gruu", "outbound", "path":
-		default:
+		if tag != "" && !slices.Contains(tags, strings.ToLower(tag)) {
 			kept = append(kept, tag)
 		}
 	}

@@ -29,7 +29,7 @@ func (c *call) fromPhone(from Flow, p *parsed) {
 		c.respond(s, a)
 	case c.over && p.method == "BYE": // both hung up at once
 		c.respond(s, answer{status: 200, reason: "OK"})
-	case c.over || d == nil || p.method == "CANCEL" || c.tunnel == nil:
+	case c.over || d == nil || p.method == "CANCEL" || !d.via.open():
 		c.respond(s, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
 	case !mayCross(p.method):
 		c.refused(RefusedMethod)
@@ -60,7 +60,7 @@ func (c *call) cross(s *serverTx, d *dialog) {
 		c.respond(s, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
 		return
 	}
-	body, wrong := c.sdpOut(p, d.phone())
+	body, wrong := d.via.sdpOut(p, d.phone())
 	if wrong != nil {
 		c.respond(s, wrong.answer())
 		return
@@ -77,63 +77,30 @@ func (c *call) cross(s *serverTx, d *dialog) {
 	if s.flow.Transport == "tcp" {
 		d.flow = s.flow // perhaps a new connection
 	}
-	c.sendRequest(s, fields, body)
+	d.via.sendRequest(s, fields, body)
 }
 
 // sendRequest gives the request its number and sends it.
-func (c *call) sendRequest(s *serverTx, fields, body []byte) {
-	c.sent++
-	s.number = c.sent
-	c.crossed[s.number] = s
+func (b *branch) sendRequest(s *serverTx, fields, body []byte) {
+	c := b.c
+	b.sent++
+	s.via, s.number = b, b.sent
+	b.crossed[s.number] = s
 	fields = append(fields, c.appendCrossing(nil, s.p, len(body) > 0, true)...)
-	c.send(frame{kindRequest, s.number, c.wireRequest(s.p, fields, body)})
+	b.send(frame{kindRequest, s.number, c.wireRequest(s.p, fields, body)})
 }
 
 // ackFromPhone: the ACK for a 2xx goes from end to end.
 func (c *call) ackFromPhone(from Flow, p *parsed, d *dialog) {
-	if d == nil || !d.confirmed || c.over || c.tunnel == nil {
+	if d == nil || !d.confirmed || c.over {
 		return
 	}
 	d.acked = true
 	if from.Transport == "tcp" {
 		d.flow = from
 	}
-	body, _ := c.sdpOut(p, d.phone()) // nil if there is something wrong with it
-	c.send(frame{kindRequest, 0, c.wireRequest(p, c.appendCrossing(nil, p, len(body) > 0, true), body)})
-}
-
-// tunnelUp sends the INVITE, or tells the phone why not.
-func (c *call) tunnelUp(t Tunnel, err error) {
-	switch {
-	case c.over && err == nil:
-		c.e.wg.Go(func() { _ = t.Close() })
-	case c.over:
-	case err != nil:
-		r := asRefusal(err)
-		c.respond(c.initial, r.answer())
-		c.end(r.Code, r.Error())
-	default:
-		c.begun(t)
-	}
-}
-
-// begun sends the INVITE through the tunnel, which is open now.
-func (c *call) begun(t Tunnel) {
-	if err := c.openMedia(t); err != nil {
-		c.e.wg.Go(func() { _ = t.Close() })
-		why := "the media of this call cannot be carried: " + err.Error()
-		c.respond(c.initial, answer{status: 503, reason: "Service Unavailable", warning: why})
-		c.end(503, why)
-		return
-	}
-	c.attach(t)
-	body, wrong := c.sdpOut(c.initial.p, nil)
-	if wrong != nil {
-		c.respond(c.initial, wrong.answer())
-		c.end(wrong.status, wrong.warning)
-		return
-	}
-	c.sendRequest(c.initial, nil, body)
+	body, _ := d.via.sdpOut(p, d.phone()) // nil if there is something wrong with it
+	d.via.send(frame{kindRequest, 0, c.wireRequest(p, c.appendCrossing(nil, p, len(body) > 0, true), body)})
 }
 
 func (r *Refusal) answer() answer {

@@ -5,11 +5,12 @@ import "github.com/secp2psip/secp2psip/sipbridge/message"
 // fromTunnel takes a frame. The other adapter is who it says, but may be
 // anybody's: nothing it sends can reach a phone outside this call, name
 // another caller, or bring a phone more than the call needs.
-func (c *call) fromTunnel(data []byte) {
-	if c.over {
+func (b *branch) fromTunnel(data []byte) {
+	c := b.c
+	if c.over || b.done {
 		return
 	}
-	c.heardAt = c.now
+	b.heardAt = c.now
 	f, err := decodeFrame(data)
 	if err != nil {
 		c.refused(RefusedFrame)
@@ -17,11 +18,11 @@ func (c *call) fromTunnel(data []byte) {
 	}
 	switch f.kind {
 	case kindCancel:
-		c.cancelFromTunnel(f)
+		b.cancelFromTunnel(f)
 		return
 	case kindReport:
 		heard, _ := readReport(f.payload) // decodeFrame has read it
-		c.e.update(c, func(*Info) { c.heard = heard })
+		c.e.update(c, func(*Info) { b.heard = heard })
 		return
 	}
 	p, err := readWire(f.payload)
@@ -31,19 +32,20 @@ func (c *call) fromTunnel(data []byte) {
 	case p.callID != c.wireID:
 		c.refused(RefusedOtherCall)
 	case p.IsRequest():
-		c.requestFromTunnel(f.number, p)
+		b.requestFromTunnel(f.number, p)
 	default:
-		c.responseFromTunnel(f.number, p)
+		b.responseFromTunnel(f.number, p)
 	}
 }
 
-func (c *call) requestFromTunnel(number uint64, p *parsed) {
-	if (p.method == "ACK") != (number == 0) || number != 0 && number <= c.seen {
+func (b *branch) requestFromTunnel(number uint64, p *parsed) {
+	c := b.c
+	if (p.method == "ACK") != (number == 0) || number != 0 && number <= b.seen {
 		c.refused(RefusedTransaction)
 		return
 	}
-	c.seen = max(c.seen, number)
-	w := wireTxOf(number, p)
+	b.seen = max(b.seen, number)
+	w := b.wireTxOf(number, p)
 	switch {
 	case !mayCross(p.method):
 		c.refused(RefusedMethod)
@@ -57,7 +59,7 @@ func (c *call) requestFromTunnel(number uint64, p *parsed) {
 		return
 	}
 	d := c.dialogOf(p, false)
-	if d == nil {
+	if d == nil || d.via != b || b.late() {
 		c.refused(RefusedOtherCall)
 		c.refuse(w, answer{status: 481, reason: "Call/Transaction Does Not Exist"})
 		return
@@ -82,7 +84,7 @@ func (c *call) toDialog(w wireTx, p *parsed, d *dialog) {
 		c.refuse(w, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
 		return
 	}
-	body, wrong := c.sdpIn(p, d.phone())
+	body, wrong := d.via.sdpIn(p, d.phone())
 	if wrong != nil {
 		c.refuse(w, wrong.answer())
 		return
@@ -114,13 +116,13 @@ func (c *call) ackToPhone(p *parsed, d *dialog) {
 		return
 	}
 	d.acked = true
-	body, _ := c.sdpIn(p, d.phone()) // nil if there is something wrong with it
+	body, _ := d.via.sdpIn(p, d.phone()) // nil if there is something wrong with it
 	t := &clientTx{head: c.head(d, p.cseq), flow: d.flow}
-	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranch(), c.appendCrossing(nil, p, len(body) > 0, false), body, p.hops()-1))
+	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranchID(), c.appendCrossing(nil, p, len(body) > 0, false), body, p.hops()-1))
 }
 
-func (c *call) responseFromTunnel(number uint64, p *parsed) {
-	s := c.crossed[number]
+func (b *branch) responseFromTunnel(number uint64, p *parsed) {
+	c, s := b.c, b.crossed[number]
 	switch {
 	case s == nil:
 		c.refused(RefusedTransaction)
@@ -130,22 +132,41 @@ func (c *call) responseFromTunnel(number uint64, p *parsed) {
 		return
 	case p.Status == 100:
 		return
+	case s == c.initial && b.late():
+		b.tooLate(p)
+		return
 	case !s.finalWanted(p.Status):
 		c.refused(RefusedTransaction)
 		return
 	}
 	var d *dialog
 	if s == c.initial && p.Status < 300 {
-		if d = c.calleeDialog(p); d == nil && (p.toTag != "" || p.Status >= 200) {
+		if d = b.calleeDialog(p); d == nil && (p.toTag != "" || p.Status >= 200) {
 			return
 		}
 	}
+	if s == c.initial && p.Status >= 300 {
+		b.finish(result{status: p.Status, reason: p.reason(), p: p})
+		return
+	}
+	if s == c.initial && p.Status >= 200 && !c.take(b) {
+		b.turnAway(p)
+		return
+	}
+	b.deliver(s, d, p)
+}
+
+// deliver gives our phone an answer.
+func (b *branch) deliver(s *serverTx, d *dialog, p *parsed) {
+	c := b.c
 	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
 	c.adjust(&a, p, s)
-	a.body, _ = c.sdpIn(p, c.dialogOf(s.p, true).phone()) // nil if there is something wrong with it
+	if s != c.initial || b.heardEarly(p) {
+		a.body, _ = b.sdpIn(p, c.dialogOf(s.p, true).phone()) // nil if there is something wrong with it
+	}
 	a.fields = append(a.fields, c.appendCrossing(nil, p, len(a.body) > 0, false)...)
 	c.respond(s, a)
-	c.afterResponse(s, d, a)
+	b.afterResponse(s, d, a)
 }
 
 // adjust mends what a final answer must not bring to our phone.
@@ -163,7 +184,8 @@ func (c *call) adjust(a *answer, p *parsed, s *serverTx) {
 
 // calleeDialog is the dialog that an answer to the INVITE belongs to; nil if
 // it may not have one.
-func (c *call) calleeDialog(p *parsed) *dialog {
+func (b *branch) calleeDialog(p *parsed) *dialog {
+	c := b.c
 	if p.toTag == "" {
 		if p.Status >= 200 {
 			c.refused(RefusedOtherCall)
@@ -174,7 +196,7 @@ func (c *call) calleeDialog(p *parsed) *dialog {
 		c.refused(RefusedSecondCall)
 		return nil
 	}
-	d := c.addDialog(p.toTag)
+	d := b.addDialog(p.toTag)
 	if d != nil && d.target == "" {
 		in := c.initial
 		d.self, d.peer = withTag(string(in.p.Get(message.From)), ""), withTag(string(in.p.Get(message.To)), "")
@@ -187,7 +209,8 @@ func (c *call) calleeDialog(p *parsed) *dialog {
 }
 
 // afterResponse does what an answer to our phone means for the call.
-func (c *call) afterResponse(s *serverTx, d *dialog, a answer) {
+func (b *branch) afterResponse(s *serverTx, d *dialog, a answer) {
+	c := b.c
 	switch {
 	case s == c.initial && a.status < 200:
 		if a.status == 180 || a.status == 183 {
@@ -201,22 +224,23 @@ func (c *call) afterResponse(s *serverTx, d *dialog, a answer) {
 	case s == c.initial:
 		why := a.reason
 		if c.cancelled {
-			why = "cancelled by the caller"
+			why = c.cancelledWhy()
 		}
 		c.end(a.status, why)
 	case a.status < 200:
 	case s.p.method == "BYE" && c.dialogOf(s.p, true).ended():
 		c.end(0, "hung up")
 	case s.p.method != "INVITE":
-		delete(c.crossed, s.number)
+		delete(b.crossed, s.number)
 	}
 }
 
 // cancelFromTunnel: the other phone withdraws an INVITE.
-func (c *call) cancelFromTunnel(f frame) {
+func (b *branch) cancelFromTunnel(f frame) {
+	c := b.c
 	found := false
 	for _, t := range c.clients {
-		if t.asked.number == f.number && f.number != 0 && t.method == "INVITE" && t.fork == nil {
+		if t.asked.number == f.number && t.asked.via == b && f.number != 0 && t.method == "INVITE" && t.fork == nil {
 			found = true
 			c.cancelClient(t, string(f.payload))
 		}

@@ -248,7 +248,7 @@ func TestHostileStandstill(t *testing.T) {
 		alice.drain()
 		second := strings.ReplaceAll(strings.ReplaceAll(alice.invite, "branch=z9hG4bK-alice", "branch=z9hG4bK-other"), "tag=tag-alice", "tag=two")
 		err := l.a.e.Carry(Call{From: alice.flow(), Invite: []byte(second), Caller: aor("alice"), Callee: aor("bob"),
-			Open: func(context.Context) (Tunnel, error) { return stuck{near}, nil }})
+			Open: []Opener{func(context.Context) (Tunnel, string, error) { return stuck{near}, "", nil }}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func rogueCallee(l *lab, alice *phone) *rogue {
 	invite := "INVITE sip:bob@127.0.0.1 SIP/2.0\r\n" + alice.via() + "From: <sip:alice@127.0.0.1>;tag=tag-alice\r\nTo: <sip:bob@127.0.0.1>\r\nCall-ID: call-alice\r\nCSeq: 1 INVITE\r\nContact: <" + alice.contact + ">\r\n" + sdpBody(offer)
 	alice.invite = invite
 	err := l.a.e.Carry(Call{From: alice.flow(), Invite: []byte(invite), Caller: aor("alice"), Callee: aor("bob"),
-		Open: func(context.Context) (Tunnel, error) { return near, nil }})
+		Open: []Opener{func(context.Context) (Tunnel, string, error) { return near, "", nil }}})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type lab struct {
 	targets      func() []Target
 	patience     time.Duration // with a phone's messages
 	openErr      error
+	openers      []Opener // instead of one to bob
 	stop         context.CancelFunc
 	ctx          context.Context
 	wg           sync.WaitGroup
@@ -151,16 +152,16 @@ func (l *lab) deliver(p *phone, msg string) {
 	if err != nil || m.method != "INVITE" || m.toTag != "" || !m.IsRequest() {
 		return
 	}
-	err = p.side.e.Carry(Call{From: p.flow(), Invite: []byte(msg), Caller: aor(p.name), Callee: aor("bob"), Open: l.openTunnel(p.name, m.callID)})
+	err = p.side.e.Carry(Call{From: p.flow(), Invite: []byte(msg), Caller: aor(p.name), Callee: aor("bob"), Open: l.ways(p.name, m.callID)})
 	if r := (*Refusal)(nil); errors.As(err, &r) {
 		p.in <- fmt.Sprintf("SIP/2.0 %d %s\r\nFrom: <sip:x@y>\r\nTo: <sip:x@y>\r\nCall-ID: %s\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n", r.Code, r.Reason, m.callID)
 	}
 }
 
-func (l *lab) openTunnel(caller, callID string) func(context.Context) (Tunnel, error) {
-	return func(context.Context) (Tunnel, error) {
+func (l *lab) openTunnel(caller, callID string) Opener {
+	return func(context.Context) (Tunnel, string, error) {
 		if l.openErr != nil {
-			return nil, l.openErr
+			return nil, "", l.openErr
 		}
 		near, far := tunnelPair(l.linkA, l.linkB)
 		l.mu.Lock()
@@ -169,7 +170,7 @@ func (l *lab) openTunnel(caller, callID string) func(context.Context) (Tunnel, e
 		l.wg.Go(func() {
 			_ = l.b.e.Ring(context.Background(), Ring{Caller: aor(caller), Callee: aor("bob"), CallID: callID, Targets: l.targets()}, far)
 		})
-		return near, nil
+		return near, "", nil
 	}
 }
 

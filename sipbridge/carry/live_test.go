@@ -41,14 +41,14 @@ func (h *hub) Call(_ context.Context, c sipbridge.Call) (*sipbridge.Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	return &sipbridge.Answer{Callee: callee, Path: sipbridge.PathCarried, Open: func(context.Context) (carry.Tunnel, error) {
+	return &sipbridge.Answer{Callee: callee, Path: sipbridge.PathCarried, Open: []carry.Opener{func(context.Context) (carry.Tunnel, string, error) {
 		near, far := pipeTunnel()
 		h.wg.Go(func() {
 			in := sipbridge.Inbound{Caller: c.Caller, Callee: callee, CallID: c.CallID, LocalIP: far.ip, RemoteIP: near.ip}
 			_ = h.far.Ring(context.Background(), in, far)
 		})
-		return near, nil
-	}}, nil
+		return near, "", nil
+	}}}, nil
 }
 
 // pipe is a Tunnel over channels.

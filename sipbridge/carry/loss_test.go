@@ -200,10 +200,10 @@ func TestCancelBeforeTheTunnel(t *testing.T) {
 	both(t, func(l *lab, alice, bob *phone) {
 		gate := make(chan struct{})
 		near, _ := tunnelPair(l.linkA, l.linkB)
-		alice.openWith(func(ctx context.Context) (Tunnel, error) {
+		alice.openWith(func(ctx context.Context) (Tunnel, string, error) {
 			<-ctx.Done()
 			<-gate
-			return near, nil
+			return near, "", nil
 		})
 		alice.expect("SIP/2.0 100")
 		alice.withinInvite("CANCEL", "")
@@ -220,11 +220,11 @@ func TestCancelBeforeTheTunnel(t *testing.T) {
 }
 
 // openWith makes a call whose tunnel the test opens.
-func (p *phone) openWith(open func(context.Context) (Tunnel, error)) {
+func (p *phone) openWith(open Opener) {
 	p.callID, p.tag, p.cseq = "call-"+p.name, "tag-"+p.name, 1
 	p.from, p.to = "<sip:"+p.name+"@127.0.0.1>", "<sip:bob@127.0.0.1>"
 	p.invite = "INVITE sip:bob@127.0.0.1 SIP/2.0\r\n" + p.via() + "From: " + p.from + ";tag=" + p.tag + "\r\nTo: " + p.to + "\r\nCall-ID: " + p.callID + "\r\nCSeq: 1 INVITE\r\n" + sdpBody("")
-	err := p.side.e.Carry(Call{From: p.flow(), Invite: []byte(p.invite), Caller: aor(p.name), Callee: aor("bob"), Open: open})
+	err := p.side.e.Carry(Call{From: p.flow(), Invite: []byte(p.invite), Caller: aor(p.name), Callee: aor("bob"), Open: []Opener{open}})
 	if err != nil {
 		p.lab.t.Fatal(err)
 	}

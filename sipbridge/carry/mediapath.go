@@ -49,8 +49,9 @@ type MediaFlow struct {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // openMedia makes room for the media of a protected call.
-func (c *call) openMedia(t Tunnel) error {
-	if c.info.Path != PathProtected {
+func (b *branch) openMedia(t Tunnel) error {
+	c := b.c
+	if b.pathOf() != PathProtected {
 		return nil
 	}
 	m, ok := t.(MediaTunnel)
@@ -61,7 +62,7 @@ func (c *call) openMedia(t Tunnel) error {
 	if err != nil {
 		return err
 	}
-	c.e.update(c, func(*Info) { c.media = s })
+	c.e.update(c, func(*Info) { b.media = s })
 	if f, ok := t.(Follower); ok {
 		// They fail only where the call is over.
 		f.Follow(func(over relay.Carrier) { _ = s.Hear(over) }, func(over relay.Carrier) { _ = s.Move(over) })
@@ -69,13 +70,11 @@ func (c *call) openMedia(t Tunnel) error {
 	return nil
 }
 
-// closeMedia ends the media and keeps their last figures.
-func (c *call) closeMedia() {
-	if c.media == nil {
-		return
+// keepFigures keeps the last figures of the media.
+func (c *call) keepFigures() {
+	if c.media != nil {
+		c.e.update(c, func(i *Info) { i.Media = c.mediaInfoLocked() })
 	}
-	c.e.update(c, func(i *Info) { i.Media = c.mediaInfoLocked() })
-	_ = c.media.Close()
 }
 
 // mediaInfoLocked returns the figures of this moment, nil where no media pass.
@@ -129,27 +128,28 @@ func readReport(b []byte) (report, error) {
 }
 
 // startReports begins to speak and to listen for the other side.
-func (c *call) startReports() {
-	if c.info.Path != PathEcho {
-		c.reportAt, c.heardAt = c.now.Add(reportEvery), c.now
+func (b *branch) startReports() {
+	if now := b.c.now; b.c.info.Path != PathEcho {
+		b.reportAt, b.heardAt = now.Add(reportEvery), now
 	}
 }
 
 // keepReporting does what is due of that.
-func (c *call) keepReporting() {
+func (b *branch) keepReporting() {
+	now := b.c.now
 	switch {
-	case c.reportAt.IsZero() || c.over:
-		c.reportAt = time.Time{}
-	case c.now.Sub(c.heardAt) >= silentFor:
-		c.lost("the other side's adapter has fallen silent")
-	case !c.now.Before(c.reportAt):
-		c.reportAt = c.now.Add(reportEvery)
+	case b.reportAt.IsZero() || b.c.over:
+		b.reportAt = time.Time{}
+	case now.Sub(b.heardAt) >= silentFor:
+		b.gone("the other side's adapter has fallen silent")
+	case !now.Before(b.reportAt):
+		b.reportAt = now.Add(reportEvery)
 		var r report
-		if c.media != nil {
-			got := c.media.Stats().Phone
+		if b.media != nil {
+			got := b.media.Stats().Phone
 			r = report{got.Packets, got.Lost, got.Jitter}
 		}
-		c.send(frame{kindReport, 0, r.bytes()})
+		b.send(frame{kindReport, 0, r.bytes()})
 	}
 }
 
@@ -213,15 +213,15 @@ func (t *clientTx) phone() *fork {
 // sdpOut is the body of our phone's message for the tunnel. On the protected
 // path it names nothing of this host; else an address that only this host can
 // reach becomes this host's.
-func (c *call) sdpOut(p *parsed, from *fork) ([]byte, *problem) {
-	return c.sdp(p, func(body []byte) ([]byte, error) {
-		if c.media != nil {
-			return c.media.FromPhone(c.legOf(from), body)
+func (b *branch) sdpOut(p *parsed, from *fork) ([]byte, *problem) {
+	return b.sdp(p, func(body []byte) ([]byte, error) {
+		if b.media != nil {
+			return b.media.FromPhone(b.c.legOf(from), body)
 		}
-		if c.tunnel == nil {
+		if b.tunnel == nil {
 			return body, media.Check(body)
 		}
-		out, _, err := media.ReplaceLoopback(body, notLoopback(c.tunnel.t.LocalIP()))
+		out, _, err := media.ReplaceLoopback(body, notLoopback(b.tunnel.t.LocalIP()))
 		return out, err
 	})
 }
@@ -229,23 +229,23 @@ func (c *call) sdpOut(p *parsed, from *fork) ([]byte, *problem) {
 // sdpIn is the body for our phone. On the protected path it seeks everything at
 // this adapter. Else another host's adapter never sends a loopback address; one
 // that does would aim the phone's media at whatever listens on its own host.
-func (c *call) sdpIn(p *parsed, to *fork) ([]byte, *problem) {
-	return c.sdp(p, func(body []byte) ([]byte, error) {
-		if c.media != nil {
-			return c.media.ToPhone(c.legOf(to), body)
+func (b *branch) sdpIn(p *parsed, to *fork) ([]byte, *problem) {
+	return b.sdp(p, func(body []byte) ([]byte, error) {
+		if b.media != nil {
+			return b.media.ToPhone(b.c.legOf(to), body)
 		}
-		out, n, err := media.ReplaceLoopback(body, notLoopback(c.tunnel.t.RemoteIP()))
+		out, n, err := media.ReplaceLoopback(body, notLoopback(b.tunnel.t.RemoteIP()))
 		if err == nil && n > 0 {
-			c.refused(RefusedLoopback)
+			b.c.refused(RefusedLoopback)
 		}
 		return out, err
 	})
 }
 
-func (c *call) sdp(p *parsed, f func([]byte) ([]byte, error)) ([]byte, *problem) {
-	body, err := rewriteBody(p, f, c.media != nil)
+func (b *branch) sdp(p *parsed, f func([]byte) ([]byte, error)) ([]byte, *problem) {
+	body, err := rewriteBody(p, f, b.media != nil)
 	if err != nil {
-		return nil, c.sdpProblem(err)
+		return nil, b.c.sdpProblem(err)
 	}
 	return body, nil
 }

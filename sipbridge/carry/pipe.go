@@ -27,26 +27,29 @@ type pipe struct {
 	closed bool               // the call's goroutine only
 }
 
-func (c *call) attach(t Tunnel) {
+func (b *branch) attach(t Tunnel) {
+	c := b.c
 	p := &pipe{t: t, out: make(chan []byte, frameQueue), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	c.tunnel = p
-	c.startReports()
-	c.e.update(c, func(i *Info) { i.Peer = t.RemoteIP() })
-	c.e.wg.Go(func() { c.writeFrames(p) })
-	c.e.wg.Go(func() { c.readFrames(p) })
+	b.tunnel = p
+	b.startReports()
+	if b == c.branch {
+		c.e.update(c, func(i *Info) { i.Peer = t.RemoteIP() })
+	}
+	c.e.wg.Go(func() { b.writeFrames(p) })
+	c.e.wg.Go(func() { b.readFrames(p) })
 }
 
 // send queues a frame. The other side not reading for so long that the queue
 // is full is a loss of the tunnel.
-func (c *call) send(f frame) {
-	if c.tunnel == nil || c.tunnel.closed || len(f.payload) > MaxFrame-frameHead {
+func (b *branch) send(f frame) {
+	if b.tunnel == nil || b.tunnel.closed || len(f.payload) > MaxFrame-frameHead {
 		return
 	}
 	select {
-	case c.tunnel.out <- f.bytes():
+	case b.tunnel.out <- f.bytes():
 	default:
-		c.lost("the other side takes nothing any more")
+		b.gone("the other side takes nothing any more")
 	}
 }
 
@@ -58,19 +61,20 @@ func (p *pipe) close() {
 	}
 }
 
-func (c *call) writeFrames(p *pipe) {
+func (b *branch) writeFrames(p *pipe) {
+	c := b.c
 	broken := false
-	for b := range p.out {
+	for data := range p.out {
 		if broken {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
-		err := p.t.Send(ctx, b)
+		err := p.t.Send(ctx, data)
 		cancel()
 		if err != nil {
 			broken = true
 			// Not waited for: the call may be blocked on nothing but us.
-			c.e.wg.Go(func() { c.post(lostInput{errTunnelLost.Error()}) })
+			c.e.wg.Go(func() { c.post(lostInput{b, errTunnelLost.Error()}) })
 		}
 	}
 	_ = p.t.Close()
@@ -78,7 +82,8 @@ func (c *call) writeFrames(p *pipe) {
 	close(p.done)
 }
 
-func (c *call) readFrames(p *pipe) {
+func (b *branch) readFrames(p *pipe) {
+	c := b.c
 	limit := rate.NewLimiter(framesPerSecond, frameBurst)
 	for {
 		if limit.Wait(p.ctx) != nil {
@@ -86,10 +91,10 @@ func (c *call) readFrames(p *pipe) {
 		}
 		data, err := p.t.Recv(p.ctx)
 		if err != nil {
-			c.post(lostInput{errTunnelLost.Error()})
+			c.post(lostInput{b, errTunnelLost.Error()})
 			return
 		}
-		if !c.post(frameInput{data}) {
+		if !c.post(frameInput{b, data}) {
 			return
 		}
 	}

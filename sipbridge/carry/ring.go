@@ -23,7 +23,8 @@ type result struct {
 	reason  string
 	warning string
 	p       *parsed // nil if ours
-	of      *fork   // whose it is
+	retry   time.Duration
+	of      *fork // whose it is
 }
 
 // ring sends the INVITE of the tunnel to the callee's phones.
@@ -61,7 +62,7 @@ func (c *call) ringOne(target Target, w wireTx, p *parsed) *problem {
 		return nil
 	}
 	f := &fork{target: target}
-	body, wrong := c.sdpIn(p, f)
+	body, wrong := w.via.sdpIn(p, f)
 	if wrong != nil {
 		return wrong
 	}
@@ -80,7 +81,7 @@ func (c *call) ringOne(target Target, w wireTx, p *parsed) *problem {
 
 // forkDialog is the dialog that a phone's answer belongs to.
 func (c *call) forkDialog(t *clientTx, from Flow, p *parsed) *dialog {
-	d := c.addDialog(p.toTag)
+	d := t.asked.via.addDialog(p.toTag)
 	switch {
 	case d == nil:
 		return nil
@@ -121,7 +122,7 @@ func (c *call) forkAccepted(t *clientTx, from Flow, p *parsed, first bool) {
 	c.passResponse(t.asked, p, t.phone())
 	c.report(Answered, func(i *Info) { i.Answered, i.Status, i.Left = c.e.cfg.Now(), p.Status, c.leave(d) })
 	for _, f := range c.forks {
-		c.cancelClient(f.t, `SIP;cause=200;text="Call completed elsewhere"`)
+		c.cancelClient(f.t, elsewhere)
 	}
 }
 
@@ -183,7 +184,7 @@ func (c *call) settle(r result) {
 	}
 	why := r.reason
 	if c.cancelled {
-		why = "cancelled by the caller"
+		why = c.cancelledWhy()
 	} else if r.warning != "" {
 		why += ": " + r.warning
 	}
@@ -217,7 +218,7 @@ func (c *call) cancelForks(why string) {
 	if c.settled {
 		return
 	}
-	c.cancelled = true
+	c.cancelled, c.elsewhere = true, isElsewhere(why)
 	for _, f := range c.forks {
 		c.cancelClient(f.t, why)
 	}
@@ -235,7 +236,7 @@ func (c *call) hangUp(t *clientTx, from Flow, p *parsed) {
 	d.recordRoutes(p, false, routeURI(t.flow))
 	h := head{uri: d.target, from: t.head.from, to: string(p.Get(message.To)), cseq: t.head.cseq, routes: d.routes}
 	ack := &clientTx{head: h, flow: d.flow}
-	c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranch(), nil, nil, 70))
+	c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranchID(), nil, nil, 70))
 	if t.hungUp[p.toTag] || len(t.hungUp) >= maxDialogs {
 		return
 	}

@@ -26,6 +26,14 @@ type Tunnel interface {
 	RemoteIP() netip.Addr
 }
 
+// Standing is a Tunnel whose other end may lose its right to the call while it
+// rings.
+type Standing interface {
+	// Stands tells whether that device still speaks for the callee. It is asked
+	// when the device is picked up, and must answer at once.
+	Stands() bool
+}
+
 // Flow is one way between the adapter and a phone. Flows are comparable.
 type Flow struct {
 	// Transport is "udp" or "tcp", in lower case.
@@ -61,14 +69,19 @@ type Call struct {
 	// named. Empty means that of Invite; it differs where a phone chose a new
 	// one to follow a redirection.
 	CallID string
-	// Path is PathCarried or PathProtected; empty means the former. A protected
-	// call's tunnel must be a MediaTunnel.
+	// Path is PathCarried or PathProtected; empty means the former. The tunnel of
+	// a protected call must be a MediaTunnel.
 	Path string
-	// Open opens the tunnel; the engine calls it once, from its own
-	// goroutine. A *Refusal in the error's chain becomes the phone's answer;
-	// any other error is answered 480 with a Warning.
-	Open func(ctx context.Context) (Tunnel, error)
+	// Open has an Opener for each of the callee's adapters that shall ring, the
+	// first one at least. The first MaxBranches of them are called, once each and
+	// all at once. The call goes on with the one whose phone answers first.
+	Open []Opener
 }
+
+// Opener opens the tunnel to one adapter and says on which path, "" being that
+// of the Call. A *Refusal in the error's chain becomes that adapter's answer; any
+// other error is one of 480 with a Warning.
+type Opener func(ctx context.Context) (t Tunnel, path string, err error)
 
 // Target is one registered phone of a callee.
 type Target struct {

@@ -26,8 +26,11 @@ type serverTx struct {
 	key    serverKey
 	p      *parsed
 	source netip.AddrPort
-	flow   Flow   // where answers go
-	number uint64 // under which it crossed; 0 if it did not
+	flow   Flow // where answers go
+	// number is that under which it crossed, 0 if it did not; via is where. An
+	// INVITE that forks is the first request of each of its branches.
+	number uint64
+	via    *branch
 
 	status int    // of the last answer
 	last   []byte // the last answer
@@ -50,7 +53,7 @@ type answer struct {
 // newServer begins a transaction; nil if there are too many.
 func (c *call) newServer(from Flow, p *parsed) *serverTx {
 	s := c.serverOf(from, p)
-	if len(c.crossed) >= maxPending {
+	if c.crossing() >= maxPending {
 		c.refused(RefusedTooMany)
 		c.respond(s, answer{status: 503, reason: "Service Unavailable", warning: "too many requests at once in this call"})
 		return nil
@@ -87,8 +90,10 @@ func (c *call) dropOldest() {
 
 func (c *call) dropServer(s *serverTx) {
 	delete(c.servers, s.key)
-	if s.number != 0 {
-		delete(c.crossed, s.number)
+	for _, b := range c.branches {
+		if b.crossed[s.number] == s {
+			delete(b.crossed, s.number)
+		}
 	}
 }
 
@@ -168,14 +173,11 @@ func (c *call) expireServer(s *serverTx) {
 		return
 	}
 	// Nothing came back through the tunnel.
-	a := answer{status: 408, reason: "Request Timeout", warning: "the other side does not answer"}
-	if s == c.initial && c.cancelled {
-		a = answer{status: 487, reason: "Request Terminated"}
-	}
-	c.respond(s, a)
 	if s == c.initial {
-		c.end(a.status, "the other side does not answer")
+		c.giveUp()
+		return
 	}
+	c.respond(s, answer{status: 408, reason: "Request Timeout", warning: noAnswer})
 }
 
 // repeated handles a request that has been seen, and the ACK and CANCEL that
@@ -219,12 +221,13 @@ func (c *call) cancelServer(from Flow, s *serverTx, p *parsed) {
 			c.end(487, "cancelled by the caller")
 		}
 	default:
-		if s == c.initial {
-			c.cancelled = true
-		}
 		s.endAt = c.now.Add(tx)
 		why := message.Clean(p.field("Reason"), maxCancelReason)
-		c.send(frame{kindCancel, s.number, []byte(why)})
+		if s == c.initial {
+			c.cancelBranches(why)
+		} else {
+			s.via.send(frame{kindCancel, s.number, []byte(why)})
+		}
 	}
 }
 

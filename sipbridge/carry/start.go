@@ -30,12 +30,15 @@ func (e *Engine) carry(call Call, path string) error {
 		return &Refusal{Code: 400, Reason: "Bad Request", Warning: "not an INVITE that begins a call"}
 	case fault != nil:
 		return &Refusal{Code: fault.Code, Reason: fault.Reason, Warning: fault.Detail}
+	case len(call.Open) == 0:
+		return &Refusal{Code: 480, Reason: "Temporarily Unavailable", Warning: "the other side does not carry calls"}
 	case p.isSDP() && media.Check(p.Body) != nil: // before anybody is troubled with it
 		e.cfg.Refused(RefusedSDP)
 		return &Refusal{Code: 400, Reason: "Bad Request", Warning: "malformed session description"}
 	}
 	c := e.newCall(call.Caller, call.Callee)
-	c.callID, c.wireID, c.callerTag, c.open = p.callID, orDefault(call.CallID, p.callID), p.fromTag, call.Open
+	c.callID, c.wireID, c.callerTag = p.callID, orDefault(call.CallID, p.callID), p.fromTag
+	c.fork(call.Open)
 	c.info = Info{ID: c.id, CallID: p.callID, Signed: c.wireID, Caller: call.Caller, Callee: call.Callee, Path: path}
 	c.initial = c.serverOf(call.From, p)
 	c.servers[c.initial.key] = c.initial
@@ -71,11 +74,9 @@ func (e *Engine) Ring(ctx context.Context, r Ring, t Tunnel) error {
 	select {
 	case <-c.ended:
 	case <-ctx.Done():
-		c.post(lostInput{"the call was ended by this adapter"})
+		c.post(lostInput{nil, "the call was ended by this adapter"})
 		<-c.ended
 	}
-	if c.tunnel != nil {
-		<-c.tunnel.done
-	}
+	c.awaitTunnels()
 	return nil
 }

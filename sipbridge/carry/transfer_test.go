@@ -14,7 +14,7 @@ func followed(l *lab, alice, bob *phone, own, signed string) {
 	alice.from, alice.to = "<sip:alice@127.0.0.1>", "<sip:bob@127.0.0.1>"
 	invite := "INVITE sip:bob@127.0.0.1 SIP/2.0\r\n" + alice.via() + "From: <sip:alice@127.0.0.1>;tag=tag-alice\r\nTo: <sip:bob@127.0.0.1>\r\nCall-ID: " + own +
 		"\r\nCSeq: 1 INVITE\r\nContact: <" + alice.contact + ">\r\n" + sdpBody(offer)
-	err := l.a.e.Carry(Call{From: alice.flow(), Invite: []byte(invite), Caller: aor("alice"), Callee: aor("bob"), CallID: signed, Open: l.openTunnel("alice", signed)})
+	err := l.a.e.Carry(Call{From: alice.flow(), Invite: []byte(invite), Caller: aor("alice"), Callee: aor("bob"), CallID: signed, Open: []Opener{l.openTunnel("alice", signed)}})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -10,14 +10,15 @@ import (
 
 // wireTx is a request that came out of the tunnel, as its answers need it.
 type wireTx struct {
+	via            *branch
 	number         uint64 // 0: none, nobody waits for an answer
 	method         string
 	cseq           uint32
 	fromTag, toTag string
 }
 
-func wireTxOf(number uint64, p *parsed) wireTx {
-	return wireTx{number, p.method, p.cseq, p.fromTag, p.toTag}
+func (b *branch) wireTxOf(number uint64, p *parsed) wireTx {
+	return wireTx{b, number, p.method, p.cseq, p.fromTag, p.toTag}
 }
 
 // tagged is how adapters write From and To to each other.
@@ -58,7 +59,7 @@ func (c *call) reply(w wireTx, a answer) {
 	if v := c.e.warning(a.warning); v != "" {
 		b = appendField(b, "Warning", v)
 	}
-	c.send(frame{kindResponse, w.number, appendBody(b, a.body)})
+	w.via.send(frame{kindResponse, w.number, appendBody(b, a.body)})
 }
 
 // refuse answers a request of the tunnel that no phone answers.
@@ -72,6 +73,9 @@ func (c *call) refuse(w wireTx, a answer) {
 // passResponse sends our phone's answer on; from is that phone, at the callee's
 // side.
 func (c *call) passResponse(w wireTx, p *parsed, from *fork) {
+	if w.number == 0 {
+		return // to a request of ours
+	}
 	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
 	if w.toTag != "" {
 		a.toTag = w.toTag
@@ -87,7 +91,7 @@ func (c *call) passResponse(w wireTx, p *parsed, from *fork) {
 		// The other phone could only fail to answer the challenge.
 		a.status, a.reason, a.warning = 403, "Forbidden", "the phone demands a password of its own"
 	}
-	body, _ := c.sdpOut(p, from) // nil if there is something wrong with it
+	body, _ := w.via.sdpOut(p, from) // nil if there is something wrong with it
 	a.body, a.fields = body, append(fields, c.appendCrossing(nil, p, len(body) > 0, true)...)
 	c.reply(w, a)
 }

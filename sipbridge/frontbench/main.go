@@ -104,7 +104,7 @@ func (d *directory) Call(_ context.Context, c sipbridge.Call) (*sipbridge.Answer
 	if !ok {
 		return nil, sipbridge.NotRegistered("")
 	}
-	open := func(context.Context) (carry.Tunnel, error) { return nil, errNoTunnel }
+	open := []carry.Opener{func(context.Context) (carry.Tunnel, string, error) { return nil, "", errNoTunnel }}
 	return &sipbridge.Answer{Callee: callee, Path: sipbridge.PathDirect, Contact: contact, Open: open}, nil
 }
 

@@ -1,0 +1,93 @@
+package adapter_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/internal/testnet"
+	"github.com/secp2psip/secp2psip/sipbridge"
+	"github.com/secp2psip/secp2psip/sipbridge/carry"
+)
+
+// several is alice, whose adapter carries every call, and bob with two devices,
+// each with a phone at an adapter of its own.
+func several(t *testing.T, path string) (a, desk, mobile *testnet.Member, alice, bob, pocket *scriptPhone) {
+	t.Helper()
+	l := testnet.New(t, nil)
+	carries := func(c *adapter.Config) {
+		many(c)
+		c.SIP.Path, c.SIP.Redirect = path, sipbridge.RedirectNever
+	}
+	link := l.Invite("bob", 2)
+	a, desk = l.Add("alice", carries), l.AddWith("bob", "bob-desk", link, carries)
+	alice, bob = newScriptPhone(t, a), newScriptPhoneOf(t, desk, "bob", "desk")
+	mobile = l.AddWith("bob", "bob-mobile", link, carries)
+	pocket = newScriptPhoneOf(t, mobile, "bob", "pocket")
+	testnet.Eventually(t, "both devices are found", func() bool { return len(a.Lookup("bob").Devices) == 2 })
+	return a, desk, mobile, alice, bob, pocket
+}
+
+// Two devices of one person, at two adapters, ring at the same time. The one that
+// is picked up has the call, the other shows no missed one.
+func TestAllDevicesOfAPersonRing(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{sipbridge.PathProtected, sipbridge.PathCarried} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			a, desk, mobile, alice, bob, pocket := several(t, path)
+			alice.dial("bob", "", alice.audio(""))
+			calls := map[*scriptPhone]string{}
+			for _, p := range []*scriptPhone{bob, pocket} {
+				calls[p] = p.hear()
+				p.answer(calls[p], "180 Ringing", "", "")
+			}
+			alice.expect("SIP/2.0 180")
+			alice.expect("SIP/2.0 180")
+			pocket.answer(calls[pocket], "200 OK", "", pocket.audio(""))
+			ok := alice.expect("SIP/2.0 200")
+			if !strings.Contains(field(ok, "To"), "tag=tagpocket") {
+				t.Fatalf("alice is answered\n%s", ok)
+			}
+			alice.met(ok)
+			alice.request("ACK", "", "")
+			pocket.expect("ACK ")
+			cancel := bob.expect("CANCEL ")
+			if field(cancel, "Reason") != `SIP;cause=200;text="Call completed elsewhere"` {
+				t.Errorf("the other phone shows a missed call:\n%s", cancel)
+			}
+			bob.answer(cancel, "200 OK", "", "")
+			bob.answer(calls[bob], "487 Request Terminated", "", "")
+			bob.expect("ACK ")
+			if path == sipbridge.PathProtected {
+				toAlice, toPocket := portsIn(ok)["audio"], portsIn(calls[pocket])["audio"]
+				alice.say(toAlice, rtp(0, 1))
+				pocket.listens(rtp(0, 1))
+				bob.say(portsIn(calls[bob])["audio"], rtp(0, 2)) // its media are closed
+				pocket.say(toPocket, rtp(0, 3))
+				alice.listens(rtp(0, 3))
+			}
+			testnet.Eventually(t, "the other device's call is over", func() bool { return len(desk.It.Status().Live) == 0 })
+			if live := a.It.Status().Live; len(live) != 1 || live[0].Path != path || live[0].State != string(carry.Answered) {
+				t.Errorf("alice's adapter has the calls %+v", live)
+			}
+			alice.request("BYE", "", "")
+			pocket.answer(pocket.expect("BYE "), "200 OK", "", "")
+			alice.expect("SIP/2.0 200")
+			testnet.Eventually(t, "the call is over", func() bool { return len(a.It.Status().Live)+len(mobile.It.Status().Live) == 0 })
+		})
+	}
+}
+
+// A device whose adapter has died rings nobody, and keeps nobody waiting: the
+// other one rings at once. When that refuses too, alice hears what it said.
+func TestADeadDeviceKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	_, desk, _, alice, _, pocket := several(t, sipbridge.PathProtected)
+	desk.Crash()
+	alice.dial("bob", "", alice.audio(""))
+	pocket.answer(pocket.hear(), "486 Busy Here", "", "")
+	pocket.expect("ACK ")
+	alice.expect("SIP/2.0 486")
+	alice.request("ACK", "", "")
+}
