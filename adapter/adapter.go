@@ -30,6 +30,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/internal/media/relay"
 	"github.com/secp2psip/secp2psip/internal/node"
+	"github.com/secp2psip/secp2psip/internal/portmap"
 	"github.com/secp2psip/secp2psip/internal/seal"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
@@ -51,6 +52,8 @@ type Config struct {
 	Role    node.Role        // what the adapter is to the ring; "" = as it can be reached
 	Reach   node.ReachTiming // zero value = the documented defaults
 	Clients node.Clients     // whom it passes sealed packets on to; zero value = the documented defaults
+	// PortMapping has the router before this host asked for a port.
+	PortMapping bool
 	// RingBytes is what keeping the ring together may cost, in bytes a second; 0 =
 	// the documented default.
 	RingBytes int
@@ -235,7 +238,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	n, err := node.New(node.Config{
 		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, KeepCharter: a.keepCharter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
 		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
-		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, Stores: a.cfg.Stores, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket,
+		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, Stores: a.cfg.Stores, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket, PortMapping: a.portMapping(),
 		Log: a.log, Refused: a.refusals.Count, Posted: a.posted,
 	})
 	if err != nil {
@@ -244,6 +247,14 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	n.Link().HandleDatagrams(link.DatagramMedia, func(from *link.Conn, b []byte) { a.relay.Receive(from, b) })
 	n.Seed(m.Servers)
 	return n, nil
+}
+
+// portMapping says how the router is asked for a port; nil = not at all.
+func (a *Adapter) portMapping() *portmap.Config {
+	if !a.cfg.PortMapping {
+		return nil
+	}
+	return &portmap.Config{}
 }
 
 // trust verifies what belongs to the overlay, whose root certificate must be

@@ -34,10 +34,17 @@ type Adapter struct {
 	// CallRecords writes a line to calls.jsonl in the state folder for every
 	// call that has ended.
 	CallRecords bool    `koanf:"call_records" toml:"call_records" help:"write a line to calls.jsonl in the state folder for every call"`
+	NAT         NAT     `koanf:"nat" toml:"nat"`
 	SIP         SIP     `koanf:"sip" toml:"sip"`
 	Limits      Limits  `koanf:"limits" toml:"limits"`
 	Metrics     Metrics `koanf:"metrics" toml:"metrics"`
 	Log         Log     `koanf:"log" toml:"log"`
+}
+
+// NAT configures what is done about a router before this host.
+type NAT struct {
+	// PortMapping asks the router to map the link's UDP port to this host.
+	PortMapping string `koanf:"port_mapping" toml:"port_mapping" help:"ask the router, by NAT-PMP or UPnP, to let others in to the link's port" oneof:"off auto"`
 }
 
 // SIP configures the side towards the phone.
@@ -83,6 +90,7 @@ func DefaultAdapter(state string) Adapter {
 		Role:         "auto",
 		Clients:      64,
 		CacheFor:     Minute,
+		NAT:          NAT{PortMapping: "off"},
 		SIP: SIP{
 			Listen:           []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060"},
 			Redirect:         "auto",

@@ -328,6 +328,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 		{"../internal/media/echo.go", "^Refused"},
 		{"../internal/media/relay/errors.go", "^Refused"},
 		{"../adapter/*.go", "^reason[A-Z]"},
+		{"../internal/portmap/errors.go", "^reason[A-Z]"},
 		{"../internal/node/*.go", "^reason[A-Z]"},
 		{"../bootstrap/*.go", "^reason[A-Z]"},
 	} {

@@ -109,7 +109,7 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 	config := adapter.Config{
 		MediaPorts: ports, NoRecords: !cfg.CallRecords, CallRate: cfg.Limits.CallBurst,
 		State: cfg.State, Passphrase: t.keys, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP, cfg.Limits),
-		Role: node.Role(cfg.Role), Clients: node.Clients{Most: cmp.Or(cfg.Clients, -1)}, RingBytes: cfg.Limits.RingBytes, OpenNetworks: cfg.OpenPrefixes(),
+		Role: node.Role(cfg.Role), Clients: node.Clients{Most: cmp.Or(cfg.Clients, -1)}, RingBytes: cfg.Limits.RingBytes, OpenNetworks: cfg.OpenPrefixes(), PortMapping: cfg.NAT.PortMapping == "auto",
 		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
 		Called: func(c admin.Call) {
 			t.metrics.Call(c.Direction, c.Path, c.Status, time.Duration(c.SetupMS*float64(time.Millisecond)))
@@ -173,5 +173,6 @@ func watchRing(m *metrics.Set, get func() *node.Node) {
 		Joined:     func() bool { return slices.Contains([]string{"joined", "client"}, status().Phase) },
 		Links:      func() int { return len(status().Links) },
 		Records:    func() int { return status().Store.Records },
+		PortMapped: func() bool { r := status().Reach; return r != nil && r.PortMapping != nil && r.PortMapping.Proven },
 	})
 }

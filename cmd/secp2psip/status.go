@@ -54,6 +54,9 @@ func (a *app) printStatus(s admin.Status) error {
 	t.row("ring", ringLine(s.Ring))
 	if r := s.Reach; r != nil {
 		t.row("reach", reachLine(r))
+		if m := r.PortMapping; m != nil && m.Asked {
+			t.row("port mapping", mappingLine(m))
+		}
 	}
 	t.row("neighbours", neighbours(s))
 	t.row("links", plural(len(s.Links), "open connection"))
@@ -111,6 +114,18 @@ func reachLine(r *admin.Reach) string {
 	}
 	if r.Clients > 0 {
 		line += ", passes on to " + plural(r.Clients, "client")
+	}
+	return line
+}
+
+func mappingLine(m *admin.PortMapping) string {
+	line := m.Text(time.Now())
+	switch {
+	case m.External == "":
+	case m.Proven:
+		line += "; others have called this node there"
+	default:
+		line += "; nobody has called this node there, so it is not published"
 	}
 	return line
 }

@@ -63,6 +63,8 @@ type Reach struct {
 	// "dependent" for one of the two, or "unknown".
 	Mapping  string `json:"mapping,omitempty"`
 	Observed []Seen `json:"observed,omitempty"` // by whom
+	// PortMapping is nil where the router is not asked.
+	PortMapping *PortMapping `json:"port_mapping,omitempty"`
 }
 
 // Seen is the address at which another node sees this one.

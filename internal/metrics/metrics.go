@@ -140,6 +140,7 @@ type Ring struct {
 	Joined     func() bool // this node is part of the ring
 	Links      func() int  // open connections
 	Records    func() int  // records held
+	PortMapped func() bool // the router maps the link's port, and others have called the node there
 }
 
 // Ring registers the gauges of r. It may be called once.
@@ -147,12 +148,17 @@ func (s *Set) Ring(r Ring) {
 	count := func(f func() int) func() float64 { return func() float64 { return float64(f()) } }
 	s.Gauge("ring_members", "Live members that this node knows.", count(r.Members))
 	s.Gauge("ring_successors", "Length of the successor list.", count(r.Successors))
-	s.Gauge("ring_joined", "1 while this node is part of the ring.", func() float64 {
-		if r.Joined() {
+	s.Gauge("ring_joined", "1 while this node is part of the ring.", flag(r.Joined))
+	s.Gauge("links", "Open connections to other nodes.", count(r.Links))
+	s.Gauge("records", "Records held for the ring.", count(r.Records))
+	s.Gauge("port_mapped", "1 while the router maps the link's port to this host, and others have called it there.", flag(r.PortMapped))
+}
+
+func flag(f func() bool) func() float64 {
+	return func() float64 {
+		if f() {
 			return 1
 		}
 		return 0
-	})
-	s.Gauge("links", "Open connections to other nodes.", count(r.Links))
-	s.Gauge("records", "Records held for the ring.", count(r.Records))
+	}
 }

@@ -54,7 +54,7 @@ func TestPages(t *testing.T) {
 	s.Ring(Ring{
 		Members: func() int { return 9 }, Successors: func() int { return 8 },
 		Joined: func() bool { return joined },
-		Links:  func() int { return 3 }, Records: func() int { return 40 },
+		Links:  func() int { return 3 }, Records: func() int { return 40 }, PortMapped: func() bool { return true },
 	})
 	var reason error = errors.New("not joined yet")
 	page := get(t, s, func() error { return reason })

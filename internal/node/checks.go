@@ -14,7 +14,7 @@ import (
 func (n *Node) Checks() []admin.Check {
 	var s admin.Status
 	n.FillStatus(&s)
-	return []admin.Check{n.ringCheck(&s), n.reachCheck(&s), n.natCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
+	return []admin.Check{n.ringCheck(&s), n.reachCheck(&s), n.natCheck(&s), n.mappingCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
 }
 
 func (n *Node) ringCheck(s *admin.Status) admin.Check {
@@ -67,7 +67,7 @@ func (n *Node) natCheck(s *admin.Status) admin.Check {
 		return c
 	}
 	port := n.link.Addr().Port()
-	forward := fmt.Sprintf("let the router forward UDP port %d to this host", port)
+	forward := fmt.Sprintf("let the router forward UDP port %d to this host", port) + n.asksRouter()
 	tried := n.tried(s)
 	switch Mapping(s.Reach.Mapping) {
 	case MappingNone:

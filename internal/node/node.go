@@ -23,6 +23,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/evidence"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/portmap"
 	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/seal"
 	"github.com/secp2psip/secp2psip/internal/wire"
@@ -59,6 +60,7 @@ type Config struct {
 	Socket       func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
 	Role         Role                                            // "" = RoleAuto
 	Reach        ReachTiming                                     // zero value = the documented defaults
+	PortMapping  *portmap.Config                                 // nil = the router is asked for nothing; the node fills in port, log and who is told
 	Clients      Clients                                         // zero value = the documented defaults
 	Stores       StoreLimits                                     // of others at this node
 	RingBytes    int                                             // a second, to keep the ring together; 0 = chord.DefaultBudget
@@ -92,6 +94,7 @@ type Node struct {
 	holding   *holding
 	reflected *reflection
 	punches   *punches
+	mapped    *mapped    // nil = the router is asked for nothing
 	moving    sync.Mutex // held while this node's addresses are looked at
 	bulletins *bulletins
 	charters  *charters
@@ -137,6 +140,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding(), reflected: newReflectionKeeper(), punches: newPunches()}
 	n.chain.Store(&cfg.Chain)
+	if cfg.PortMapping != nil {
+		n.mapped = newMapped()
+	}
 	n.charters = newCharters(cfg.Charter)
 	n.bulletins = newBulletins(cfg.Trust.Board(), n.recordTime, n.time.Now, n.count("node"))
 	n.bulletins.keep, n.bulletins.effect = n.keepBulletins, n.bulletinsIn
@@ -193,6 +199,9 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return n.guard.Run(ctx) })
 		g.Go(func() error { n.tellBulletins(ctx); return nil })
 		g.Go(func() error { n.tellCharter(ctx); return nil })
+		if n.mapped != nil {
+			g.Go(func() error { n.keepMapped(ctx); return nil })
+		}
 		return n.stayJoined(ctx)
 	})
 	err := g.Wait()

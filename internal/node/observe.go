@@ -195,15 +195,15 @@ func (n *Node) observersNow() (out []Sighting) {
 }
 
 // advertised are the addresses at which others may find this node: those that
-// are configured; else the host's own, and those that two other people's nodes
-// have seen.
+// are configured; else the host's own, the one that the router maps, when others
+// have called this node there, and those that two other people's nodes have seen.
 func (n *Node) advertised() []netip.AddrPort {
 	addrs := AdvertisedAddrs(n.link.Addr(), n.cfg.Advertise, netip.Addr{})
 	if len(n.cfg.Advertise) > 0 {
 		return addrs
 	}
-	for _, a := range n.Reflection().Verified {
-		if !slices.Contains(addrs, a) {
+	for _, a := range append([]netip.AddrPort{n.mapped.address()}, n.Reflection().Verified...) {
+		if a.IsValid() && !slices.Contains(addrs, a) {
 			// Next to the first, for a descriptor has room for few.
 			addrs = slices.Insert(slices.Clone(addrs), min(1, len(addrs)), a)
 		}

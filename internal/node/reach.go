@@ -58,7 +58,8 @@ func (v *verdict) unreachable() bool { return !v.reachable() && v.silent > 0 }
 // proving is one round of dial-backs.
 type proving struct {
 	n       *Node
-	queue   []wire.Peer // one of each owner, to be asked
+	at      []netip.AddrPort // nil = where this node says that it is
+	queue   []wire.Peer      // one of each owner, to be asked
 	owners  map[identity.OwnerTag]bool
 	answers chan dialBackAnswer
 	flying  int
@@ -74,10 +75,16 @@ type dialBackAnswer struct {
 
 // prove asks the given nodes, and others that they name, to dial this one back.
 func (n *Node) prove(ctx context.Context, start []wire.Peer) verdict {
+	return n.proveAt(ctx, start, nil)
+}
+
+// proveAt has it dialled at the given addresses; nil stands for all that it
+// publishes.
+func (n *Node) proveAt(ctx context.Context, start []wire.Peer, at []netip.AddrPort) verdict {
 	ctx, cancel := context.WithTimeout(ctx, dialBackTime)
 	defer cancel()
 	p := &proving{
-		n: n, owners: map[identity.OwnerTag]bool{n.owner: true},
+		n: n, at: at, owners: map[identity.OwnerTag]bool{n.owner: true},
 		answers: make(chan dialBackAnswer, dialBackAsks), // nobody waits for a late one
 	}
 	p.enqueue(start)
@@ -108,7 +115,7 @@ func (p *proving) ask(ctx context.Context) {
 	p.asked++
 	p.flying++
 	go func() { // ends with ctx
-		msg, err := p.n.askDialBack(ctx, peer)
+		msg, err := p.n.askDialBack(ctx, peer, p.at)
 		p.answers <- dialBackAnswer{peer, msg, err}
 	}()
 }
@@ -130,16 +137,19 @@ func (p *proving) take(a dialBackAnswer) {
 	p.verdict.by = append(p.verdict.by, Voucher{a.peer.ID, a.peer.Owner, a.msg.Reached[0], p.n.time.Now()})
 }
 
-// askDialBack asks one node. The address by which this host reaches it stands
-// first: that one it will take for ours.
-func (n *Node) askDialBack(ctx context.Context, peer wire.Peer) (*wire.Dialed, error) {
+// askDialBack asks one node to dial the given addresses, or those that this node
+// publishes. Of these, the one by which this host reaches it stands first: that
+// one it will take for ours.
+func (n *Node) askDialBack(ctx context.Context, peer wire.Peer, addrs []netip.AddrPort) (*wire.Dialed, error) {
 	conn, err := n.link.Connect(ctx, peer)
 	if err != nil {
 		return nil, err
 	}
-	addrs := slices.Clone(n.Self().Addrs)
-	if i := slices.Index(addrs, conn.LocalAddr()); i > 0 {
-		addrs[0], addrs[i] = addrs[i], addrs[0]
+	if addrs == nil {
+		addrs = slices.Clone(n.Self().Addrs)
+		if i := slices.Index(addrs, conn.LocalAddr()); i > 0 {
+			addrs[0], addrs[i] = addrs[i], addrs[0]
+		}
 	}
 	msg := &wire.DialBack{Addrs: addrs[:min(len(addrs), wire.MaxDialBack)], Padding: make([]byte, dialBackPadding)}
 	answer, err := conn.Call(ctx, msg)

@@ -64,7 +64,7 @@ func (n *Node) reachStatus() *admin.Reach {
 	}
 	r := &admin.Reach{Client: st.Client, Since: st.Since, Why: st.Why, By: []admin.Voucher{}, Clients: n.Clients()}
 	seen := n.Reflection()
-	r.Mapping = string(seen.Mapping)
+	r.Mapping, r.PortMapping = string(seen.Mapping), n.mappedStatus()
 	for _, s := range seen.Sightings {
 		r.Observed = append(r.Observed, admin.Seen{By: s.Observer.String(), As: s.Seen.String()})
 	}

@@ -32,5 +32,6 @@ func (n *Node) keepMoving(ctx context.Context) {
 		n.reflected.again()
 		n.link.Migrate(ctx, func(a netip.Addr) bool { return slices.Contains(now, a) })
 		n.punches.again()
+		n.mapped.again()
 	}
 }
