@@ -36,6 +36,7 @@ type adapterOptions struct {
 	path     string // "auto", "direct", "carried", "protected", "require-protected"; empty for the default
 	listen   string // for the phone, "udp:IP:PORT"; empty for the default
 	config   string // a configuration file; empty for none
+	mapping  bool   // it asks its router for a port
 	roams    bool   // it listens for other adapters at whatever address the host has
 }
 
@@ -45,6 +46,9 @@ func adapterCommand(state string, addr netip.Addr, link string, o adapterOptions
 		addr = netip.IPv4Unspecified()
 	}
 	argv := []string{"adapter", "--state", state, "--listen", netip.AddrPortFrom(addr, ringPort).String(), "--log-level", "debug"}
+	if o.mapping {
+		argv = append(argv, "--nat-port-mapping", "auto")
+	}
 	for flag, value := range map[string]string{"--join": link, "--sip-redirect": o.redirect, "--sip-path": o.path, "--sip-listen": o.listen, "--config": o.config} {
 		if value != "" {
 			argv = append(argv, flag, value)

@@ -19,11 +19,12 @@ import (
 
 // office is a LAN on which the program runs: a bootstrap server, and people who each have a host with an adapter and a phone.
 type office struct {
-	t      testing.TB
-	lab    *lab.Lab
-	server *daemon
-	people map[string]*person
-	order  []*person
+	t       testing.TB
+	lab     *lab.Lab
+	server  *daemon
+	people  map[string]*person
+	routers map[string]*lab.Proc // what listens to who asks for ports, by the user behind it
+	order   []*person
 }
 
 // daemon is one running program with its state folder.
@@ -56,6 +57,7 @@ type spec struct {
 	// loopback: the phone listens on 127.0.0.1 and nowhere else.
 	loopback bool
 	nat      lab.Translator // the host stands behind a router of its own that translates addresses so; empty for none
+	asking   lab.Asking     // that router lets the host ask for ports; empty for not
 	desk     bool           // the phone is a host of its own and proves a password to the adapter
 	manual   bool           // the phone rings and does not answer
 	disk     string         // size of a disk of its own for the adapter's state folder, as tmpfs spells it; empty for none
@@ -76,8 +78,14 @@ func newOffice(t testing.TB, specs ...spec) *office {
 // newOfficeOf is newOffice in an overlay with call paths of its own.
 func newOfficeOf(t testing.TB, paths string, specs ...spec) *office {
 	t.Helper()
+	return newOfficeOn(t, lab.Plan{}, paths, specs...)
+}
+
+// newOfficeOn is newOfficeOf on a LAN with addresses of its own.
+func newOfficeOn(t testing.TB, plan lab.Plan, paths string, specs ...spec) *office {
+	t.Helper()
 	lab.Require(t, "baresip", "linphonec")
-	o := &office{t: t, lab: lab.New(t), people: make(map[string]*person)}
+	o := &office{t: t, lab: lab.NewOn(t, plan), people: make(map[string]*person), routers: make(map[string]*lab.Proc)}
 	host := o.lab.Host("bootstrap")
 	o.server = &daemon{t: t, host: host, name: "bootstrap", state: filepath.Join(host.Dir, "state")}
 	o.server.argv = func() []string { return bootstrapCommand(o.server.state, host.Addr, paths) }
@@ -129,7 +137,11 @@ func (o *office) hire(s spec) *person {
 // hostFor is the person's host.
 func (o *office) hostFor(s spec) *lab.Host {
 	if s.nat != "" {
-		return o.lab.HostBehind(s.user, s.nat)
+		h := o.lab.HostBehind(s.user, s.nat)
+		if s.asking != "" {
+			o.routers[s.user] = h.Router.Maps(s.asking)
+		}
+		return h
 	}
 	return o.lab.Host(s.user)
 }

@@ -17,6 +17,7 @@ needed=(
   tshark:tshark
   ip:iproute2
   nft:nftables
+  miniupnpd:miniupnpd-nftables
   dhtnode:dhtnode
   gcc:gcc            # for go test -race
 )
@@ -53,7 +54,7 @@ if [ "$(id -u)" -ne 0 ]; then
   root=(sudo)
 fi
 
-# Kamailio, dhtnode and rtpengine are wanted as programs only. Their packages would start them as services, Kamailio on the very port
+# Kamailio, dhtnode, miniupnpd and rtpengine are wanted as programs only. Their packages would start them as services, Kamailio on the very port
 # that the adapter uses; a policy that denies it holds for the length of this script.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -70,7 +71,7 @@ if ! "${install[@]}" >/dev/null 2>&1; then
 fi
 
 if command -v systemctl >/dev/null; then
-  for service in kamailio dhtnode rtpengine-daemon; do
+  for service in kamailio dhtnode miniupnpd rtpengine-daemon; do
     case " ${packages[*]} " in
       *" $service "*) "${root[@]}" systemctl disable -q "$service" 2>/dev/null || true ;;
     esac

@@ -20,9 +20,11 @@ import (
 
 // Host is one machine of the LAN.
 type Host struct {
-	Name string
-	Addr netip.Addr // on the LAN
-	Dir  string     // its files
+	Name   string
+	Addr   netip.Addr // on the LAN
+	Addr6  netip.Addr // on a LAN with IPv6
+	Dir    string     // its files
+	Router *Host      // of a host behind one
 
 	lab  *Lab
 	ns   string
@@ -39,11 +41,16 @@ func (h *Host) Cut() { h.lab.ip("-n", h.lab.id+"-sw", "link", "set", h.port, "do
 func (h *Host) Move() {
 	h.lab.mu.Lock()
 	h.moves++
-	to := netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + 20*h.moves + int(h.Addr.As4()[3])%20)})
+	to := h.lab.addr(byte(100 + 20*h.moves + int(h.Addr.As4()[3])%20))
 	h.lab.mu.Unlock()
 	h.lab.ip("-n", h.ns, "addr", "flush", "dev", "eth0")
 	h.lab.ip("-n", h.ns, "addr", "add", to.String()+"/24", "dev", "eth0")
-	h.lab.ip("-n", h.ns, "route", "replace", "default", "via", "10.0.0.254")
+	h.lab.ip("-n", h.ns, "route", "replace", "default", "via", h.lab.addr(254).String())
+}
+
+// Lose takes one family's addresses on the LAN from the host, "-4" or "-6", as a network does that stops to route them.
+func (h *Host) Lose(family string) {
+	h.lab.ip(family, "-n", h.ns, "addr", "flush", "dev", "eth0", "scope", "global")
 }
 
 // Start runs a program on the host until the test ends or Kill is called. The name heads its log.

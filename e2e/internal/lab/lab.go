@@ -27,6 +27,7 @@ var labs atomic.Uint32
 type Lab struct {
 	t    testing.TB
 	id   string // "s2p-PID-N"
+	plan Plan
 	dir  string // short path: Unix sockets in it must stay below 108 bytes
 	logs string
 
@@ -35,15 +36,38 @@ type Lab struct {
 	procs []*Proc
 }
 
-// New makes an empty LAN that is taken down, with everything that runs in it, when the test ends.
+// Plan says which addresses a LAN has.
+type Plan struct {
+	Net  [3]byte // of its IPv4 addresses, of which .254 is the gateway; zero value = 10.0.0
+	IPv6 bool    // beside these each host has fd00::N, N being the end of its IPv4 address
+}
+
+// addr is the n-th IPv4 address of the LAN.
+func (l *Lab) addr(n byte) netip.Addr {
+	return netip.AddrFrom4([4]byte{l.plan.Net[0], l.plan.Net[1], l.plan.Net[2], n})
+}
+
+// addr6 is the n-th IPv6 address.
+func addr6(n byte) netip.Addr { return netip.AddrFrom16([16]byte{0: 0xfd, 15: n}) }
+
+// New makes an empty LAN, 10.0.0.0/24, that is taken down, with everything that runs in it, when the test ends.
 func New(t testing.TB) *Lab {
 	t.Helper()
+	return NewOn(t, Plan{})
+}
+
+// NewOn is New with addresses of one's choice.
+func NewOn(t testing.TB, plan Plan) *Lab {
+	t.Helper()
+	if plan.Net == [3]byte{} {
+		plan.Net = [3]byte{10, 0, 0}
+	}
 	if os.Geteuid() != 0 {
 		t.Fatal("network namespaces need root: run `make e2e`, which finds a way")
 	}
 	Require(t, "ip")
 	sweepOnce()
-	l := &Lab{t: t, id: fmt.Sprintf("%s-%d-%d", prefix, os.Getpid(), labs.Add(1)), logs: artifacts(t)}
+	l := &Lab{t: t, plan: plan, id: fmt.Sprintf("%s-%d-%d", prefix, os.Getpid(), labs.Add(1)), logs: artifacts(t)}
 	l.dir = filepath.Join(os.TempDir(), l.id)
 	if err := os.Mkdir(l.dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -52,7 +76,7 @@ func New(t testing.TB) *Lab {
 	l.ip("netns", "add", l.id+"-sw")
 	l.ip("-n", l.id+"-sw", "link", "set", "lo", "up")
 	l.ip("-n", l.id+"-sw", "link", "add", "br0", "type", "bridge")
-	l.ip("-n", l.id+"-sw", "addr", "add", "10.0.0.254/24", "dev", "br0")
+	l.ip("-n", l.id+"-sw", "addr", "add", l.addr(254).String()+"/24", "dev", "br0")
 	l.ip("-n", l.id+"-sw", "link", "set", "br0", "up")
 	// The gateway takes every other address for its own and offers nothing there: a phone that asks a name server learns
 	// at once that it is closed, instead of waiting.
@@ -80,7 +104,7 @@ func (l *Lab) Host(name string) *Host {
 	}
 	h := &Host{
 		Name: name,
-		Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}),
+		Addr: l.addr(byte(n)),
 		Dir:  filepath.Join(l.dir, name),
 		lab:  l,
 		ns:   l.id + "-" + name,
@@ -96,7 +120,11 @@ func (l *Lab) Host(name string) *Host {
 	l.ip("-n", l.id+"-sw", "link", "set", h.port, "master", "br0", "up")
 	l.ip("-n", h.ns, "addr", "add", h.Addr.String()+"/24", "dev", "eth0")
 	l.ip("-n", h.ns, "link", "set", "eth0", "up")
-	l.ip("-n", h.ns, "route", "add", "default", "via", "10.0.0.254")
+	l.ip("-n", h.ns, "route", "add", "default", "via", l.addr(254).String())
+	if l.plan.IPv6 {
+		h.Addr6 = addr6(byte(n))
+		l.ip("-n", h.ns, "addr", "add", h.Addr6.String()+"/64", "dev", "eth0", "nodad")
+	}
 	return h
 }
 

@@ -12,6 +12,8 @@ func packageOf(program string) string {
 	switch program {
 	case "ip":
 		return "iproute2"
+	case "miniupnpd":
+		return "miniupnpd-nftables"
 	case "nft":
 		return "nftables"
 	case "linphonec":
