@@ -44,8 +44,9 @@ type office struct {
 type desk struct {
 	name, state string
 	at          netip.AddrPort
-	noBattery   bool   // its clock starts in 1970
-	holiday     [2]int // first and last day of it
+	noBattery   bool          // its clock starts in 1970
+	behind      time.Duration // of its clock
+	holiday     [2]int        // first and last day of it
 	it          *adapter.Adapter
 	stop        func(crash bool)
 }
@@ -119,7 +120,7 @@ func (o *office) until(day int) {
 
 func (o *office) start(d *desk) {
 	o.t.Helper()
-	wall := o.today
+	wall := func() time.Time { return o.today().Add(-d.behind) }
 	if d.noBattery {
 		started := time.Now()
 		wall = func() time.Time { return time.Unix(0, 0).Add(time.Since(started)) }

@@ -237,42 +237,27 @@ func (a *Adapter) store(ctx context.Context, n *node.Node, acct *account, b reco
 	if now := a.account(aor); now != nil {
 		acct = now // as it is now that it is our turn
 	}
-	floor := uint64(0)
-	latest := func(ctx context.Context) (err error) {
-		floor, err = n.Directory().Latest(ctx, aor, record.KindRegistration, acct.Part)
-		return err
+	rec, err := n.Directory().PublishAbove(ctx, directory.Above{
+		AOR: aor, Kind: record.KindRegistration, Part: acct.Part,
+		Known: acct.Seq != 0, // else it is this device's first write
+		Try:   a.patiently,
+		Sign: func(floor uint64) (record.Record, error) {
+			seq, err := a.nextSeq(acct.User, floor)
+			if err != nil {
+				return record.Record{}, err
+			}
+			b.AOR, b.Kind, b.Part, b.Seq, b.Time, b.Expires = aor.String(), record.KindRegistration, acct.Part, seq, a.time.Now().UnixMilli(), 0
+			by, err := a.signer(acct, aor, n.Trust())
+			if err != nil {
+				return record.Record{}, err
+			}
+			return record.Sign(b, by.key, by.chain)
+		},
+	})
+	if errors.Is(err, directory.ErrStale) || errors.Is(err, directory.ErrConflict) {
+		return nil, fmt.Errorf("the ring holds newer registrations of this device than it can know of: %w", err)
 	}
-	if acct.Seq == 0 { // this device's first write: read what a quorum holds
-		if err := a.patiently(ctx, latest); err != nil {
-			return nil, err
-		}
-	}
-	for range 2 {
-		seq, err := a.nextSeq(acct.User, floor)
-		if err != nil {
-			return nil, err
-		}
-		b.AOR, b.Kind, b.Part, b.Seq, b.Time, b.Expires = aor.String(), record.KindRegistration, acct.Part, seq, a.time.Now().UnixMilli(), 0
-		by, err := a.signer(acct, aor, n.Trust())
-		if err != nil {
-			return nil, err
-		}
-		rec, err := record.Sign(b, by.key, by.chain)
-		if err != nil {
-			return nil, err
-		}
-		err = a.patiently(ctx, func(ctx context.Context) error {
-			_, err := n.Directory().Publish(ctx, rec)
-			return err
-		})
-		if err == nil || !errors.Is(err, directory.ErrStale) && !errors.Is(err, directory.ErrConflict) {
-			return &rec, err
-		}
-		if err := a.patiently(ctx, latest); err != nil {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("the ring holds newer registrations of this device than it can know of: %w", directory.ErrStale)
+	return rec, err
 }
 
 // nextSeq returns max(last+1, floor+1, Unix ms) and has it on disk before it
