@@ -7,6 +7,8 @@ var (
 	ErrMalformed = errors.New("malformed session description")
 	// ErrTooLong: the session description is longer than MaxSDP.
 	ErrTooLong = errors.New("session description too long")
+	// ErrHidden: the session description has a second address where none is looked for.
+	ErrHidden = errors.New("the session description hides a second address")
 	// ErrNoCodec: the offer has no audio stream that the echo test can take.
 	ErrNoCodec = errors.New("no common codec")
 	// ErrNotCarried: no stream of the description can be relayed.

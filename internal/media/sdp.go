@@ -18,7 +18,8 @@ const MaxSDP = 16 << 10
 // (RFC 8839 §5.1). All other bytes stay as they are, line ends included. n is
 // the number of addresses replaced; with n = 0 the result is body itself.
 //
-// It returns ErrTooLong or ErrMalformed for what is not a session description.
+// It returns ErrTooLong or ErrMalformed for what is not a session description, and
+// ErrHidden for one with a second address.
 func ReplaceLoopback(body []byte, to netip.Addr) (out []byte, n int, err error) {
 	if err := Check(body); err != nil {
 		return nil, 0, err
@@ -49,8 +50,8 @@ func ReplaceLoopback(body []byte, to netip.Addr) (out []byte, n int, err error) 
 	return out, n, nil
 }
 
-// Check tells whether body is a session description: ErrTooLong or
-// ErrMalformed if not.
+// Check tells whether body is a session description that can be passed on:
+// ErrTooLong, ErrMalformed or ErrHidden if not.
 func Check(body []byte) error {
 	_, err := parse(body)
 	return err
@@ -79,6 +80,9 @@ func parse(body []byte) (*sdp.SessionDescription, error) {
 		if i < len(d.MediaDescriptions) {
 			d.MediaDescriptions[i].MediaName = name
 		}
+	}
+	if err := checkHidden(body, &d); err != nil {
+		return nil, err
 	}
 	return &d, nil
 }

@@ -42,7 +42,7 @@ type Stream struct {
 // around the relay (ICE, RFC 8839; further addresses) goes. A stream that is
 // held by the address 0.0.0.0 (RFC 3264 §8.4) stays so.
 //
-// Errors: ErrTooLong, ErrMalformed, ErrNotCarried where there are streams and
+// Errors: ErrTooLong, ErrMalformed, ErrHidden, ErrNotCarried where there are streams and
 // none of them can be relayed.
 func Through(body []byte, to Place) (out []byte, streams []Stream, err error) {
 	d, err := parse(body)
@@ -72,6 +72,10 @@ func Through(body []byte, to Place) (out []byte, streams []Stream, err error) {
 	d.Origin.Username, d.Origin.NetworkType = "-", "IN"
 	d.Origin.AddressType, d.Origin.UnicastAddress = familyOf(to.Addr), plainAddr(to.Addr)
 	d.ConnectionInformation = connectionAt(to.Addr)
+	if namesAddress(string(d.SessionName)) {
+		d.SessionName = "-"
+	}
+	d.SessionInformation = nil
 	d.URI, d.EmailAddress, d.PhoneNumber, d.EncryptionKey = nil, nil, nil, nil
 	d.Attributes = passing(d.Attributes)
 	if out, err = d.Marshal(); err != nil {
@@ -83,7 +87,7 @@ func Through(body []byte, to Place) (out []byte, streams []Stream, err error) {
 // place writes where the stream of an m= line is; port 0 takes it out.
 func place(m *sdp.MediaDescription, port uint16, at netip.Addr, held bool) {
 	m.MediaName.Port = sdp.RangedPort{Value: int(port)}
-	m.ConnectionInformation, m.EncryptionKey = nil, nil
+	m.ConnectionInformation, m.EncryptionKey, m.MediaTitle = nil, nil, nil
 	m.Attributes = passing(m.Attributes)
 	if !held {
 		return
@@ -223,8 +227,7 @@ func aside(key string) bool {
 // namesAddress tells whether an attribute's value has an IP address in it,
 // whatever the attribute: none that phones need to agree on a call does.
 func namesAddress(value string) bool {
-	words := strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t,;=/@<>[]\"()|", r) })
-	for _, w := range words {
+	for _, w := range wordsOf(value) {
 		if _, err := netip.ParseAddr(w); err == nil {
 			return true
 		}

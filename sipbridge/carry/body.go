@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"strings"
 
+	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/sipbridge/message"
 )
 
@@ -75,6 +76,7 @@ func rewriteParts(kind string, body []byte, f func([]byte) ([]byte, error), stri
 		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
 	r := multipart.NewReader(bytes.NewReader(body), params["boundary"])
+	described := false
 	for n := 0; ; n++ {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -92,7 +94,10 @@ func rewriteParts(kind string, body []byte, f func([]byte) ([]byte, error), stri
 		switch {
 		case strict && (strings.HasPrefix(t, "multipart/") || t != "application/sdp" && strings.Contains(t, "sdp") || isCoded(transfer)):
 			return nil, fmt.Errorf("%w: a part of type %q", errBodyType, message.Clean(t, 64))
+		case t == "application/sdp" && described:
+			return nil, fmt.Errorf("%w: a second description beside the first", media.ErrHidden)
 		case t == "application/sdp":
+			described = true
 			if data, err = f(data); err != nil {
 				return nil, err
 			}

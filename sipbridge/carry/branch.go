@@ -195,9 +195,6 @@ func (c *call) cancelledWhy() string {
 // take gives the call to the first branch that is answered; false if it may not
 // have it.
 func (c *call) take(b *branch) bool {
-	if c.initial.status >= 200 {
-		return true // repeated
-	}
 	if t, ok := b.tunnel.t.(Standing); ok && !t.Stands() {
 		return false
 	}
@@ -213,11 +210,10 @@ func (c *call) take(b *branch) bool {
 	return true
 }
 
-// turnAway: who was picked up does not speak for the callee any more.
-func (b *branch) turnAway(p *parsed) {
-	b.c.refused(RefusedRevoked)
+// turnAway: who was picked up cannot have the call.
+func (b *branch) turnAway(p *parsed, why result) {
 	b.hangUp(p.toTag)
-	b.finish(result{status: 403, reason: "Forbidden", warning: "the device that was picked up has been revoked"})
+	b.finish(why)
 }
 
 // tooLate takes the answer of a branch after the call has gone to another one:
@@ -287,7 +283,8 @@ func (c *call) decide() {
 		c.respond(c.initial, answer{status: 487, reason: "Request Terminated"})
 		c.end(487, c.cancelledWhy())
 	case r.p != nil:
-		best.deliver(c.initial, nil, r.p)
+		body, _ := best.bodyFor(c.initial, r.p)
+		best.deliver(c.initial, nil, r.p, body)
 	default:
 		refusal := &Refusal{Code: r.status, Reason: r.reason, Warning: r.warning, RetryAfter: r.retry}
 		c.respond(c.initial, refusal.answer())

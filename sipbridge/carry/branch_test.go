@@ -370,3 +370,34 @@ func TestMatrixF4ARevokedDeviceIsPickedUp(t *testing.T) {
 		b.l.t.Logf("matrix: F4 a device that is revoked while it rings gets the call: 0 of 1")
 	})
 }
+
+// A phone, or another adapter, accepts a call with a description that cannot be
+// passed on: both sides end it, and the caller is told why.
+func TestAnAnswerThatHidesAnAddressEndsTheCall(t *testing.T) {
+	hides := offer + "a=rtcp:53 IN IP4 203.0.113.4\r\n"
+	both(t, func(l *lab, alice, bob *phone) {
+		alice.call("", offer)
+		req := bob.rung()
+		bob.respond(req, 200, "OK", "", hides)
+		bob.expect("ACK ")
+		bob.respond(bob.expect("BYE "), 200, "OK", "", "")
+		if res := alice.expect("SIP/2.0 488"); !strings.Contains(res.field("Warning"), "a=rtcp leads to another host") || l.b.refusals()[RefusedHidden] != 1 {
+			l.t.Errorf("%v\n%s", l.b.refusals(), res.Raw)
+		}
+	})
+	both(t, func(l *lab, alice, bob *phone) {
+		near, far := tunnelPair(l.linkA, l.linkB)
+		l.openers = []Opener{func(context.Context) (Tunnel, string, error) { return near, "", nil }}
+		alice.call("", offer)
+		synctest.Wait()
+		r := &rogue{l, far}
+		r.next()
+		r.frame(kindResponse, 1, "SIP/2.0 200 OK\r\nFrom: <sip:alice@lan.example>;tag=tag-alice\r\nTo: <sip:bob@lan.example>;tag=b\r\nCall-ID: call-alice\r\nCSeq: 1 INVITE\r\n"+sdpBody(hides))
+		alice.expect("SIP/2.0 488")
+		for _, want := range []string{"ACK", "BYE"} {
+			if _, p := r.next(); p == nil || p.method != want || p.toTag != "b" {
+				l.t.Errorf("no %s: %+v", want, p)
+			}
+		}
+	})
+}

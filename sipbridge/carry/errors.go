@@ -25,6 +25,7 @@ const (
 	RefusedMethod      = "carry_method"        // a method that is not carried
 	RefusedTooMany     = "carry_too_many"      // transactions or dialogs beyond the call's bound
 	RefusedSDP         = "carry_sdp"           // a malformed session description
+	RefusedHidden      = "carry_sdp_hidden"    // a session description with a second address where none is looked for
 	RefusedLoopback    = "carry_sdp_loopback"  // a session description that aims a phone at its own host
 	RefusedMedia       = "carry_media"         // a description or a kind of body that the call's path cannot carry
 	RefusedTarget      = "carry_target"        // a redirection or transfer out of the overlay

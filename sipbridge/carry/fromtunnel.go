@@ -149,21 +149,35 @@ func (b *branch) responseFromTunnel(number uint64, p *parsed) {
 		b.finish(result{status: p.Status, reason: p.reason(), p: p})
 		return
 	}
-	if s == c.initial && p.Status >= 200 && !c.take(b) {
-		b.turnAway(p)
-		return
+	body, wrong := b.bodyFor(s, p)
+	if s == c.initial && p.Status >= 200 && s.status < 200 {
+		if wrong != nil {
+			b.turnAway(p, result{status: wrong.status, reason: wrong.reason, warning: wrong.warning})
+			return
+		}
+		if !c.take(b) {
+			c.refused(RefusedRevoked)
+			b.turnAway(p, result{status: 403, reason: "Forbidden", warning: "the device that was picked up has been revoked"})
+			return
+		}
 	}
-	b.deliver(s, d, p)
+	b.deliver(s, d, p, body)
+}
+
+// bodyFor is the body of an answer for our phone, nil if there is something wrong
+// with it.
+func (b *branch) bodyFor(s *serverTx, p *parsed) ([]byte, *problem) {
+	if s == b.c.initial && !b.heardEarly(p) {
+		return nil, nil
+	}
+	return b.sdpIn(p, b.c.dialogOf(s.p, true).phone())
 }
 
 // deliver gives our phone an answer.
-func (b *branch) deliver(s *serverTx, d *dialog, p *parsed) {
+func (b *branch) deliver(s *serverTx, d *dialog, p *parsed, body []byte) {
 	c := b.c
-	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag}
+	a := answer{status: p.Status, reason: p.reason(), toTag: p.toTag, body: body}
 	c.adjust(&a, p, s)
-	if s != c.initial || b.heardEarly(p) {
-		a.body, _ = b.sdpIn(p, c.dialogOf(s.p, true).phone()) // nil if there is something wrong with it
-	}
 	a.fields = append(a.fields, c.appendCrossing(nil, p, len(a.body) > 0, false)...)
 	c.respond(s, a)
 	b.afterResponse(s, d, a)

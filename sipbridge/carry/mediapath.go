@@ -167,12 +167,17 @@ func malformedSDP() *problem {
 	return &problem{400, "Bad Request", "malformed session description"}
 }
 
+func hiddenAddress(err error) *problem { return &problem{488, "Not Acceptable Here", err.Error()} }
+
 // sdpProblem is the answer to a description that cannot be taken.
 func (c *call) sdpProblem(err error) *problem {
 	switch {
 	case errors.Is(err, media.ErrNotCarried):
 		c.refused(RefusedMedia)
 		return &problem{488, "Not Acceptable Here", err.Error()}
+	case errors.Is(err, media.ErrHidden):
+		c.refused(RefusedHidden)
+		return hiddenAddress(err)
 	case errors.Is(err, relay.ErrBusy):
 		return &problem{503, "Service Unavailable", "this adapter has no place for the media of another call"}
 	case errors.Is(err, relay.ErrClosed):

@@ -90,6 +90,8 @@ func TestWhatAProtectedCallCannotCarryIsRefused(t *testing.T) {
 		{"fax in a part", `multipart/mixed;boundary="b 1"`, strings.Replace(parts, offer, fax, 1), "SIP/2.0 488 "},
 		{"nonsense", "application/sdp", "v=0\r\nhello", "SIP/2.0 400 "},
 		{"absurdly long", "application/sdp", offer + strings.Repeat("a=x\r\n", 4000), "SIP/2.0 400 "},
+		{"RTCP elsewhere", "application/sdp", offer + "a=rtcp:53 IN IP4 203.0.113.4\r\n", "SIP/2.0 488 "},
+		{"a second description", `multipart/mixed;boundary="b 1"`, strings.Replace(parts, "application/pidf+xml", "application/sdp", 1), "SIP/2.0 488 "},
 		{"candidates", "application/trickle-ice-sdpfrag", "a=candidate:1", "SIP/2.0 415 "},
 	} {
 		c, r := shielded(t)

@@ -112,6 +112,11 @@ func (c *call) forkAccepted(t *clientTx, from Flow, p *parsed, first bool) {
 		}
 		return
 	}
+	if _, wrong := t.asked.via.sdpOut(p, t.fork); wrong != nil { // it cannot be heard
+		c.hangUp(t, from, p)
+		c.forkDone(t.fork, result{status: wrong.status, reason: wrong.reason, warning: wrong.warning})
+		return
+	}
 	d := c.forkDialog(t, from, p)
 	if d == nil {
 		c.hangUp(t, from, p)

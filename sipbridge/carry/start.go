@@ -32,9 +32,9 @@ func (e *Engine) carry(call Call, path string) error {
 		return &Refusal{Code: fault.Code, Reason: fault.Reason, Warning: fault.Detail}
 	case len(call.Open) == 0:
 		return &Refusal{Code: 480, Reason: "Temporarily Unavailable", Warning: "the other side does not carry calls"}
-	case p.isSDP() && media.Check(p.Body) != nil: // before anybody is troubled with it
-		e.cfg.Refused(RefusedSDP)
-		return &Refusal{Code: 400, Reason: "Bad Request", Warning: "malformed session description"}
+	}
+	if wrong := e.checkSDP(p); wrong != nil { // before anybody is troubled with it
+		return &Refusal{Code: wrong.status, Reason: wrong.reason, Warning: wrong.warning}
 	}
 	c := e.newCall(call.Caller, call.Callee)
 	c.callID, c.wireID, c.callerTag = p.callID, orDefault(call.CallID, p.callID), p.fromTag
@@ -45,6 +45,22 @@ func (e *Engine) carry(call Call, path string) error {
 	if err := e.admit(c); err != nil {
 		c.cancel()
 		return busy(err)
+	}
+	return nil
+}
+
+// checkSDP says what is wrong with the description in an INVITE whatever its path.
+func (e *Engine) checkSDP(p *parsed) *problem {
+	if !p.isSDP() {
+		return nil
+	}
+	switch err := media.Check(p.Body); {
+	case errors.Is(err, media.ErrHidden):
+		e.cfg.Refused(RefusedHidden)
+		return hiddenAddress(err)
+	case err != nil:
+		e.cfg.Refused(RefusedSDP)
+		return malformedSDP()
 	}
 	return nil
 }
