@@ -74,13 +74,13 @@ type Keeper struct {
 	leaving  bool      // hand everything over in the next round
 	round    *keeperRoundState
 
-	pred     ID                   // to which everything was handed over
-	sent     map[sentKey]struct{} // pushes that were answered
-	counted  int                  // records, when all were looked at last
-	planned  standing             // of the last round that left nothing to do
-	askUntil time.Time            // until then neighbours are asked
-	asked    map[ID]bool          // those that were
-	granted  map[ID]time.Time     // when a node's wish for a handover was granted last
+	pred     ID               // to which everything was handed over
+	sent     sent             // pushes that were answered
+	counted  int              // records, when all were looked at last
+	planned  standing         // of the last round that left nothing to do
+	askUntil time.Time        // until then neighbours are asked
+	asked    map[ID]bool      // those that were
+	granted  map[ID]time.Time // when a node's wish for a handover was granted last
 	lastID   uint64
 	flying   map[uint64]*line
 	waited   bool // a handover to this node was still to come after the last step
@@ -93,9 +93,45 @@ type inbox struct {
 	asked []ID // those that want what belongs at them
 }
 
-type sentKey struct {
-	to   ID
-	slot slotKey
+// sent is what was pushed, by the node that it went to.
+type sent struct {
+	to map[ID]map[slotKey]struct{}
+	n  int
+}
+
+func (s *sent) has(to ID, slot slotKey) bool {
+	if s == nil {
+		return false
+	}
+	_, has := s.to[to][slot]
+	return has
+}
+
+func (s *sent) add(to ID, slot slotKey) {
+	if s.n >= keeperSent {
+		s.clear()
+	}
+	if s.to[to] == nil {
+		s.to[to] = make(map[slotKey]struct{})
+	}
+	before := len(s.to[to])
+	s.to[to][slot] = struct{}{}
+	s.n += len(s.to[to]) - before
+}
+
+// keep forgets what went to other nodes than some.
+func (s *sent) keep(some func(ID) bool) {
+	for id, slots := range s.to {
+		if !some(id) {
+			s.n -= len(slots)
+			delete(s.to, id)
+		}
+	}
+}
+
+func (s *sent) clear() {
+	clear(s.to)
+	s.n = 0
 }
 
 // The events of a Keeper, beside Tick and Result.
@@ -120,7 +156,7 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 		cfg.Wake = func() {}
 	}
 	return &Keeper{
-		cfg: cfg, sent: make(map[sentKey]struct{}), asked: make(map[ID]bool),
+		cfg: cfg, sent: sent{to: make(map[ID]map[slotKey]struct{})}, asked: make(map[ID]bool),
 		granted: make(map[ID]time.Time), flying: make(map[uint64]*line),
 		allowed: newAllowances(cfg.Stores, int(cfg.Charter.N+cfg.Charter.MaxDevices)+2),
 	}
@@ -351,11 +387,7 @@ func (k *Keeper) grant(id ID) {
 	if id == k.pred {
 		k.pred = ID{}
 	}
-	for s := range k.sent {
-		if s.to == id {
-			delete(k.sent, s)
-		}
-	}
+	k.sent.keep(func(to ID) bool { return to != id })
 	k.wake(keeperSettle)
 }
 

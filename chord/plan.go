@@ -41,14 +41,14 @@ type slotKey struct {
 // places far away. It looks after the nearest; the owners look up the others.
 //
 // What is among sent is left out.
-func plan(v *View, records []record.Record, c identity.Charter, all bool, sent map[sentKey]struct{}) []push {
+func plan(v *View, records []*record.Record, c identity.Charter, all bool, sent *sent) []push {
 	p := planner{v: v, replica: v.replica(), sent: sent}
-	for i := range records {
-		w, err := records[i].Where(c)
+	for _, r := range records {
+		w, err := r.Where(c)
 		if err != nil || len(w.Places) == 0 {
 			continue
 		}
-		p.r, p.first = &records[i], len(p.out)
+		p.r, p.first = r, len(p.out)
 		p.slot = slotKey{w.Resource, w.Body.Kind, w.Body.Part, w.Body.Seq}
 		p.record(w.Places, all)
 	}
@@ -58,7 +58,7 @@ func plan(v *View, records []record.Record, c identity.Charter, all bool, sent m
 type planner struct {
 	v       *View
 	replica *wire.Peer
-	sent    map[sentKey]struct{}
+	sent    *sent
 	r       *record.Record // under way
 	slot    slotKey
 	first   int // of its pushes
@@ -114,7 +114,7 @@ func (p *planner) push(to wire.Peer, pos ID, orphan bool) {
 	if to.ID == p.v.Self.ID || slices.ContainsFunc(p.out[p.first:], same) {
 		return
 	}
-	if _, done := p.sent[sentKey{to.ID, p.slot}]; !done {
+	if !p.sent.has(to.ID, p.slot) {
 		p.out = append(p.out, push{to: to, pos: pos, record: p.r, slot: p.slot, orphan: orphan})
 	}
 }

@@ -70,7 +70,7 @@ func (k *Keeper) begin(all bool) {
 	var pushes []push
 	if now := k.stands(v); all || newPred || now != k.planned {
 		records := k.news(now, all || newPred)
-		pushes = k.fitting(plan(v, records, k.cfg.Charter, all, k.sent))
+		pushes = k.fitting(plan(v, records, k.cfg.Charter, all, &k.sent))
 		if len(pushes) < keeperRound {
 			k.round.stands = now
 		}
@@ -95,22 +95,34 @@ func (k *Keeper) begin(all bool) {
 
 // changes is what Records may offer: that they tell what has come of late.
 type changes interface {
-	Revision() uint64 // rises with every change
-	Since(revision uint64) []record.Record
+	Revision() uint64                       // rises with every change
+	Since(revision uint64) []*record.Record // of all time where it is 0; not to be changed
 }
 
 // news returns the records that a round is about: where nothing has changed since
 // the last one but what the node holds, those that have come since.
-func (k *Keeper) news(now standing, all bool) []record.Record {
+func (k *Keeper) news(now standing, all bool) []*record.Record {
 	before := k.planned
 	before.revision = now.revision
 	if c, ok := k.cfg.Records.(changes); ok && !all && k.planned.revision > 0 && before == now {
 		k.round.held = k.counted
 		return c.Since(k.planned.revision)
 	}
-	records := k.cfg.Records.All()
+	records := k.everything()
 	k.counted, k.round.held = len(records), len(records)
 	return records
+}
+
+func (k *Keeper) everything() []*record.Record {
+	if c, ok := k.cfg.Records.(changes); ok {
+		return c.Since(0)
+	}
+	all := k.cfg.Records.All()
+	out := make([]*record.Record, len(all))
+	for i := range all {
+		out[i] = &all[i]
+	}
+	return out
 }
 
 // offerFrom is how many records are sent to a node, in a round of what is new,
@@ -123,7 +135,7 @@ const offerFrom = 2
 func (k *Keeper) beginLeaving() {
 	k.round = &keeperRoundState{leaving: true}
 	if v := k.at.View; v.Phase == PhaseJoined {
-		for _, p := range plan(v.leaving(), k.cfg.Records.All(), k.cfg.Charter, false, nil) {
+		for _, p := range plan(v.leaving(), k.everything(), k.cfg.Charter, false, nil) {
 			l := k.line(p.to)
 			l.pushes = append(l.pushes, p)
 		}
@@ -179,17 +191,13 @@ func (k *Keeper) forget(v *View, all bool) (newPred bool) {
 		k.pred = v.Pred.ID
 	}
 	if all {
-		clear(k.sent)
+		k.sent.clear()
 		return newPred
 	}
 	near := func(id ID) bool {
 		return id == v.Pred.ID || slices.ContainsFunc(v.Succ, func(p wire.Peer) bool { return p.ID == id })
 	}
-	for s := range k.sent {
-		if !near(s.to) {
-			delete(k.sent, s)
-		}
-	}
+	k.sent.keep(near)
 	return newPred
 }
 
@@ -313,10 +321,7 @@ func (k *Keeper) pushed(p push, o record.Outcome) {
 		k.round.failed++ // one of the two tables is out of date, or the other has had enough for now
 		return
 	}
-	if len(k.sent) >= keeperSent {
-		clear(k.sent)
-	}
-	k.sent[sentKey{p.to.ID, p.slot}] = struct{}{}
+	k.sent.add(p.to.ID, p.slot)
 	if p.orphan && (o.Held() || o == record.OutcomeStale) && k.at.View.Phase == PhaseJoined {
 		k.cfg.Records.Drop(p.slot.res, p.slot.kind, p.slot.part)
 	}

@@ -12,6 +12,7 @@ type Where struct {
 	Resource identity.NodeID
 	Places   []identity.NodeID // as PositionsOf gives them
 	replicas int               // places that the kind has
+	only     [1]identity.NodeID
 	Body     Body
 }
 
@@ -23,11 +24,34 @@ type memo struct {
 	size   int
 	where  Where
 	digest [sha256.Size]byte // of Signed
+	chain  Chain             // that the record came with
+	name   [sha256.Size]byte // of record and chain, as hash gives it
 }
 
-// remember makes the memo of a record whose bytes are nobody else's.
-func (r *Record) remember(b Body, c identity.Charter) {
-	r.memo = &memo{of: &r.Signed[0], size: len(r.Signed), where: where(b, c), digest: sha256.Sum256(r.Signed)}
+// remember makes the memo of a record whose bytes are nobody else's and whose hash
+// is name.
+func (r *Record) remember(b Body, c identity.Charter, name [sha256.Size]byte) {
+	r.memo = &memo{
+		of: &r.Signed[0], size: len(r.Signed), where: where(b, c), digest: sha256.Sum256(r.Signed), chain: r.Chain, name: name,
+	}
+	if w := &r.memo.where; len(w.Places) == 1 { // a share's; next to what is read with it
+		w.only = [1]identity.NodeID(w.Places)
+		w.Places = w.only[:]
+	}
+}
+
+// name is hash without the work where the record's pieces are, as they lie in
+// memory, those that it was worked out for.
+func (r *Record) name() [sha256.Size]byte {
+	if r.known() && sameMemory(r.Chain.Delegation, r.memo.chain.Delegation) && sameMemory(r.Chain.Certificates, r.memo.chain.Certificates) {
+		return r.memo.name
+	}
+	return r.hash()
+}
+
+// sameMemory reports whether two slices are one.
+func sameMemory[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func where(b Body, c identity.Charter) Where {

@@ -64,10 +64,9 @@ type Body struct {
 // Record is a signed body and what is needed to check it.
 type Record struct {
 	_      struct{} `cbor:",toarray"`
+	memo   *memo    // what reading it again and again would give; nil = nobody has verified it
 	Signed []byte   // COSE_Sign1 over the canonical Body
 	Chain  Chain
-
-	memo *memo // what reading it again and again would give; nil = nobody has verified it
 }
 
 // Chain leads from a record's signature to the overlay's root key: account and

@@ -81,6 +81,8 @@ type Store struct {
 	trust    *identity.Trust
 	slots    map[identity.NodeID][]*slot // by resource, sorted by part
 	order    []identity.NodeID           // the resources, sorted; nil = to be made again
+	latest   []*slot                     // in the order in which they came; some are gone
+	total    int                         // slots
 	owners   map[ownerKey]*ownerUse
 	names    map[string]*nameKey
 	count    int // live records

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -17,13 +18,22 @@ func (s *Store) Get(res identity.NodeID, part *uint64) []Record {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	mono := s.cfg.Monotonic()
+	row := s.slots[res]
+	if part != nil {
+		i, ok := slices.BinarySearchFunc(row, *part, comparePart)
+		if !ok {
+			return nil
+		}
+		row = row[i : i+1]
+	}
 	var out []Record
-	for _, o := range s.slots[res] {
-		if o.alive(mono) && (part == nil || *part == o.id.part) {
-			out = append(out, o.record)
-			if o.former != nil && mono < o.former.due {
-				out = append(out, o.former.record)
-			}
+	for _, o := range row {
+		if !o.alive(mono) {
+			continue
+		}
+		out = append(out, o.record)
+		if o.former != nil && mono < o.former.due {
+			out = append(out, o.former.record)
 		}
 	}
 	return out
@@ -67,23 +77,45 @@ func (s *Store) Held(res identity.NodeID, part uint64) Held {
 func (s *Store) All() []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sinceLocked(0, make([]Record, 0, s.count))
+	out := make([]Record, 0, s.count)
+	for _, r := range s.allLocked() {
+		out = append(out, *r)
+	}
+	return out
 }
 
 // Since returns the live records that have come after a revision, 0 for all of
-// them, in no order.
-func (s *Store) Since(revision uint64) []Record {
+// them, by rising resource and part. They are the store's own, not to be changed.
+func (s *Store) Since(revision uint64) []*Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sinceLocked(revision, nil)
+	if revision == 0 {
+		return s.allLocked()
+	}
+	mono := s.cfg.Monotonic()
+	var late []*slot
+	for i := len(s.latest) - 1; i >= 0 && s.latest[i].since > revision; i-- {
+		if o := s.latest[i]; !o.gone && o.alive(mono) {
+			late = append(late, o)
+		}
+	}
+	slices.SortFunc(late, func(a, b *slot) int {
+		return cmp.Or(a.id.resource.Compare(b.id.resource), cmp.Compare(a.id.part, b.id.part))
+	})
+	out := make([]*Record, len(late))
+	for i, o := range late {
+		out[i] = &o.record
+	}
+	return out
 }
 
-func (s *Store) sinceLocked(revision uint64, out []Record) []Record {
+func (s *Store) allLocked() []*Record {
 	mono := s.cfg.Monotonic()
+	out := make([]*Record, 0, s.count)
 	for _, res := range s.orderLocked() {
 		for _, o := range s.slots[res] {
-			if (o.since > revision || revision == 0) && o.alive(mono) {
-				out = append(out, o.record)
+			if o.alive(mono) {
+				out = append(out, &o.record)
 			}
 		}
 	}

@@ -70,9 +70,10 @@ type slot struct {
 	due   time.Duration // monotonic; when a live record dies
 	live  bool          // record is there; else only seq and digest count
 	tomb  bool
+	gone  bool // from the store
+	kind  Kind
 
-	kind   Kind
-	record Record
+	record Record // never changed
 	aor    string
 	owner  ownerKey
 	seq    uint64
@@ -121,6 +122,9 @@ func (o *slot) judge(v *Verified, mono time.Duration) Outcome {
 		return 0
 	case v.Body.Seq < o.seq || !o.live || o.due <= mono:
 		return OutcomeStale
+	}
+	if known := &o.record; len(known.Signed) == len(v.Record.Signed) && &known.Signed[0] == &v.Record.Signed[0] {
+		return OutcomeSame
 	}
 	held, err := canon.Payload(o.record.Signed)
 	offered, errOffered := canon.Payload(v.Record.Signed)
@@ -230,6 +234,10 @@ func (s *Store) addLocked(n *slot) {
 	s.nextDue = min(s.nextDue, n.nextDue())
 	s.touchLocked(n.id)
 	n.since = s.revision
+	s.total++
+	if s.latest = append(s.latest, n); len(s.latest) > s.total+s.total/4+32 {
+		s.latest = slices.DeleteFunc(s.latest, func(o *slot) bool { return o.gone })
+	}
 }
 
 func (s *Store) removeLocked(o *slot) {
@@ -250,6 +258,8 @@ func (s *Store) removeLocked(o *slot) {
 		delete(s.owners, o.owner)
 	}
 	s.bytes -= o.size
+	o.gone = true
+	s.total--
 	if o.live {
 		s.count--
 	}
@@ -310,6 +320,6 @@ func (s *Store) expire() {
 // ghost is what stays of a slot whose record has died.
 func (o *slot) ghost() *slot {
 	g := *o
-	g.live, g.tomb, g.record, g.size, g.former = false, false, Record{}, slotOverhead, nil
+	g.gone, g.live, g.tomb, g.record, g.size, g.former = false, false, false, Record{}, slotOverhead, nil
 	return &g
 }

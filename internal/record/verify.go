@@ -73,13 +73,13 @@ func Verify(r Record, t *identity.Trust, now time.Time) (*Verified, error) {
 	if len(r.Chain.Certificates) > maxCertificates || len(r.Chain.Delegation) > maxDelegation || r.Size() > MaxRecord {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, r.Size())
 	}
-	key := r.hash()
+	key := r.name()
 	if known, ok := t.Recall(key); ok {
 		if v, ok := known.(*Verified); ok {
 			return v.at(t, now)
 		}
 	}
-	v, err := verify(r.clone(), t)
+	v, err := verify(r.clone(), key, t)
 	if err != nil {
 		return nil, err
 	}
@@ -122,12 +122,12 @@ func (v *Verified) checkStanding(b *identity.Board, now time.Time) error {
 	return b.CheckName(target, identity.KeyDigest{}, now)
 }
 
-func verify(r Record, t *identity.Trust) (*Verified, error) {
+func verify(r Record, name [sha256.Size]byte, t *identity.Trust) (*Verified, error) {
 	b, err := r.Body()
 	if err != nil {
 		return nil, err
 	}
-	r.remember(b, t.Charter())
+	r.remember(b, t.Charter(), name)
 	v := &Verified{Record: r, Body: b}
 	if v.AOR, err = identity.ParseAOR(b.AOR); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
