@@ -87,7 +87,7 @@ func (m *Machine) call(kind callKind, p wire.Peer, msg wire.Message) bool {
 	}
 	c := &call{kind: kind, try: 1, peer: p, msg: msg}
 	if ask, ok := msg.(*wire.GetState); ok && ask.Seen != 0 {
-		c.base = m.seen[p.ID]
+		c.base = m.seen[p.ID].state
 	}
 	m.send(c)
 	return true
@@ -163,7 +163,7 @@ func (m *Machine) classify(c *call, r Result) answer {
 		return refusedM // with Retry it is only busy
 	}
 	if m.expected(c, r.Msg) {
-		m.alive(c.peer.ID, 0)
+		m.greet(known)
 		return answered
 	}
 	if barred(r.Msg) != nil {
@@ -257,19 +257,24 @@ func (m *Machine) routeNews(c *call, msg wire.Message, how answer) {
 	}
 }
 
+// seen is what a neighbour has answered last.
+type seen struct {
+	state  *wire.State
+	digest uint64 // of it
+}
+
 // ask returns the question for a member's state that names what it said last, if
 // that is still known.
 func (m *Machine) ask(id ID) *wire.GetState {
-	if s := m.seen[id]; s != nil {
-		return &wire.GetState{Seen: s.Digest()}
-	}
-	return &wire.GetState{}
+	return &wire.GetState{Seen: m.seen[id].digest}
 }
 
 // keepSeen remembers a neighbour's answer.
 func (m *Machine) keepSeen(c *call, s *wire.State) {
 	if id := c.peer.ID; id == m.ring.Pred || m.ring.Succ.Contains(id) {
-		m.seen[id] = s
+		if m.seen[id].state != s {
+			m.seen[id] = seen{s, s.Digest()}
+		}
 	}
 }
 
@@ -301,10 +306,18 @@ func (m *Machine) self(known, says wire.Peer) wire.Peer {
 // alive notes a sign of life at first hand.
 func (m *Machine) alive(id ID, rtt time.Duration) {
 	c := m.table.edit(id)
+	if c != nil {
+		c.sample(rtt)
+	}
+	m.greet(c)
+}
+
+// greet is alive for what edit has returned.
+func (m *Machine) greet(c *contact) {
 	if c == nil {
 		return
 	}
-	c.sample(rtt)
+	id := c.id()
 	m.table.greet(c, m.now)
 	if id == m.ring.Pred && m.predDead {
 		m.predDead = false

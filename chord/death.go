@@ -229,13 +229,13 @@ func (m *Machine) checkNotice(n *wire.Notice) (owner [8]byte, ok bool) {
 // heardNotices takes in the deaths of a group of news.
 func (m *Machine) heardNotices(g *wire.News) {
 	for k := 0; k+1 < len(g.Notices); k += 2 {
-		pair := [2]wire.Notice{g.Notices[k], g.Notices[k+1]}
+		pair := (*[2]wire.Notice)(g.Notices[k:])
 		a, b := &pair[0], &pair[1]
 		if a.Subject != b.Subject || a.Seq != b.Seq {
 			m.refuse(RefusedUnexpected)
 			continue
 		}
-		m.heardDeath(item{id: a.Subject, from: g.From, until: g.Until, death: &pair})
+		m.heardDeath(item{id: a.Subject, from: g.From, until: g.Until, death: pair})
 	}
 	if len(g.Notices)%2 == 1 {
 		m.refuse(RefusedUnexpected)

@@ -89,7 +89,7 @@ func scale(share int) ID {
 // offered takes in a descriptor that from has sent. It returns the member it
 // describes, and whether that was news; nil for what is refused or has to wait.
 func (m *Machine) offered(d *wire.Descriptor, from ID, n item) (who *Member, isNew bool) {
-	now := m.overlayNow()
+	now, c := m.overlayNow(), m.table.get(d.ID)
 	switch {
 	case d.Seq > now+maxAhead.Milliseconds():
 		m.refuse(RefusedFuture)
@@ -97,11 +97,11 @@ func (m *Machine) offered(d *wire.Descriptor, from ID, n item) (who *Member, isN
 	case d.ID == m.ring.Self:
 		m.echo(d)
 		return nil, false
-	case expired(d, now, maxAhead), m.stale(d):
+	case expired(d, now, maxAhead), m.stale(d, c):
 		m.refuse(RefusedStale)
 		return nil, false
 	}
-	if c := m.table.get(d.ID); c != nil && c.who.Desc != nil && c.who.Desc.Signature == d.Signature && c.who.Desc.Seq == d.Seq {
+	if c != nil && c.who.Desc != nil && c.who.Desc.Seq == d.Seq && c.who.Desc.Signature == d.Signature {
 		return c.who, false // known and verified already
 	}
 	who, verdict := m.cfg.Verifier.Verify(d)
@@ -113,7 +113,7 @@ func (m *Machine) offered(d *wire.Descriptor, from ID, n item) (who *Member, isN
 		m.park(d, from, n)
 		return nil, false
 	}
-	if c := m.table.get(d.ID); c != nil && c.who.Desc != nil && c.who.Desc.Seq == d.Seq && m.cfg.Collision != nil {
+	if c != nil && c.who.Desc != nil && c.who.Desc.Seq == d.Seq && m.cfg.Collision != nil {
 		m.cfg.Collision(c.who.Desc, who.Desc) // the signatures are not the same, see above
 	}
 	return who, m.accept(who)
@@ -128,12 +128,12 @@ func outlives(seq int64, life time.Duration, now int64, slack time.Duration) boo
 	return seq+(life+life/8+lifeSlack+slack).Milliseconds() < now
 }
 
-// stale reports whether something newer is known of a member.
-func (m *Machine) stale(d *wire.Descriptor) bool {
+// stale reports whether something newer is known of a member, which is c in the
+// table, nil where it is not there.
+func (m *Machine) stale(d *wire.Descriptor, c *contact) bool {
 	if t := m.news.told[d.ID]; t != nil && (t.seq > d.Seq || t.seq == d.Seq && t.gone && d.State == wire.NodeHere) {
 		return true
 	}
-	c := m.table.get(d.ID)
 	return c != nil && c.who.seq() > d.Seq
 }
 

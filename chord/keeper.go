@@ -19,6 +19,7 @@ const (
 	keeperRetries  = 6                      // such rounds in a row; then the next round of repair has its turn
 	keeperParallel = 4                      // nodes that are pushed to at a time
 	keeperRound    = 4096                   // pushes in one round
+	keeperSpare    = 512                    // pushes that memory is kept for
 	keeperSent     = 16384                  // pushes remembered
 	keeperPerItem  = 10 * time.Millisecond  // rounds of repair are this far apart per record held
 	keeperLoss     = 6 * time.Second        // from the loss of many to a round of repair, up to twice that
@@ -76,6 +77,7 @@ type Keeper struct {
 
 	pred     ID               // to which everything was handed over
 	sent     sent             // pushes that were answered
+	plans    []push           // memory for one
 	counted  int              // records, when all were looked at last
 	planned  standing         // of the last round that left nothing to do
 	askUntil time.Time        // until then neighbours are asked

@@ -129,7 +129,7 @@ func TestKeeperInAnyOrder(t *testing.T) {
 		for _, s := range recs[:20+rng.IntN(60)] {
 			_, _, _ = c.store.Put(s.rec)
 		}
-		want := plan(v, pointers(c.store.All()), testCharter, false, nil)
+		want := plan(v, pointers(c.store.All()), testCharter, false, nil, nil)
 		at := map[ID]map[slotKey]bool{}
 		c.step(Changed{})
 		lossy := 12
@@ -179,7 +179,7 @@ func TestKeeperLeaves(t *testing.T) {
 		if c.done != 1 {
 			t.Fatalf("seed %d: handed over %d times", seed, c.done)
 		}
-		for _, p := range plan(v.leaving(), pointers(c.store.All()), testCharter, false, nil) {
+		for _, p := range plan(v.leaving(), pointers(c.store.All()), testCharter, false, nil, nil) {
 			if !at[p.to.ID][p.slot] {
 				t.Fatalf("seed %d: %s has not got a record", seed, p.to.ID.Short())
 			}

@@ -108,8 +108,8 @@ type Machine struct {
 
 	shrink     shrink
 	news       news
-	seen       map[ID]*wire.State // the neighbours' last answers
-	toldStates toldStates         // to others
+	seen       map[ID]seen // of the neighbours
+	toldStates toldStates  // to others
 	history    history
 	told       wire.Peer // as this node has told its head last, whose ID is head
 	head       ID
@@ -148,7 +148,7 @@ func NewMachine(cfg MachineConfig) (*Machine, error) {
 		ring:    zave.Alone(cfg.Self.ID, cfg.Successors),
 		dead:    newGraves(),
 		probing: make(map[ID]bool),
-		seen:    make(map[ID]*wire.State),
+		seen:    make(map[ID]seen),
 		news:    newNews(),
 	}
 	m.table = newTable(cfg.Members, m.rng, m.pinned)

@@ -30,6 +30,7 @@ type news struct {
 	again    time.Time
 	refuted  time.Time // when this node last contradicted others
 	out      []item
+	spare    []item // memory for out
 	flushAt  time.Time
 	told     map[ID]*telling
 	toldIDs  []ID // the oldest first
@@ -201,7 +202,7 @@ func bitLen(d ID) int {
 // flush passes on what waits.
 func (m *Machine) flush() {
 	out := m.news.out
-	m.news.out, m.news.flushAt = nil, time.Time{}
+	m.news.out, m.news.flushAt = m.news.spare[:0], time.Time{}
 	if len(out) == 0 {
 		return
 	}
@@ -216,11 +217,24 @@ func (m *Machine) flush() {
 		}
 		m.tell(f, end, endID, out)
 	}
+	clear(out)
+	m.news.spare = out
 }
 
 // tell gives a finger its part of the news: what is for members from the finger
 // on and before end.
 func (m *Machine) tell(f finger, end, endID ID, out []item) {
+	ours := func(n *item) bool { return end.Compare(n.begin) > 0 && f.dist.Compare(n.end) < 0 }
+	descs, notices := 0, 0
+	for i := range out {
+		switch n := &out[i]; {
+		case !ours(n):
+		case n.who != nil:
+			descs = min(descs+1, perGossip)
+		default:
+			notices = min(notices+len(n.death), perGossip)
+		}
+	}
 	msg := &wire.Gossip{}
 	count := 0
 	send := func() {
@@ -231,18 +245,20 @@ func (m *Machine) tell(f finger, end, endID ID, out []item) {
 	}
 	for i := range out {
 		n := &out[i]
-		a, b := n.begin, n.end
-		if end.Compare(a) <= 0 || f.dist.Compare(b) >= 0 {
+		if !ours(n) {
 			continue
 		}
 		from, until := f.id, endID
-		if f.dist.Compare(a) < 0 {
+		if f.dist.Compare(n.begin) < 0 {
 			from = n.from // the finger lies before the part and relays
 		}
-		if b.Compare(end) <= 0 {
+		if n.end.Compare(end) <= 0 {
 			until = n.until
 		}
 		g := groupOf(msg, from, until)
+		if len(g.Descs)+len(g.Notices) == 0 && from == f.id { // most go with the first
+			g.Descs, g.Notices = make([]wire.Descriptor, 0, descs), make([]wire.Notice, 0, notices)
+		}
 		if n.who != nil {
 			g.Descs = append(g.Descs, *n.who.Desc)
 			count++
@@ -335,15 +351,16 @@ func (m *Machine) pass(n item, seq int64, gone, isNew bool) {
 
 // note keeps what was heard of a member last.
 func (m *Machine) note(id ID, seq int64, gone bool) *telling {
-	old := m.news.told[id]
-	if old == nil {
+	t := m.news.told[id]
+	if t == nil {
 		if len(m.news.toldIDs) >= maxTold {
 			delete(m.news.told, m.news.toldIDs[0])
 			m.news.toldIDs = m.news.toldIDs[1:]
 		}
 		m.news.toldIDs = append(m.news.toldIDs, id)
+		t = new(telling)
+		m.news.told[id] = t
 	}
-	t := &telling{seq: seq, gone: gone, at: m.now}
-	m.news.told[id] = t
+	*t = telling{seq: seq, gone: gone, at: m.now}
 	return t
 }

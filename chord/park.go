@@ -103,7 +103,7 @@ func (m *Machine) certified(c *call, answer *wire.Certificates, how answer) {
 			m.refuse(RefusedNoCertificate)
 		case verdict == VerdictForged:
 			m.refuse(RefusedForged)
-		case m.stale(&p.desc):
+		case m.stale(&p.desc, m.table.get(p.desc.ID)):
 			m.refuse(RefusedStale)
 		default:
 			isNew := m.accept(who)

@@ -40,9 +40,9 @@ type slotKey struct {
 // A node whose table is a sample of the ring does not know who is responsible for
 // places far away. It looks after the nearest; the owners look up the others.
 //
-// What is among sent is left out.
-func plan(v *View, records []*record.Record, c identity.Charter, all bool, sent *sent) []push {
-	p := planner{v: v, replica: v.replica(), sent: sent}
+// What is among sent is left out. The plan is made in out's memory.
+func plan(v *View, records []*record.Record, c identity.Charter, all bool, sent *sent, out []push) []push {
+	p := planner{v: v, replica: v.replica(), sent: sent, out: out}
 	for _, r := range records {
 		w, err := r.Where(c)
 		if err != nil || len(w.Places) == 0 {
@@ -122,11 +122,15 @@ func (p *planner) push(to wire.Peer, pos ID, orphan bool) {
 // replica returns the node that keeps a copy of what this one is responsible
 // for: its first successor of another owner.
 func (v *View) replica() *wire.Peer {
-	i := replicaOf(append([]wire.Peer{v.Self}, v.Succ...))
-	if i == 0 {
+	for i := range v.Succ {
+		if v.Succ[i].Owner != v.Self.Owner {
+			return &v.Succ[i]
+		}
+	}
+	if len(v.Succ) == 0 {
 		return nil
 	}
-	return &v.Succ[i-1]
+	return &v.Succ[0]
 }
 
 // holders returns the node responsible for pos and its first successor of

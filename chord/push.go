@@ -70,7 +70,7 @@ func (k *Keeper) begin(all bool) {
 	var pushes []push
 	if now := k.stands(v); all || newPred || now != k.planned {
 		records := k.news(now, all || newPred)
-		pushes = k.fitting(plan(v, records, k.cfg.Charter, all, &k.sent))
+		pushes = k.fitting(plan(v, records, k.cfg.Charter, all, &k.sent, k.plans[:0]))
 		if len(pushes) < keeperRound {
 			k.round.stands = now
 		}
@@ -85,6 +85,10 @@ func (k *Keeper) begin(all bool) {
 	for _, p := range pushes {
 		l := k.line(p.to)
 		l.pushes = append(l.pushes, p)
+	}
+	if cap(pushes) <= keeperSpare {
+		clear(pushes)
+		k.plans = pushes[:0]
 	}
 	for _, l := range k.round.lines {
 		if all || len(l.pushes) > offerFrom {
@@ -135,7 +139,7 @@ const offerFrom = 2
 func (k *Keeper) beginLeaving() {
 	k.round = &keeperRoundState{leaving: true}
 	if v := k.at.View; v.Phase == PhaseJoined {
-		for _, p := range plan(v.leaving(), k.everything(), k.cfg.Charter, false, nil) {
+		for _, p := range plan(v.leaving(), k.everything(), k.cfg.Charter, false, nil, nil) {
 			l := k.line(p.to)
 			l.pushes = append(l.pushes, p)
 		}

@@ -81,12 +81,17 @@ func (s *Sim) nodeAt(p *wire.Peer) *node {
 	if len(p.Addrs) == 0 || !p.Addrs[0].Addr().Is4() {
 		return nil
 	}
-	ip := p.Addrs[0].Addr().As4()
-	num := int(ip[1])<<16 | int(ip[2])<<8 | int(ip[3])
+	num := numOf(p.Addrs[0].Addr())
 	if num >= len(s.nodes) {
 		return nil
 	}
 	return s.nodes[num]
+}
+
+// numOf returns the number that an address tells.
+func numOf(addr netip.Addr) int {
+	ip := addr.As4()
+	return int(ip[1])<<16 | int(ip[2])<<8 | int(ip[3])
 }
 
 // step runs a node's machine and carries out what it wants done.

@@ -34,6 +34,7 @@ type shard struct {
 	out     []transit
 	notes   []note
 	members map[describedAs]vouched // that its nodes have verified
+	last    []vouched               // of them, by number
 	notices map[wire.Notice]bool
 	stamps  uint32 // of calls
 }
@@ -54,7 +55,7 @@ type note struct {
 
 // newShard returns one that is empty.
 func newShard(s *Sim, index int) *shard {
-	sh := &shard{Sim: s, index: index, members: make(map[describedAs]vouched), notices: make(map[wire.Notice]bool)}
+	sh := &shard{Sim: s, index: index, members: make(map[describedAs]vouched), last: make([]vouched, len(s.nodes)), notices: make(map[wire.Notice]bool)}
 	sh.stats.init()
 	return sh
 }
