@@ -148,6 +148,7 @@ func (t *table) recount() {
 func (t *table) put(c contact) {
 	t.counted(c.who, 1)
 	t.order.insert(c)
+	t.came(&c)
 	t.version++
 }
 
@@ -158,6 +159,7 @@ func (t *table) take(id ID) bool {
 	}
 	t.counted(c.who, -1)
 	t.order.remove(id)
+	t.went(id)
 	t.version++
 	return true
 }

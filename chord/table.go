@@ -1,7 +1,6 @@
 package chord
 
 import (
-	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -35,8 +34,9 @@ type table struct {
 	maxAddrs int
 	origin   time.Time // of stamps
 	secret   uint64    // of rank; 0 = not drawn yet
-	unranked bool      // ranks are drawn anew each time: for tests of what ranks are for
-	signed   bool      // members sign for themselves: what others say of them makes nobody usable
+	top      top
+	unranked bool // ranks are drawn anew each time: for tests of what ranks are for
+	signed   bool // members sign for themselves: what others say of them makes nobody usable
 	refuse   func(reason string)
 	near     func(ID) bool // it may be a neighbour
 
@@ -224,6 +224,9 @@ func (t *table) mark(id ID, mark uint8, on bool) {
 			return
 		}
 		c = t.order.edit(id)
+		if mark&(verified|described) != 0 {
+			t.top.known = false // its rank may be another
+		}
 		c.set(mark, on)
 		if !c.usable() {
 			out := *c
@@ -282,54 +285,6 @@ func (t *table) evict() bool {
 	}
 	worst := t.worst()
 	if worst == nil {
-		return false
-	}
-	t.remove(worst.id())
-	return true
-}
-
-// worst returns the usable member to make room, nil where all are pinned.
-func (t *table) worst() (worst *contact) {
-	var most uint64
-	for _, s := range t.order.slots {
-		for i := range s.chunk.n {
-			c, rank := &s.chunk.c[i], t.rank(s.chunk.keys[i])
-			if !c.is(verified | described) {
-				rank = math.MaxUint64
-			}
-			if (worst == nil || rank > most) && !t.pinned(c.id()) {
-				worst, most = c, rank
-			}
-		}
-	}
-	return worst
-}
-
-// rank is a number that this node alone gives a member. A full table keeps those
-// of the lowest ranks among all members ever offered. So it is a fair sample of
-// them, however often some are offered (Bortnikov and others, "Brahms: Byzantine
-// resilient random membership sampling", Computer Networks 53, 2009, section 3.2).
-func (t *table) rank(key uint32) uint64 {
-	for t.secret == 0 {
-		t.secret = t.rng.Uint64()
-	}
-	if t.unranked {
-		return t.rng.Uint64()
-	}
-	x := uint64(key) ^ t.secret // and the finalizer of SplitMix64
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// makeWay makes room in a full table for a member that has said nothing to this
-// node itself. It fails when all that are there have lower ranks.
-func (t *table) makeWay(id ID) bool {
-	if t.len() < t.max || len(t.rumours) > 0 || t.pinned(id) {
-		return true // add sees to it
-	}
-	worst := t.worst()
-	if worst == nil || worst.is(verified|described) && t.rank(keyOf(id)) > t.rank(keyOf(worst.id())) {
 		return false
 	}
 	t.remove(worst.id())
