@@ -57,8 +57,8 @@ func adapterCommand(state string, addr netip.Addr, link string, o adapterOptions
 	return argv
 }
 
-func inviteCommand(state, user, number string) []string {
-	argv := []string{"invite", user, "--state", state, "--json"}
+func inviteCommand(state, user, number string, devices int) []string {
+	argv := []string{"invite", user, "--state", state, "--devices", fmt.Sprint(max(devices, 1)), "--json"}
 	if number != "" {
 		argv = append(argv, "--number", number)
 	}

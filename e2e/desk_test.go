@@ -21,7 +21,7 @@ func TestDeskPhones(t *testing.T) {
 
 	// Without a password anybody near could call in the owner's name: the program does not start.
 	host := o.lab.Host("careless")
-	argv := adapterCommand(host.Dir+"/state", host.Addr, o.invite("frida", ""), adapterOptions{listen: "udp:" + host.Addr.String() + ":5060"})
+	argv := adapterCommand(host.Dir+"/state", host.Addr, o.invite("frida", "", 1), adapterOptions{listen: "udp:" + host.Addr.String() + ":5060"})
 	if _, err := host.Run(within(t, starting), command(t, argv)...); err == nil || !strings.Contains(err.Error(), "password") {
 		t.Errorf("an adapter on a LAN address without a password: %v", err)
 	}

@@ -115,7 +115,7 @@ func proveEcho(t *testing.T, p *person) {
 func ringErin(t *testing.T, from, erin *person, quitter phone.Phone) phone.Outcome {
 	t.Helper()
 	ready(t, from.phone, erin.phone)
-	must(t, from.phone.Dial(within(t, answering), from.uri("erin")))
+	must(t, from.phone.Dial(within(t, answering), from.uri(erin.user)))
 	must(t, from.phone.WaitRinging(within(t, answering)))
 	must(t, quitter.Hangup(within(t, closing)))
 	must(t, from.phone.WaitClosed(within(t, closing)))

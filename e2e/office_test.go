@@ -25,6 +25,7 @@ type office struct {
 	people  map[string]*person
 	routers map[string]*lab.Proc // what listens to who asks for ports, by the user behind it
 	order   []*person
+	links   map[string]string // of people with several devices
 }
 
 // daemon is one running program with its state folder.
@@ -49,11 +50,13 @@ type person struct {
 
 // spec says how somebody calls.
 type spec struct {
-	user   string
-	number string // digits that lead to the name too
-	kind   string // of phone: "baresip" or "linphonec"
-	proxy  bool   // the phone uses the adapter as outbound proxy, and the overlay's own name
-	tcp    bool   // between phone and adapter
+	user    string
+	device  string // of a person's further devices, which have hosts of their own: a name for it
+	devices int    // of a person's first device: how many there are
+	number  string // digits that lead to the name too
+	kind    string // of phone: "baresip" or "linphonec"
+	proxy   bool   // the phone uses the adapter as outbound proxy, and the overlay's own name
+	tcp     bool   // between phone and adapter
 	// loopback: the phone listens on 127.0.0.1 and nowhere else.
 	loopback bool
 	nat      lab.Translator // the host stands behind a router of its own that translates addresses so; empty for none
@@ -85,7 +88,7 @@ func newOfficeOf(t testing.TB, paths string, specs ...spec) *office {
 func newOfficeOn(t testing.TB, plan lab.Plan, paths string, specs ...spec) *office {
 	t.Helper()
 	lab.Require(t, "baresip", "linphonec")
-	o := &office{t: t, lab: lab.NewOn(t, plan), people: make(map[string]*person), routers: make(map[string]*lab.Proc)}
+	o := &office{t: t, lab: lab.NewOn(t, plan), people: make(map[string]*person), routers: make(map[string]*lab.Proc), links: make(map[string]string)}
 	host := o.lab.Host("bootstrap")
 	o.server = &daemon{t: t, host: host, name: "bootstrap", state: filepath.Join(host.Dir, "state")}
 	o.server.argv = func() []string { return bootstrapCommand(o.server.state, host.Addr, paths) }
@@ -105,7 +108,7 @@ func newOfficeOn(t testing.TB, plan lab.Plan, paths string, specs ...spec) *offi
 func (o *office) hire(s spec) *person {
 	o.t.Helper()
 	host := o.hostFor(s)
-	p := &person{spec: s, daemon: &daemon{t: o.t, host: host, name: "adapter", state: filepath.Join(host.Dir, "state")}, link: o.invite(s.user, s.number)}
+	p := &person{spec: s, daemon: &daemon{t: o.t, host: host, name: "adapter", state: filepath.Join(host.Dir, "state")}, link: o.linkOf(s)}
 	p.argv = func() []string {
 		link := p.link
 		p.link = ""
@@ -130,20 +133,20 @@ func (o *office) hire(s spec) *person {
 	p.wait("the phone can be switched on", func(s admin.Status) bool { return len(s.SIP) > 0 })
 	p.phone = newPhone(o.t, s.kind, c)
 	must(o.t, p.phone.Start(within(o.t, starting)))
-	o.people[s.user], o.order = p, append(o.order, p)
+	o.people[s.user+s.device], o.order = p, append(o.order, p)
 	return p
 }
 
 // hostFor is the person's host.
 func (o *office) hostFor(s spec) *lab.Host {
 	if s.nat != "" {
-		h := o.lab.HostBehind(s.user, s.nat)
+		h := o.lab.HostBehind(s.user+s.device, s.nat)
 		if s.asking != "" {
 			o.routers[s.user] = h.Router.Maps(s.asking)
 		}
 		return h
 	}
-	return o.lab.Host(s.user)
+	return o.lab.Host(s.user + s.device)
 }
 
 const password = "correct-horse-battery"
@@ -157,10 +160,19 @@ func deskConfig(t testing.TB, host *lab.Host, user string) string {
 	return path
 }
 
-// invite asks the bootstrap server for a join link.
-func (o *office) invite(user, number string) string {
+// linkOf gives a join link for a person's device; further devices come by that of the first.
+func (o *office) linkOf(s spec) string {
 	o.t.Helper()
-	out, err := o.server.host.Run(within(o.t, starting), command(o.t, inviteCommand(o.server.state, user, number))...)
+	if s.device == "" {
+		o.links[s.user] = o.invite(s.user, s.number, s.devices)
+	}
+	return o.links[s.user]
+}
+
+// invite asks the bootstrap server for a join link.
+func (o *office) invite(user, number string, devices int) string {
+	o.t.Helper()
+	out, err := o.server.host.Run(within(o.t, starting), command(o.t, inviteCommand(o.server.state, user, number, devices))...)
 	must(o.t, err)
 	var result admin.InviteResult
 	if err := json.Unmarshal(out, &result); err != nil || result.Link == "" {
