@@ -75,9 +75,9 @@ func (f flights) overdue(now time.Time) uint64 {
 	return 0
 }
 
-// retries reports whether a second try comes before the verdict.
-func (c *call) retries() bool {
-	return c.try == 1 && c.kind < callJoin && c.kind != callNotify
+// retries reports whether another try comes before the verdict.
+func (m *Machine) retries(c *call) bool {
+	return c.try < m.loss.tries() && c.kind < callJoin && c.kind != callNotify
 }
 
 // call sends a request. It returns false when too many are under way.
@@ -136,11 +136,11 @@ func (m *Machine) finish(r Result) {
 	}
 	r.Msg = m.unchanged(c, r.Msg)
 	how := m.classify(c, r)
-	if known := m.table.get(c.peer.ID); how == silent && known != nil && c.retries() {
+	if known := m.table.get(c.peer.ID); how == silent && known != nil && m.retries(c) {
 		m.table.mark(c.peer.ID, suspect, true)
 		c.try++
 		m.send(c)
-		if c.peer.ID == m.ring.Head() && c.try == 2 {
+		if c.peer.ID == m.ring.Head() && c.try == m.loss.tries() {
 			m.checkList()
 		}
 		return
@@ -163,6 +163,7 @@ func (m *Machine) classify(c *call, r Result) answer {
 		return refusedM // with Retry it is only busy
 	}
 	if m.expected(c, r.Msg) {
+		m.loss.answered(c.try)
 		m.greet(known)
 		return answered
 	}

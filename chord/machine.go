@@ -84,6 +84,7 @@ type Machine struct {
 	now   time.Time // of the step under way
 	due   time.Time // when the machine wanted to be ticked
 	lag   time.Duration
+	loss  lossMeter
 	out   []Effect
 	phase Phase
 	ring  zave.State

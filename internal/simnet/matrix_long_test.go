@@ -27,6 +27,11 @@ func TestLongMatrixC2DroppersFromTheStart(t *testing.T) {
 	t.Logf("matrix: C2 1,000 living nodes, 20 %% drop: %d of %d found", r.ResolvedRight, r.Lookups)
 }
 
+// TestLongMatrixC5LossAtRest is TestMatrixC5LossAtRest with more seeds.
+func TestLongMatrixC5LossAtRest(t *testing.T) {
+	lossAtRest(t, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71)
+}
+
 // TestLongMatrixC1Liars: liars of each kind in a ring of ten thousand whose nodes
 // know 2,048 others.
 func TestLongMatrixC1Liars(t *testing.T) {
