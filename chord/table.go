@@ -224,10 +224,10 @@ func (t *table) mark(id ID, mark uint8, on bool) {
 			return
 		}
 		c = t.order.edit(id)
-		if mark&(verified|described) != 0 {
-			t.top.known = false // its rank may be another
+		spoke := c.is(verified | described)
+		if c.set(mark, on); c.is(verified|described) != spoke {
+			t.top.known = false // its weight is another
 		}
-		c.set(mark, on)
 		if !c.usable() {
 			out := *c
 			t.take(id)

@@ -41,6 +41,7 @@ func (s *Sim) form() {
 		all[i] = chord.NewMember(&d, n.peer.Owner)
 		for _, sh := range s.shards {
 			sh.members[describedAs{d.ID, d.Seq}] = vouched{all[i], num}
+			sh.last[num] = vouched{all[i], num}
 		}
 		s.ring.ids = append(s.ring.ids, n.peer.ID)
 	}
