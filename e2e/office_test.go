@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -60,6 +61,7 @@ type spec struct {
 	// loopback: the phone listens on 127.0.0.1 and nowhere else.
 	loopback bool
 	nat      lab.Translator // the host stands behind a router of its own that translates addresses so; empty for none
+	only     string         // "-4" or "-6": the host has lost the other family's addresses on the LAN
 	asking   lab.Asking     // that router lets the host ask for ports; empty for not
 	desk     bool           // the phone is a host of its own and proves a password to the adapter
 	manual   bool           // the phone rings and does not answer
@@ -91,7 +93,7 @@ func newOfficeOn(t testing.TB, plan lab.Plan, paths string, specs ...spec) *offi
 	o := &office{t: t, lab: lab.NewOn(t, plan), people: make(map[string]*person), routers: make(map[string]*lab.Proc), links: make(map[string]string)}
 	host := o.lab.Host("bootstrap")
 	o.server = &daemon{t: t, host: host, name: "bootstrap", state: filepath.Join(host.Dir, "state")}
-	o.server.argv = func() []string { return bootstrapCommand(o.server.state, host.Addr, paths) }
+	o.server.argv = func() []string { return bootstrapCommand(o.server.state, o.listens(host), paths) }
 	o.server.start()
 	o.server.wait("the overlay is made", func(s admin.Status) bool { return s.Phase == "joined" })
 	for _, s := range specs {
@@ -112,7 +114,7 @@ func (o *office) hire(s spec) *person {
 	p.argv = func() []string {
 		link := p.link
 		p.link = ""
-		return adapterCommand(p.state, host.Addr, link, p.adapter)
+		return adapterCommand(p.state, o.listens(host), link, p.adapter)
 	}
 	if s.disk != "" {
 		smallDisk(o.t, p.state, s.disk)
@@ -137,8 +139,21 @@ func (o *office) hire(s spec) *person {
 	return p
 }
 
+// listens is the address at which the program listens for others: all of them where there are two families.
+func (o *office) listens(h *lab.Host) netip.Addr {
+	if o.lab.Plan().IPv6 {
+		return netip.IPv6Unspecified()
+	}
+	return h.Addr
+}
+
 // hostFor is the person's host.
 func (o *office) hostFor(s spec) *lab.Host {
+	if lost := map[string]string{"-4": "-6", "-6": "-4"}[s.only]; lost != "" {
+		h := o.lab.Host(s.user)
+		h.Lose(lost)
+		return h
+	}
 	if s.nat != "" {
 		h := o.lab.HostBehind(s.user+s.device, s.nat)
 		if s.asking != "" {

@@ -53,6 +53,16 @@ func (h *Host) Lose(family string) {
 	h.lab.ip(family, "-n", h.ns, "addr", "flush", "dev", "eth0", "scope", "global")
 }
 
+// Regain gives them back.
+func (h *Host) Regain(family string) {
+	if family == "-6" {
+		h.lab.ip("-n", h.ns, "addr", "add", h.Addr6.String()+"/64", "dev", "eth0", "nodad")
+		return
+	}
+	h.lab.ip("-n", h.ns, "addr", "add", h.Addr.String()+"/24", "dev", "eth0")
+	h.lab.ip("-n", h.ns, "route", "replace", "default", "via", h.lab.addr(254).String())
+}
+
 // Start runs a program on the host until the test ends or Kill is called. The name heads its log.
 func (h *Host) Start(name string, env []string, argv ...string) (*Proc, error) {
 	cmd := h.command(context.Background(), env, argv)

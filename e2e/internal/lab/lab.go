@@ -40,6 +40,7 @@ type Lab struct {
 type Plan struct {
 	Net  [3]byte // of its IPv4 addresses, of which .254 is the gateway; zero value = 10.0.0
 	IPv6 bool    // beside these each host has fd00::N, N being the end of its IPv4 address
+	Not4 bool    // of IPv4 the hosts have 127.0.0.1 and no more
 }
 
 // addr is the n-th IPv4 address of the LAN.
@@ -125,8 +126,14 @@ func (l *Lab) Host(name string) *Host {
 		h.Addr6 = addr6(byte(n))
 		l.ip("-n", h.ns, "addr", "add", h.Addr6.String()+"/64", "dev", "eth0", "nodad")
 	}
+	if l.plan.Not4 {
+		h.Lose("-4")
+	}
 	return h
 }
+
+// Plan is what the LAN was made with.
+func (l *Lab) Plan() Plan { return l.plan }
 
 // Dir is the folder of files that the hosts share.
 func (l *Lab) Dir() string { return l.dir }
