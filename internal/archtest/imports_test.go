@@ -68,6 +68,7 @@ var outside = []struct {
 	{"github.com/knadh/koanf", []string{"configs"}, "rooms take plain structs"},
 	{"github.com/huin/goupnp", []string{"internal/portmap"}, "what a router says is bounded and checked in one place"},
 	{"github.com/jackpal/go-nat-pmp", []string{"internal/portmap"}, "the same"},
+	{"github.com/mdlayher/netlink", []string{"internal/node"}, "who moves is a node's matter"},
 	{"github.com/prometheus", []string{"internal/metrics"}, "rooms count through functions that they are given"},
 }
 

@@ -27,6 +27,7 @@ type Link struct {
 	calls *rates // of long streams
 
 	relay   *relaySocket
+	routes  bool            // its sockets are the system's, and so are the routes
 	relayTr *quic.Transport // set before ready is closed
 	vias    *vias
 	passer  *passer
@@ -60,6 +61,7 @@ type Link struct {
 
 // New checks the configuration. It starts nothing.
 func New(cfg Config) (*Link, error) {
+	routes := cfg.Socket == nil
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
@@ -83,6 +85,7 @@ func New(cfg Config) (*Link, error) {
 		done:    make(chan struct{}),
 		flights: make(map[flightKey]*flight),
 		vias:    newVias(),
+		routes:  routes,
 		passer:  newPasser(cfg.Limits),
 	}
 	l.relay = newRelaySocket(l)

@@ -81,11 +81,42 @@ func (l *Link) Migrate(ctx context.Context, has func(netip.Addr) bool) {
 	}
 }
 
+// routeTime is how long a connection waits for a way to its other side after the
+// host has got new addresses: routes come a little later than these.
+const (
+	routeTime = 500 * time.Millisecond
+	routeLook = 50 * time.Millisecond
+)
+
+// routed waits until this host has a way to an address.
+func routed(ctx context.Context, to netip.AddrPort) bool {
+	ctx, cancel := context.WithTimeout(ctx, routeTime)
+	defer cancel()
+	tick := time.NewTicker(routeLook)
+	defer tick.Stop()
+	for {
+		if _, err := sourceFor(to); err == nil || !offline(err) {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // migrate moves one connection. The port stays the same; the host chooses the
-// new address by its routes.
+// new address by its routes. Where there are none, as when this host has lost a
+// whole address family, the connection is closed: whoever needs it dials another
+// address.
 func (l *Link) migrate(ctx context.Context, c *Conn) {
 	ctx, cancel := context.WithTimeout(ctx, migrateTime)
 	defer cancel()
+	if to := c.RemoteAddr(); l.routes && !routed(ctx, to) {
+		c.close(CloseDropped, "no way there any more")
+		return
+	}
 	if path, err := c.qc.AddPath(l.tr); err == nil {
 		probe, done := context.WithTimeout(ctx, migrateTime/2)
 		err = path.Probe(probe)

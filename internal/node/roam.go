@@ -7,13 +7,24 @@ import (
 	"time"
 )
 
-// moveEvery is how often a node looks at its host's addresses.
-const moveEvery = time.Second / 2
+// How a node notices that its host's addresses change: the system tells it, and
+// else it looks. After the first word of a change it waits for what belongs to it:
+// addresses come one by one, routes after them.
+const (
+	moveEvery  = time.Second / 2        // between two looks where the system does not tell
+	moveAnyway = 15 * time.Second       // and where it does
+	moveSettle = 100 * time.Millisecond // for the rest of a change
+)
 
 // keepMoving takes this node's connections along when its host's addresses
 // change, until ctx ends.
 func (n *Node) keepMoving(ctx context.Context) {
-	tick := time.NewTicker(moveEvery)
+	told := addrChanges(ctx)
+	every := moveEvery
+	if told != nil {
+		every = moveAnyway
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	before := interfaceAddrs()
 	for {
@@ -21,9 +32,20 @@ func (n *Node) keepMoving(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case _, ok := <-told:
+			if !ok { // the system tells nothing any more
+				told = nil
+				tick.Reset(moveEvery)
+				continue
+			}
+			select {
+			case <-time.After(moveSettle):
+			case <-ctx.Done():
+				return
+			}
 		}
 		now := interfaceAddrs()
-		if slices.Equal(now, before) || !slices.ContainsFunc(now, func(a netip.Addr) bool { return !a.IsLoopback() }) {
+		if slices.Equal(now, before) || !slices.ContainsFunc(now, netip.Addr.IsGlobalUnicast) {
 			continue // between two networks there is nothing to move to
 		}
 		before = now
