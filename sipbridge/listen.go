@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+
+	"github.com/secp2psip/secp2psip/internal/socket"
 )
 
 // bind opens every endpoint, or none. Where an entry asked for both transports
@@ -67,7 +69,12 @@ func systemUDP(a netip.AddrPort) (UDPSocket, error) {
 		return nil, err
 	}
 	_ = conn.SetReadBuffer(1 << 20) // a smaller one the kernel insists on is fine
-	return conn, nil
+	quick, err := socket.New(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return quick, nil
 }
 
 func (b *Bridge) bindTCP(a netip.AddrPort) error {

@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 	"keyshare":           {"internal/canon", "internal/identity", "internal/record"},
 	"internal/directory": {"internal/identity", "internal/record", "internal/stack", "keyshare"},
 	"internal/media":     {"internal/socket"},
-	"sipbridge":          {"internal/identity", "internal/media", "internal/limits"},
+	"sipbridge":          {"internal/identity", "internal/media", "internal/limits", "internal/socket"},
 	"internal/joinlink":  {},
 	"internal/metrics":   {},
 	"internal/portmap":   {},

@@ -34,14 +34,14 @@ type ring struct {
 func newRing(b *testing.B, n int) *ring {
 	b.Helper()
 	lan := testnet.New(b, nil)
-	member := lan.Add("reader", nil)
+	member := lan.Add("reader", oftenStored)
 	member.Phone(440)
 	member.Joined()
 	r := &ring{b: b, asking: member.It, reader: member.It.Node()}
 	if *dhtOne {
 		startMembers(b, lan, n)
 	} else {
-		r.all = startPrograms(b, lan, n)
+		r.all = startPrograms(b, lan, n, "SECP2PSIP_LIMITS_STORE_RATE=1000", "SECP2PSIP_LIMITS_STORE_BURST=10000")
 	}
 	r.self, _ = identity.NewAOR(member.Name, testnet.Overlay)
 	for i := range n {
@@ -63,6 +63,9 @@ func newRing(b *testing.B, n int) *ring {
 	return r
 }
 
+// oftenStored lets one name be stored again and again, as often as put does.
+func oftenStored(c *adapter.Config) { c.Stores = node.StoreLimits{Rate: 1000, Burst: 10_000} }
+
 // startMembers starts n adapters in the bench, each with a phone.
 func startMembers(b *testing.B, lan *testnet.LAN, n int) {
 	b.Helper()
@@ -71,7 +74,7 @@ func startMembers(b *testing.B, lan *testnet.LAN, n int) {
 	var g errgroup.Group
 	g.SetLimit(4)
 	for i := range n {
-		m := lan.Add(programName(i), nil)
+		m := lan.Add(programName(i), oftenStored)
 		phone := m.Unregistered(m.Name, 440)
 		g.Go(func() error { return phone.Register(ctx) })
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -37,9 +38,15 @@ type program struct {
 	caller *caller
 }
 
+// ready names the command where it has been built before.
+var ready = flag.String("program", "", "take the program `FILE` instead of building it from this tree")
+
 // build builds the command.
 func build(b *testing.B) string {
 	b.Helper()
+	if *ready != "" {
+		return *ready
+	}
 	path := filepath.Join(b.TempDir(), "secp2psip")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/secp2psip")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -50,8 +57,9 @@ func build(b *testing.B) string {
 
 func programName(i int) string { return fmt.Sprintf("p%02d", i) }
 
-// startPrograms starts n adapters of the LAN as processes, each with a phone.
-func startPrograms(b *testing.B, lan *testnet.LAN, n int) []*program {
+// startPrograms starts n adapters of the LAN as processes, each with a phone,
+// with these settings in their environment.
+func startPrograms(b *testing.B, lan *testnet.LAN, n int, settings ...string) []*program {
 	b.Helper()
 	path := build(b)
 	ctx, cancel := context.WithTimeout(b.Context(), time.Duration(n)*testnet.Deadline)
@@ -61,7 +69,7 @@ func startPrograms(b *testing.B, lan *testnet.LAN, n int) []*program {
 	all := make([]*program, n)
 	for i := range all {
 		name := programName(i)
-		p := startProgram(b, path, name, lan.Invite(name, 1).String())
+		p := startProgram(b, path, name, lan.Invite(name, 1).String(), settings...)
 		testnet.Eventually(b, name+"'s adapter answers", p.answers)
 		p.caller = newCaller(b, name, p.sip)
 		phone := newPhone(b, name, p.sip)

@@ -65,8 +65,7 @@ func (s *Conn) ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err er
 	case t.errno != 0:
 		return 0, netip.AddrPort{}, s.failed("read", "recvfrom", nil, t.errno)
 	}
-	from, _ = t.from.addrPort()
-	return t.n, from, nil
+	return t.n, t.zoned(t.from.addrPort()), nil
 }
 
 // WriteToUDPAddrPort is that of net.UDPConn.

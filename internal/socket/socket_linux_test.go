@@ -210,6 +210,13 @@ func TestAScopedAddressHasItsZone(t *testing.T) {
 	if got := k.as(at, 1<<30).String(); got != "[fe80::1%1073741824]:5" {
 		t.Errorf("an interface that is gone: %s", got)
 	}
+	var one taker
+	for _, scope := range []int{lo.Index, lo.Index, 0, 1 << 30} {
+		want := map[int]string{lo.Index: "[fe80::1%lo]:5", 0: "[fe80::1]:5", 1 << 30: "[fe80::1%1073741824]:5"}[scope]
+		if got := one.zoned(at, uint32(scope)).String(); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
 	if got := k.as(netip.AddrPort{}, 0); got != nil {
 		t.Errorf("no address: %v", got)
 	}
