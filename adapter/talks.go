@@ -25,8 +25,9 @@ type talk struct {
 // interruptedWhy is what both phone and record are told.
 const interruptedWhy = "interrupted: this adapter ended in mid-call"
 
-// maxTalkChanges bounds the changes that wait for a disk that cannot be
-// written: as many calls as there are at once, and their ends.
+// maxTalkChanges bounds the calls that wait for a disk that cannot be written: as
+// many as there may be at once, twice. Their ends are not bounded: no more can end
+// than are on the disk.
 const maxTalkChanges = 256
 
 // talks keeps these calls on disk. Whoever notes one never waits for the disk.
@@ -37,18 +38,24 @@ type talks struct {
 
 	mu      sync.Mutex
 	changes map[string]*talk // by the call's ID; nil: it is over
+	written map[string]bool  // on the disk, or on the way there: their ends must follow
 }
 
 func newTalks(s *state, log zerolog.Logger) *talks {
-	return &talks{state: s, log: log, wake: make(chan struct{}, 1), changes: map[string]*talk{}}
+	return &talks{state: s, log: log, wake: make(chan struct{}, 1), changes: map[string]*talk{}, written: map[string]bool{}}
 }
 
 // note takes a call that was answered; nil: the call is over. A call beyond the
-// bound is not kept.
+// bound is not kept; the end of one that was is never lost.
 func (t *talks) note(id string, v *talk) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.changes[id]; !known && len(t.changes) >= maxTalkChanges {
+	_, known := t.changes[id]
+	switch {
+	case v == nil && !t.written[id]: // the disk need never hear of it
+		delete(t.changes, id)
+		return
+	case v != nil && !known && len(t.changes) >= maxTalkChanges:
 		return
 	}
 	t.changes[id] = v
@@ -87,6 +94,11 @@ func (t *talks) write() {
 	t.mu.Lock()
 	changes := t.changes
 	t.changes = map[string]*talk{}
+	for id, v := range changes {
+		if v != nil {
+			t.written[id] = true
+		}
+	}
 	t.mu.Unlock()
 	if len(changes) == 0 {
 		return
@@ -100,16 +112,29 @@ func (t *talks) write() {
 		entries = append(entries, e)
 	}
 	err := t.state.put(entries...)
-	if err == nil {
-		return
+	if err != nil {
+		t.log.Warn().Err(err).Msg("calls cannot be noted: if this program dies now, their phones are not hung up")
 	}
-	t.log.Warn().Err(err).Msg("calls cannot be noted: if this program dies now, their phones are not hung up")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, v := range changes {
-		if _, known := t.changes[id]; v == nil && !known && len(t.changes) < maxTalkChanges {
+		_, known := t.changes[id]
+		switch {
+		case err == nil && v != nil:
+		case err == nil || v != nil: // it is not on the disk any more, or never came there
+			delete(t.written, id)
+		case !known:
 			t.changes[id] = nil
 		}
+	}
+}
+
+// found takes the calls that an earlier run has left on the disk.
+func (t *talks) found(left map[string]talk) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id := range left {
+		t.written[id] = true
 	}
 }
 
@@ -130,6 +155,7 @@ func (a *Adapter) hangUpLeft(ctx context.Context, left map[string]talk) {
 	case <-ctx.Done():
 		return
 	}
+	a.talks.found(left)
 	for id, v := range left {
 		if err := a.bridge.HangUp(v.Left, interruptedWhy); err != nil {
 			a.log.Warn().Err(err).Msg("the phone of an interrupted call cannot be hung up")
