@@ -26,6 +26,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/joinlink"
+	"github.com/secp2psip/secp2psip/internal/limits"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/media"
 	"github.com/secp2psip/secp2psip/internal/media/relay"
@@ -160,6 +161,8 @@ func (a *Adapter) open() (err error) {
 		return err
 	}
 	ports := relay.Config{MinPort: a.cfg.MediaPorts[0], MaxPort: a.cfg.MediaPorts[1]}
+	// While a call rings, every device of the callee has media of its own.
+	ports.MaxCalls = 2 * cmp.Or(a.cfg.SIP.Carry.MaxCalls, limits.CarriedCalls)
 	ports.Refused = func(reason string) { a.refusals.Count("media", reason) }
 	if a.relay, err = relay.New(ports); err != nil {
 		return err
