@@ -11,6 +11,7 @@ const (
 	Handshake         = 3 * time.Second  // until a handshake must be complete
 	Handshakes        = 64               // incoming ones at once
 	HandshakesPerAddr = 4                // of them from one IPv4 address or IPv6 /64
+	Unproven          = 16               // of them from addresses that have not proven themselves
 	Unvalidated       = 50               // handshakes a second before addresses must prove themselves
 	Nodes             = 512              // connections to other nodes; limits.nodes
 	PeerRequests      = 50               // requests a second of one node; limits.peer_requests

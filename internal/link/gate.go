@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -12,15 +13,18 @@ import (
 
 // gate bounds the incoming handshakes that are under way.
 type gate struct {
-	limit   time.Duration // of one handshake
-	quota   *quota
-	refused func(string)
+	limit    time.Duration // of one handshake
+	quota    *quota
+	unproven atomic.Int64 // under way from addresses that have not proven themselves
+	believes int64        // so many of those at most
+	refused  func(string)
 }
 
 // pass is one handshake's place, left exactly once.
 type pass struct {
-	gate *gate
-	addr netip.Addr
+	gate   *gate
+	addr   netip.Addr
+	proven bool // the address
 
 	mu     sync.Mutex
 	left   bool
@@ -41,9 +45,10 @@ var errGate = errors.New("too many handshakes")
 
 func newGate(l Limits, refused func(string)) *gate {
 	return &gate{
-		limit:   l.Handshake,
-		quota:   newQuota(l.Handshakes, l.HandshakesPerAddr, l.HandshakesPerLoopback, ReasonHandshakes, ReasonHandshakesAddr),
-		refused: refused,
+		limit:    l.Handshake,
+		quota:    newQuota(l.Handshakes, l.HandshakesPerAddr, l.HandshakesPerLoopback, ReasonHandshakes, ReasonHandshakesAddr),
+		believes: int64(l.Unproven),
+		refused:  refused,
 	}
 }
 
@@ -56,7 +61,10 @@ func (g *gate) admit(ctx context.Context, info *quic.ClientInfo) (context.Contex
 		g.refused(reason)
 		return nil, errGate
 	}
-	p := &pass{gate: g, addr: addr, reason: ReasonHandshake}
+	p := &pass{gate: g, addr: addr, proven: info.AddrVerified, reason: ReasonHandshake}
+	if !p.proven {
+		g.unproven.Add(1)
+	}
 	ctx = context.WithValue(ctx, passKey{}, p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,6 +72,11 @@ func (g *gate) admit(ctx context.Context, info *quic.ClientInfo) (context.Contex
 	p.stop = context.AfterFunc(ctx, p.fail)
 	return ctx, nil
 }
+
+// full reports whether those who have not proven their addresses have all the
+// places that they may have. Who invents senders would have every place else, at
+// fifty a second, for as long as a handshake may take.
+func (g *gate) full() bool { return g.unproven.Load() >= g.believes }
 
 // because notes why the handshake is about to fail.
 func (p *pass) because(reason string) {
@@ -99,5 +112,8 @@ func (p *pass) leave() (reason string, first bool) {
 	p.timer.Stop()
 	p.stop()
 	p.gate.quota.leave(p.addr)
+	if !p.proven {
+		p.gate.unproven.Add(-1)
+	}
 	return p.reason, true
 }

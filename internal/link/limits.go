@@ -18,6 +18,7 @@ type Limits struct {
 	Handshakes            int           // incoming handshakes at once [64]
 	HandshakesPerAddr     int           // of them from one IPv4 address or IPv6 /64 [4]
 	HandshakesPerLoopback int           // the same for loopback, where many nodes may live [64]
+	Unproven              int           // incoming handshakes at once of addresses that have not proven themselves by Retry [16]
 	Unvalidated           int           // handshakes a second before addresses must prove themselves by Retry [50]
 
 	Conns        int           // connections to other nodes; the least recently used idle one goes first [512]
@@ -55,6 +56,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Handshakes, limits.Handshakes)
 	def(&l.HandshakesPerAddr, limits.HandshakesPerAddr)
 	def(&l.HandshakesPerLoopback, 64)
+	def(&l.Unproven, limits.Unproven)
 	def(&l.Unvalidated, limits.Unvalidated)
 	def(&l.Conns, limits.Nodes)
 	def(&l.ConnsPerPeer, 4)

@@ -331,6 +331,7 @@ func TestMatrixH4HandshakeFlood(t *testing.T) {
 	o := newOverlay(t, "lan.example")
 	victim := o.start("victim", func(c *link.Config) {
 		c.Limits.Handshakes, c.Limits.HandshakesPerLoopback, c.Limits.Handshake = 8, 4, 400*time.Millisecond
+		c.Limits.Unproven = 64 // as if all were proven
 	})
 	honest := o.start("honest")
 	ctx, cancel := context.WithCancel(testCtx(t))
@@ -352,6 +353,36 @@ func TestMatrixH4HandshakeFlood(t *testing.T) {
 		t.Error("the flood's handshakes have not failed")
 	}
 	t.Logf("matrix: H4 handshakes begun and never ended: 40, places: 8, honest nodes in meanwhile and after; %v", victim.refused.all())
+}
+
+// H4: of all places, those who have not proven their addresses have a part. Slow
+// enough to be believed, a flood from invented addresses takes those, and there is
+// a place for everybody else.
+func TestMatrixH4UnprovenPlaces(t *testing.T) {
+	o := newOverlay(t, "lan.example")
+	victim := o.start("victim", func(c *link.Config) {
+		c.Limits.Handshakes, c.Limits.Unproven, c.Limits.Unvalidated = 8, 4, 10_000
+	})
+	ctx, cancel := context.WithCancel(testCtx(t))
+	defer cancel()
+	for i := range byte(8) {
+		flood(ctx, t, netip.AddrFrom4([4]byte{127, 0, 2, i + 1}), victim.Addr(), 2)
+	}
+	eventually(t, "the flood has its places", func() bool {
+		return victim.refused.of(link.ReasonRetry)+victim.refused.of(link.ReasonHandshakes) > 0
+	})
+	in := 0
+	for _, name := range []string{"a", "b", "c"} {
+		if err := ping(t, o.start(name), victim); err != nil {
+			t.Error(err)
+			continue
+		}
+		in++
+	}
+	if n := victim.refused.of(link.ReasonHandshakes); n != 0 {
+		t.Errorf("%d refused for want of a place", n)
+	}
+	t.Logf("matrix: H4 handshakes from invented addresses, slow enough to be believed: 16 for 8 places, of which they have 4; honest nodes in: %d of 3", in)
 }
 
 // H4: above the rate of unvalidated handshakes every address must show that it

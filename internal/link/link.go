@@ -140,7 +140,7 @@ func (l *Link) listen(sock net.PacketConn) (*quic.Listener, error) {
 	reset := quic.StatelessResetKey(sha256.Sum256(append([]byte("secp2psip/1 stateless reset\x00"), l.cfg.Key.Ed25519().Seed()...)))
 	believed := newTokenBucket(l.cfg.Limits.Unvalidated)
 	unproven := func(net.Addr) bool {
-		if believed.Allow() {
+		if !l.gate.full() && believed.Allow() {
 			return false
 		}
 		l.cfg.Refused(ReasonRetry)
