@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secp2psip/secp2psip/e2e/internal/phone"
 	"github.com/secp2psip/secp2psip/internal/admin"
 )
 
@@ -210,6 +211,50 @@ func TestAdapterDiesInMidCall(t *testing.T) {
 	o.settled(5)
 	proveCall(t, call{from: alice.phone, to: bob.phone, uri: alice.uri("bob")})
 	proveCall(t, call{from: carol.phone, to: dave.phone, uri: carol.uri("dave"), calledHangsUp: true})
+}
+
+// TestAdapterStaysDead: an adapter is killed in mid-call and does not come back. The other side's phone is hung up by its
+// own adapter; the one beside the dead adapter hears nothing any more, and hangs up by itself where it is set to.
+func TestAdapterStaysDead(t *testing.T) {
+	t.Parallel()
+	const silence = 4
+	o := newOfficeOf(t, "require-protected",
+		spec{user: "alice", kind: "baresip", hz: callerHz, loopback: true},
+		spec{user: "bob", kind: "baresip", hz: calledHz, loopback: true, silence: silence},
+		spec{user: "carol", kind: "linphonec", hz: callerHz, loopback: true, silence: silence},
+		spec{user: "dave", kind: "linphonec", hz: calledHz, loopback: true},
+	)
+	alice, bob, carol, dave := o.people["alice"], o.people["bob"], o.people["carol"], o.people["dave"]
+	converse(t, alice, bob)
+	converse(t, carol, dave)
+	bob.kill()
+	carol.kill()
+	for _, p := range []*person{alice, dave} {
+		must(t, p.phone.WaitClosed(within(t, 2*answering)))
+		proveHungUp(t, p, "fallen silent", "lost")
+	}
+	ctx := within(t, 2*answering)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for _, p := range []*person{bob, carol} {
+		for !gaveUp(p.phone) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Fatalf("%s talks to nobody", p.phone.Name())
+			}
+		}
+	}
+}
+
+// gaveUp tells whether a phone has sent a BYE.
+func gaveUp(p phone.Phone) bool {
+	for _, m := range p.Trace() {
+		if m.Method == "BYE" && m.Status == 0 && m.Sent {
+			return true
+		}
+	}
+	return false
 }
 
 // proveHungUp checks that a person's own adapter has hung the phone up, and that the file of calls has the same reason.

@@ -65,6 +65,7 @@ type spec struct {
 	asking   lab.Asking     // that router lets the host ask for ports; empty for not
 	desk     bool           // the phone is a host of its own and proves a password to the adapter
 	manual   bool           // the phone rings and does not answer
+	silence  int            // seconds without sound after which the phone hangs up; 0 for its own default
 	disk     string         // size of a disk of its own for the adapter's state folder, as tmpfs spells it; empty for none
 	hz       float64
 	peers    []string // users whom this one writes to
@@ -119,7 +120,7 @@ func (o *office) hire(s spec) *person {
 	if s.disk != "" {
 		smallDisk(o.t, p.state, s.disk)
 	}
-	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Manual: s.manual, Loopback: s.loopback, Tone: toneFile(o.t, o.lab, s.hz)}
+	c := phone.Config{Host: host, User: s.user, Domain: "127.0.0.1", Port: 5062, TCP: s.tcp, Manual: s.manual, Silence: s.silence, Loopback: s.loopback, Tone: toneFile(o.t, o.lab, s.hz)}
 	if s.proxy {
 		c.Domain, c.Proxy = overlay, proxyAddr
 	}

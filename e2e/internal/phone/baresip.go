@@ -42,7 +42,8 @@ rtcp_mux no
 jitter_buffer_type fixed
 jitter_buffer_delay 5-10
 rtp_stats yes
-module_path /usr/lib/baresip/modules
+{{if .Silence}}rtp_timeout {{.Silence}}
+{{end}}module_path /usr/lib/baresip/modules
 module g711.so
 module aufile.so
 module sndfile.so
@@ -89,7 +90,7 @@ func NewBaresip(cfg Config) (*Baresip, error) {
 	var config bytes.Buffer
 	err := baresipConfig.Execute(&config, map[string]any{
 		"Port": cfg.Port, "Dir": b.dir, "Tone": cfg.Tone, "Control": b.control(),
-		"Listen": cfg.bind(), "RTP": b.rtp(), "RTPEnd": b.rtp() + 100,
+		"Listen": cfg.bind(), "RTP": b.rtp(), "RTPEnd": b.rtp() + 100, "Silence": cfg.Silence,
 	})
 	if err != nil {
 		return nil, err

@@ -30,7 +30,8 @@ use_ipv6=0
 {{end}}
 [rtp]
 audio_rtp_port={{.RTP}}
-{{if .Listen}}bind_address={{.Listen}}
+{{if .Silence}}nortp_timeout={{.Silence}}
+{{end}}{{if .Listen}}bind_address={{.Listen}}
 {{end}}
 [video]
 enabled=0
@@ -74,7 +75,7 @@ func NewLinphone(cfg Config) (*Linphone, error) {
 	}
 	params := map[string]any{
 		"Port": cfg.Port, "RTP": 30000 + cfg.Port%100*200, "AOR": cfg.AOR(), "Expires": cfg.expires(),
-		"Listen": cfg.bind(), "Registrar": "sip:" + cfg.Domain, "Route": "", "Transport": cfg.transport(), "TCP": cfg.TCP, "User": cfg.User, "Password": cfg.Password,
+		"Listen": cfg.bind(), "Registrar": "sip:" + cfg.Domain, "Route": "", "Transport": cfg.transport(), "TCP": cfg.TCP, "User": cfg.User, "Password": cfg.Password, "Silence": cfg.Silence,
 	}
 	if cfg.Proxy != "" { // linphonec sends REGISTER to the registrar itself, past the route
 		params["Registrar"], params["Route"] = "sip:"+cfg.Proxy, "sip:"+cfg.Proxy

@@ -86,6 +86,8 @@ type Config struct {
 	// Manual makes the phone ring until the caller gives up or Hangup refuses the call; otherwise it answers at once.
 	Manual   bool
 	Loopback bool // it listens on 127.0.0.1 and nowhere else
+	// Silence is after how many seconds without a packet of sound the phone hangs up by itself; 0 for its own default.
+	Silence int
 	// Port is the phone's own SIP port; Port+1 is in use too.
 	Port int
 	// Tone is a WAV file that outlasts any call.
