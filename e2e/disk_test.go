@@ -61,15 +61,18 @@ func TestFullDisk(t *testing.T) {
 	var report admin.DoctorReport
 	ctx := within(t, starting)
 	must(t, admin.Dial(bob.state).Call(ctx, admin.MethodDoctor, nil, &report))
-	if c := check(report, "store"); c.Result != admin.CheckFail || c.Mend == "" {
+	if c := check(report, "store"); c.Result != admin.CheckFail || c.Mend == "" || !strings.Contains(c.Detail, "no space left on device") || !strings.Contains(c.Detail, "stores nothing for others") {
 		t.Errorf("doctor says of the store: %+v", c)
 	}
 	proveCall(t, call{from: alice.phone, to: bob.phone, uri: alice.uri("bob")})
 	proveCall(t, call{from: alice.phone, to: carol.phone, uri: alice.uri("carol")})
 	held := s.Store.Records
+	if !s.Store.DiskFails {
+		t.Error("the status of the store does not say so")
+	}
 
 	must(t, os.Remove(full))
-	s = bob.wait("it stores again", func(s admin.Status) bool { return !warned(s) && s.Store.Records > held })
+	s = bob.wait("it stores again", func(s admin.Status) bool { return !warned(s) && !s.Store.DiskFails && s.Store.Records > held })
 	t.Logf("bob held %d records while the disk was full, and %d with room again", held, s.Store.Records)
 
 	bob.kill()

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,14 @@ func TestBehindRouters(t *testing.T) {
 		p.wait("it is a client of three members, and knows its translator", func(s admin.Status) bool {
 			return s.Phase == "client" && s.Reach != nil && s.Reach.Client && len(s.Reach.Attached) == 3 && s.Reach.Mapping == want
 		})
+		var report admin.DoctorReport
+		must(t, admin.Dial(p.state).Call(within(t, starting), admin.MethodDoctor, nil, &report))
+		nat := check(report, "nat")
+		for _, says := range []string{want, "STUN from 10.0.0.", "dialled back by nobody", "hole punching", "the router was not asked", "relayed by 3 members"} {
+			if !strings.Contains(strings.ReplaceAll(nat.Detail, "address-dependent or symmetric", "dependent"), says) {
+				t.Errorf("doctor says of %s's router %q, not %q", s.user, nat.Detail, says)
+			}
+		}
 	}
 	names := []string{"sip:ann", "sip:bob", "sip:sam", "ann@", "bob@", "sam@", overlay}
 	middle, err := o.lab.Tap()

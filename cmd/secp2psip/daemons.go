@@ -173,6 +173,7 @@ func watchRing(m *metrics.Set, get func() *node.Node) {
 		Joined:     func() bool { return slices.Contains([]string{"joined", "client"}, status().Phase) },
 		Links:      func() int { return len(status().Links) },
 		Records:    func() int { return status().Store.Records },
+		DiskFails:  func() bool { return status().Store.DiskFails },
 		PortMapped: func() bool { r := status().Reach; return r != nil && r.PortMapping != nil && r.PortMapping.Proven },
 	})
 }

@@ -63,6 +63,8 @@ type Reach struct {
 	// "dependent" for one of the two, or "unknown".
 	Mapping  string `json:"mapping,omitempty"`
 	Observed []Seen `json:"observed,omitempty"` // by whom
+	// STUNSilent says that nobody has answered when it was asked last.
+	STUNSilent bool `json:"stun_silent,omitempty"`
 	// PortMapping is nil where the router is not asked.
 	PortMapping *PortMapping `json:"port_mapping,omitempty"`
 }
@@ -106,6 +108,8 @@ type Store struct {
 	Records  int   `json:"records"`
 	Bytes    int64 `json:"bytes"`
 	MaxBytes int64 `json:"max_bytes"`
+	// DiskFails says that records cannot be written: nothing is stored for others.
+	DiskFails bool `json:"disk_fails,omitempty"`
 }
 
 // Account is one name that an adapter serves.

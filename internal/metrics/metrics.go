@@ -140,6 +140,7 @@ type Ring struct {
 	Joined     func() bool // this node is part of the ring
 	Links      func() int  // open connections
 	Records    func() int  // records held
+	DiskFails  func() bool // records cannot be written: nothing is stored for others
 	PortMapped func() bool // the router maps the link's port, and others have called the node there
 }
 
@@ -151,6 +152,7 @@ func (s *Set) Ring(r Ring) {
 	s.Gauge("ring_joined", "1 while this node is part of the ring.", flag(r.Joined))
 	s.Gauge("links", "Open connections to other nodes.", count(r.Links))
 	s.Gauge("records", "Records held for the ring.", count(r.Records))
+	s.Gauge("disk_fails", "1 while records cannot be written to the disk, and nothing is stored for others.", flag(r.DiskFails))
 	s.Gauge("port_mapped", "1 while the router maps the link's port to this host, and others have called it there.", flag(r.PortMapped))
 }
 

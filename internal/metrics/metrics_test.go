@@ -54,7 +54,7 @@ func TestPages(t *testing.T) {
 	s.Ring(Ring{
 		Members: func() int { return 9 }, Successors: func() int { return 8 },
 		Joined: func() bool { return joined },
-		Links:  func() int { return 3 }, Records: func() int { return 40 }, PortMapped: func() bool { return true },
+		Links:  func() int { return 3 }, Records: func() int { return 40 }, DiskFails: func() bool { return true }, PortMapped: func() bool { return false },
 	})
 	var reason error = errors.New("not joined yet")
 	page := get(t, s, func() error { return reason })
@@ -84,6 +84,8 @@ func TestPages(t *testing.T) {
 		`secp2psip_ring_joined 1`,
 		`secp2psip_links 3`,
 		`secp2psip_records 40`,
+		`secp2psip_disk_fails 1`,
+		`secp2psip_port_mapped 0`,
 		`kind="adapter",version="1.2.3"} 1`,
 	} {
 		if !strings.Contains(body, want) {

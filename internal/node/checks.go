@@ -14,7 +14,7 @@ import (
 func (n *Node) Checks() []admin.Check {
 	var s admin.Status
 	n.FillStatus(&s)
-	return []admin.Check{n.ringCheck(&s), n.reachCheck(&s), n.natCheck(&s), n.mappingCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
+	return []admin.Check{n.ringCheck(&s), n.addressCheck(), n.reachCheck(&s), n.natView(&s).check(), n.mappingCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}
 }
 
 func (n *Node) ringCheck(s *admin.Status) admin.Check {
@@ -24,7 +24,10 @@ func (n *Node) ringCheck(s *admin.Status) admin.Check {
 		c.Detail = fmt.Sprintf("client of the ring, %d members known, %d links open", s.Ring.Members, len(s.Links))
 	case s.Phase != "joined":
 		c.Result, c.Detail = admin.CheckFail, "not a member of the ring: "+s.Phase
-		c.Mend = "see that another node or the bootstrap server runs and that UDP reaches it"
+		c.Mend = "see that another node or the bootstrap server runs, that this host is on the network, and that no firewall drops UDP"
+	case n.CutOff():
+		c.Result, c.Detail = admin.CheckFail, "this node reaches none of the others that it knows"
+		c.Mend = fmt.Sprintf("see that this host is on the network, and that no firewall, here or at the router, drops UDP from and to port %d", n.link.Addr().Port())
 	case s.Ring.Members <= 1:
 		c.Result, c.Detail = admin.CheckWarn, "this node is alone on the ring"
 		c.Mend = "start other adapters; if they run, see that UDP to " + s.Listen + " is let through"
@@ -41,7 +44,7 @@ func (n *Node) reachCheck(s *admin.Status) admin.Check {
 	case r == nil:
 		c.Result, c.Detail, c.Mend = admin.CheckWarn, "not known yet whether others can call this node", "ask again in a few seconds"
 	case !r.Client && len(r.By) > 0:
-		c.Detail = fmt.Sprintf("dialled back by nodes of %d other people", len(r.By))
+		c.Detail = "dialled back by the nodes of " + counted(len(r.By), "other person", "other people")
 	case !r.Client:
 		c.Detail = "nobody else has been there to dial this node back"
 	case n.cfg.Role == RoleClient:
@@ -52,59 +55,9 @@ func (n *Node) reachCheck(s *admin.Status) admin.Check {
 	default:
 		c.Result = admin.CheckWarn
 		c.Detail = fmt.Sprintf("others cannot call this node directly (%s); it is called through %d members", r.Why, len(r.Attached))
-		c.Mend = fmt.Sprintf("nothing; calls are faster when UDP port %d is let through to this host and advertise names an address that others reach", port)
+		c.Mend = fmt.Sprintf("nothing; calls are faster when UDP port %d is let through to this host and advertise names an address that others reach", port) + n.asksRouter()
 	}
 	return c
-}
-
-// natCheck names the kind of address translator before this node, what has been
-// tried, and what to do.
-func (n *Node) natCheck(s *admin.Status) admin.Check {
-	c := admin.Check{Name: "nat", Result: admin.CheckOK}
-	if s.Reach == nil || len(s.Reach.Observed) == 0 {
-		c.Result, c.Detail = admin.CheckWarn, "no other node has told at which address it sees this one (asked by STUN)"
-		c.Mend = "see that another node runs and that UDP reaches it; ask again in a few seconds"
-		return c
-	}
-	port := n.link.Addr().Port()
-	forward := fmt.Sprintf("let the router forward UDP port %d to this host", port) + n.asksRouter()
-	tried := n.tried(s)
-	switch Mapping(s.Reach.Mapping) {
-	case MappingNone:
-		c.Detail = "no address translator: others see this host's own address; " + tried
-	case MappingUnknown, "":
-		c.Result, c.Detail = admin.CheckWarn, "an address translator of unknown kind: only one host has told what it sees; "+tried
-		c.Mend = "nothing; more members at other addresses tell more"
-	case MappingIndependent:
-		c.Detail = "an address translator with endpoint-independent mapping: everybody sees " + s.Reach.Observed[0].As + "; others come to talk to this node directly, through holes that both sides open; " + tried
-	default:
-		c.Result = admin.CheckWarn
-		c.Detail = "an address translator with " + mappingText(Mapping(s.Reach.Mapping)) + ": others see different ports; calls to other people behind such a router are passed on by members, sealed; " + tried
-		c.Mend = "nothing has to be done; for direct calls " + forward
-	}
-	return c
-}
-
-func mappingText(m Mapping) string {
-	switch m {
-	case MappingAddress:
-		return "address-dependent mapping"
-	case MappingSymmetric:
-		return "address- and port-dependent (symmetric) mapping"
-	}
-	return "address-dependent or symmetric mapping"
-}
-
-// tried says what has been done to be reached.
-func (n *Node) tried(s *admin.Status) string {
-	parts := []string{fmt.Sprintf("%d nodes asked by STUN", len(s.Reach.Observed))}
-	if len(s.Reach.By) > 0 {
-		parts = append(parts, fmt.Sprintf("dialled back by %d", len(s.Reach.By)))
-	} else {
-		parts = append(parts, "dialled back by nobody")
-	}
-	opened, failed := n.punches.figures()
-	return strings.Join(append(parts, fmt.Sprintf("%d direct ways opened, %d not", opened, failed)), ", ")
 }
 
 func (n *Node) clockCheck() admin.Check {
@@ -124,7 +77,7 @@ func (n *Node) clockCheck() admin.Check {
 func (n *Node) storeCheck(s *admin.Status) admin.Check {
 	c := admin.Check{Name: "store", Result: admin.CheckOK, Detail: fmt.Sprintf("%d records, %d of %d bytes", s.Store.Records, s.Store.Bytes, s.Store.MaxBytes)}
 	if e := n.store.Stats().DiskError; e != "" {
-		c.Result, c.Detail, c.Mend = admin.CheckFail, e+"; this node stores nothing for others", "make room on the disk of the state folder; no restart is needed"
+		c.Result, c.Detail, c.Mend = admin.CheckFail, e+"; this node stores nothing for others until there is room, and keeps its own records in memory; calls go on", "make room on the disk of the state folder; no restart is needed"
 	}
 	return c
 }

@@ -48,6 +48,7 @@ type Reflection struct {
 	At        time.Time // overlay time; zero before the first round
 	Mapping   Mapping
 	Sightings []Sighting
+	Silent    bool // nobody has answered in the last round: what stands here is older
 	// Verified are addresses that observers of two owners have seen, and that
 	// are none of the host's own.
 	Verified []netip.AddrPort
@@ -168,7 +169,7 @@ func (n *Node) observe(ctx context.Context) {
 	if before := n.Reflection(); len(seen) < 2 && !slices.ContainsFunc(seen, func(s Sighting) bool { return !slices.Contains(before.Verified, s.Seen) }) {
 		r.Mapping, r.Sightings, r.Verified = before.Mapping, before.Sightings, before.Verified // it tells nothing else
 	}
-	r.At = n.time.Now()
+	r.Silent, r.At = len(seen) == 0, n.time.Now()
 	n.reflected.set(r)
 	n.refreshAddrs()
 }

@@ -27,7 +27,7 @@ func (n *Node) FillStatus(s *admin.Status) {
 		s.Links = append(s.Links, l)
 	}
 	stats := n.store.Stats()
-	s.Store = admin.Store{Records: stats.Records, Bytes: int64(stats.Bytes), MaxBytes: int64(n.cfg.Trust.Charter().StoreBytes)}
+	s.Store = admin.Store{Records: stats.Records, Bytes: int64(stats.Bytes), MaxBytes: int64(n.cfg.Trust.Charter().StoreBytes), DiskFails: stats.DiskError != ""}
 	if stats.DiskError != "" {
 		s.Warnings = append(s.Warnings, stats.DiskError+": make room; until then this node stores nothing for others, and its own records live in memory only")
 	}
@@ -65,6 +65,7 @@ func (n *Node) reachStatus() *admin.Reach {
 	r := &admin.Reach{Client: st.Client, Since: st.Since, Why: st.Why, By: []admin.Voucher{}, Clients: n.Clients()}
 	seen := n.Reflection()
 	r.Mapping, r.PortMapping = string(seen.Mapping), n.mappedStatus()
+	r.STUNSilent = seen.Silent
 	for _, s := range seen.Sightings {
 		r.Observed = append(r.Observed, admin.Seen{By: s.Observer.String(), As: s.Seen.String()})
 	}
