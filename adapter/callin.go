@@ -308,6 +308,7 @@ func (a *Adapter) ServeStream(ctx context.Context, from *link.Conn, open wire.Me
 	in, to, refused := a.gate.redeemToken(token, from.ID(), path, proof)
 	if refused != "" {
 		a.refusals.Count("adapter", refused)
+		s.Refuse(wire.CodeUnauthorized)
 		return
 	}
 	if a.screen(in.Callee, in.Caller, from.Owner()) != nil { // since the REDIRECT

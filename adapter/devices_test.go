@@ -91,3 +91,37 @@ func TestADeadDeviceKeepsNobodyWaiting(t *testing.T) {
 	alice.expect("SIP/2.0 486")
 	alice.request("ACK", "", "")
 }
+
+// A call that the other adapter refuses was not lost: both the phone and the file
+// of calls hear so.
+func TestARefusedCallSaysSo(t *testing.T) {
+	t.Parallel()
+	l := testnet.New(t, nil)
+	a, b := l.Add("alice", many), l.Add("bob", many)
+	newTextPhone(t, a)
+	newTextPhone(t, b)
+	aor, err := a.It.Account("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := a.It.Call(limited(), sipbridge.Call{Caller: aor, Target: "bob", CallID: "worn", Paths: []string{sipbridge.PathCarried}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ { // a token is good for two
+		tunnel, _, err := answer.Open[0](limited())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n < 3 {
+			defer tunnel.Close()
+			testnet.Eventually(t, "bob's adapter takes it", func() bool { return len(b.It.Status().Live) == n })
+			continue
+		}
+		if _, err = tunnel.Recv(limited()); err == nil || !strings.Contains(err.Error(), "has refused the call (401)") {
+			t.Errorf("the third stream of a token ends with %v", err)
+		}
+		_ = tunnel.Close()
+		return
+	}
+}

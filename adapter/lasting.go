@@ -19,6 +19,7 @@ import (
 	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/resume"
 	"github.com/secp2psip/secp2psip/internal/wire"
+	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
 // A call that is carried is not bound to the connection that it began on. When
@@ -108,6 +109,24 @@ func (l *lasting) LocalIP() netip.Addr { return l.local }
 
 // RemoteIP is the other adapter's address.
 func (l *lasting) RemoteIP() netip.Addr { return l.remote }
+
+// Recv implements carry.Tunnel. What the other adapter has refused is not lost.
+func (l *lasting) Recv(ctx context.Context) ([]byte, error) {
+	b, err := l.Exchange.Recv(ctx)
+	return b, refusedTunnel(err)
+}
+
+// Send implements carry.Tunnel.
+func (l *lasting) Send(ctx context.Context, b []byte) error {
+	return refusedTunnel(l.Exchange.Send(ctx, b))
+}
+
+func refusedTunnel(err error) error {
+	if remote, ok := errors.AsType[*link.RemoteError](err); ok && remote.Code != wire.CodeGone {
+		return sipbridge.Unreachable(fmt.Sprintf("the other side's adapter has refused the call (%d)", remote.Code))
+	}
+	return err
+}
 
 // Stands implements carry.Standing.
 func (l *lasting) Stands() bool { return l.revoked == nil || !l.revoked() }

@@ -123,8 +123,11 @@ func (s *Stream) Close() error {
 // Abandon gives the stream up in both directions at once, without the end that
 // Close gives it: the other side's Recv returns a *RemoteError with
 // wire.CodeGone. It may be called more than once, from any goroutine.
-func (s *Stream) Abandon() {
-	abandon(s.qs, wire.CodeGone)
+func (s *Stream) Abandon() { s.Refuse(wire.CodeGone) }
+
+// Refuse is Abandon with another code.
+func (s *Stream) Refuse(code wire.Code) {
+	abandon(s.qs, code)
 	s.end()
 }
 

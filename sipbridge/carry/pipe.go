@@ -2,6 +2,7 @@ package carry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -74,12 +75,20 @@ func (b *branch) writeFrames(p *pipe) {
 		if err != nil {
 			broken = true
 			// Not waited for: the call may be blocked on nothing but us.
-			c.e.wg.Go(func() { c.post(lostInput{b, errTunnelLost.Error()}) })
+			c.e.wg.Go(func() { c.post(lostInput{b, lossOf(err)}) })
 		}
 	}
 	_ = p.t.Close()
 	p.cancel()
 	close(p.done)
+}
+
+// lossOf says for people why there is no tunnel any more.
+func lossOf(err error) string {
+	if r, ok := errors.AsType[*Refusal](err); ok && r.Warning != "" {
+		return r.Warning
+	}
+	return errTunnelLost.Error()
 }
 
 func (b *branch) readFrames(p *pipe) {
@@ -91,7 +100,7 @@ func (b *branch) readFrames(p *pipe) {
 		}
 		data, err := p.t.Recv(p.ctx)
 		if err != nil {
-			c.post(lostInput{b, errTunnelLost.Error()})
+			c.post(lostInput{b, lossOf(err)})
 			return
 		}
 		if !c.post(frameInput{b, data}) {

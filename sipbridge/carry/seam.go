@@ -15,7 +15,8 @@ import (
 type Tunnel interface {
 	// Send delivers one frame of 1 to MaxFrame bytes, in order.
 	Send(ctx context.Context, frame []byte) error
-	// Recv returns the next frame; any error means that the tunnel is gone.
+	// Recv returns the next frame; any error means that the tunnel is gone. A
+	// *Refusal in its chain says why.
 	Recv(ctx context.Context) ([]byte, error)
 	// Close ends both directions. Frames sent before it are still delivered.
 	Close() error
