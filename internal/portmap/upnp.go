@@ -134,14 +134,17 @@ func (u *upnp) find(ctx context.Context, at Route) error {
 		{igd.URN_WANIPConnection_1, func(c goupnp.ServiceClient) wan { return &igd.WANIPConnection1{ServiceClient: c} }},
 		{igd.URN_WANPPPConnection_1, func(c goupnp.ServiceClient) wan { return &igd.WANPPPConnection1{ServiceClient: c} }},
 	} {
-		for _, s := range root.Device.FindService(kind.urn) {
-			if err := f.own(&s.ControlURL.URL); err != nil {
-				return err
-			}
-			client := &soap.SOAPClient{EndpointURL: s.ControlURL.URL, HTTPClient: f.client()}
-			u.at, u.wan = at, kind.make(goupnp.ServiceClient{SOAPClient: client, RootDevice: root, Location: where, Service: s})
-			return nil
+		services := root.Device.FindService(kind.urn)
+		if len(services) == 0 {
+			continue
 		}
+		s := services[0]
+		if err := f.own(&s.ControlURL.URL); err != nil {
+			return err
+		}
+		client := &soap.SOAPClient{EndpointURL: s.ControlURL.URL, HTTPClient: f.client()}
+		u.at, u.wan = at, kind.make(goupnp.ServiceClient{SOAPClient: client, RootDevice: root, Location: where, Service: s})
+		return nil
 	}
 	return fmt.Errorf("%w: it has no connection to the internet", ErrNoIGD)
 }
