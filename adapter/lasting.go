@@ -175,7 +175,7 @@ func (l *lasting) keep(ctx context.Context) {
 			return
 		}
 		conn := l.where()
-		direct := l.node.Link().Direct(l.peer)
+		direct, next := l.node.Link().Direct(l.peer), conn.Successor()
 		switch {
 		case broken || l.mistrusts(conn) || !conn.Pulse(ctx, pulseTime):
 			if lostAt.IsZero() {
@@ -190,6 +190,8 @@ func (l *lasting) keep(ctx context.Context) {
 				l.End(err)
 				return
 			}
+		case next != nil: // this one will be closed when its certificates end
+			_ = l.goOn(ctx, next)
 		case conn.Relayed() && direct != nil:
 			_ = l.goOn(ctx, direct) // else it stays where it is
 		default:

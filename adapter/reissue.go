@@ -67,12 +67,25 @@ func (a *Adapter) keepIssued(ctx context.Context) error {
 			timer.Reset(wait)
 			continue
 		}
+		retry = min(retry, a.beforeTheEnd(n))
 		if ctx.Err() == nil && !a.isLeaving() {
 			a.log.Warn().Err(err).Stringer("again", retry).Msg("certificates of the new issuing key could not be fetched: is the bootstrap server up?")
 		}
 		timer.Reset(retry)
 		retry = min(2*retry, reissueLast)
 	}
+}
+
+// beforeTheEnd is how long a failed attempt may rest so that there are several
+// before the issuing key ends.
+func (a *Adapter) beforeTheEnd(n *node.Node) time.Duration {
+	wait := reissueLast
+	for _, acct := range a.allAccounts() {
+		if s := n.IssuerState(acct.Chain); s.Outdated() && !s.Revoked {
+			wait = min(wait, s.At.Sub(a.time.Now())/8)
+		}
+	}
+	return max(wait, time.Second)
 }
 
 // cutOff tells that this node is in no ring, or in one of its own.

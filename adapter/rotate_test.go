@@ -25,6 +25,7 @@ func uncached(c *adapter.Config) {
 
 // caller calls somebody again and again until it is stopped.
 type caller struct {
+	every         time.Duration // 0 = one after the other
 	calls, failed atomic.Int64
 	mu            sync.Mutex
 	why           []error
@@ -46,6 +47,12 @@ func (c *caller) run(t *testing.T, from *testnet.Member, to string, done <-chan 
 			Caller: aor, Target: to, CallID: fmt.Sprintf("%s-%s-%d", from.Name, to, i), Paths: []string{sipbridge.PathDirect},
 		})
 		c.calls.Add(1)
+		if c.every > 0 {
+			select {
+			case <-time.After(c.every):
+			case <-done:
+			}
+		}
 		if err != nil {
 			c.failed.Add(1)
 			c.mu.Lock()

@@ -24,6 +24,8 @@ type Conn struct {
 	qc      *quic.Conn
 	cert    *identity.NodeCertificate
 	chain   [][]byte
+	own     *credentials // that this node showed
+	next    atomic.Pointer[Conn]
 	inbound bool
 	dialled netip.AddrPort // where this node dialled; zero if it did not, or through a peer
 	relayed bool           // a peer passes the packets on
@@ -48,14 +50,14 @@ type Conn struct {
 	exporter func() ([32]byte, error)
 }
 
-func (l *Link) newConn(qc *quic.Conn, inbound bool) (*Conn, error) {
+func (l *Link) newConn(qc *quic.Conn, own *credentials, inbound bool) (*Conn, error) {
 	cs := qc.ConnectionState().TLS
 	cert, err := l.verify(cs)
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{
-		link: l, qc: qc, cert: cert, chain: rawChain(cs), inbound: inbound,
+		link: l, qc: qc, cert: cert, chain: rawChain(cs), own: own, inbound: inbound,
 		since: l.cfg.Now(), born: l.births.Add(1),
 	}
 	if a, ok := qc.RemoteAddr().(relayAddr); ok {

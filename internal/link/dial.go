@@ -29,6 +29,7 @@ type flightKey struct {
 	id     identity.NodeID
 	addr   netip.AddrPort
 	direct bool
+	fresh  bool // beside one that there is
 }
 
 // Connect returns a connection to the node, the one there is or a new one to
@@ -122,6 +123,7 @@ func (l *Link) flight(key flightKey, ways func() []way) (f *flight, own bool, er
 func (l *Link) dial(ways []way) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(l.life, l.cfg.Limits.Dial)
 	defer cancel()
+	own := l.creds.Load() // or a later one: then the connection is made once more than it must
 	qc, err := race(ctx, ways)
 	switch {
 	case err != nil && l.life.Err() != nil:
@@ -129,7 +131,7 @@ func (l *Link) dial(ways []way) (*Conn, error) {
 	case err != nil:
 		return nil, err
 	}
-	c, err := l.newConn(qc, false)
+	c, err := l.newConn(qc, own, false)
 	if err != nil {
 		_ = qc.CloseWithError(CloseDropped, "certificate")
 		return nil, err

@@ -31,6 +31,7 @@ type pass struct {
 	timer  *time.Timer
 	stop   func() bool
 	reason string // why the handshake is about to fail, where it is known
+	own    *credentials
 }
 
 type passKey struct{}
@@ -86,6 +87,29 @@ func (p *pass) because(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reason = reason
+}
+
+// show notes which certificate this node shows.
+func (p *pass) show(own *credentials) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.own = own
+}
+
+// shown returns which one it has, or else what is given.
+func (p *pass) shown(otherwise *credentials) *credentials {
+	if p == nil {
+		return otherwise
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.own == nil {
+		return otherwise
+	}
+	return p.own
 }
 
 // done ends the pass of a handshake that is complete.

@@ -258,7 +258,7 @@ func (l *Link) Addr() netip.AddrPort {
 func (l *Link) ID() identity.NodeID { return l.self }
 
 // SetIdentity takes a renewed certificate for the same key and Node-ID. New
-// handshakes show it; connections that exist stay.
+// handshakes show it; connections that exist stay, and Outdated has them.
 func (l *Link) SetIdentity(chain [][]byte) error {
 	creds, err := newCredentials(l.cfg.Key, chain, l.cfg.Trust)
 	if err != nil {

@@ -61,10 +61,15 @@ func (p *pool) directLocked(id identity.NodeID) *Conn {
 func (p *pool) add(c *Conn) (evicted []*Conn, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if same := p.byNode[c.ID()]; len(same) >= p.perPeer {
-		evicted = append(evicted, same[0])
+	same := p.byNode[c.ID()]
+	unused := slices.IndexFunc(same, func(o *Conn) bool { return o.busy.Load() == 0 })
+	if len(same) >= p.perPeer {
+		evicted = append(evicted, same[max(unused, 0)])
 	} else if p.n >= p.most {
 		idle := p.leastUsedLocked()
+		if unused >= 0 { // c is to take its place
+			idle = same[unused]
+		}
 		if idle == nil {
 			return nil, false
 		}
@@ -128,14 +133,28 @@ func (p *pool) spare(idle time.Duration) []*Conn {
 	return out
 }
 
-// at returns a live connection to whichever node is at addr, or nil.
-func (p *pool) at(addr netip.AddrPort) *Conn {
+// at returns the newest live connection to whichever node is at addr, or nil.
+func (p *pool) at(addr netip.AddrPort) (newest *Conn) {
 	for _, c := range p.all() {
-		if c.alive() && c.RemoteAddr() == addr {
-			return c
+		if c.alive() && c.RemoteAddr() == addr && (newest == nil || c.born > newest.born) {
+			newest = c
 		}
 	}
-	return nil
+	return newest
+}
+
+// current returns the connection to each node that get does.
+func (p *pool) current() (out []*Conn) {
+	var last *Conn
+	for _, c := range p.all() {
+		if last == nil || last.ID() != c.ID() {
+			if now := p.get(c.ID()); now != nil {
+				out = append(out, now)
+			}
+		}
+		last = c
+	}
+	return out
 }
 
 // all returns every connection, ordered by Node-ID.

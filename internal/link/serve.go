@@ -36,7 +36,7 @@ func (l *Link) welcome(qc *quic.Conn) {
 		l.serveProbe(qc)
 		return
 	}
-	c, err := l.newConn(qc, true)
+	c, err := l.newConn(qc, passFrom(qc.Context()).shown(l.creds.Load()), true)
 	if err != nil {
 		_ = qc.CloseWithError(CloseDropped, "certificate")
 		return

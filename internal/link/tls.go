@@ -94,8 +94,9 @@ func (l *Link) serverTLS() *tls.Config {
 }
 
 func (l *Link) ringServerTLS(protocol string, p *pass) *tls.Config {
-	c := baseTLS(protocol)
-	c.Certificates = []tls.Certificate{l.creds.Load().ring}
+	c, own := baseTLS(protocol), l.creds.Load()
+	p.show(own)
+	c.Certificates = []tls.Certificate{own.ring}
 	c.ClientAuth = tls.RequireAnyClientCert // VerifyConnection does the rest
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
 		_, err := l.verify(cs)

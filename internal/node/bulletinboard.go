@@ -165,10 +165,11 @@ func (n *Node) farewell(posted []*identity.Posted) {
 }
 
 // forgetRevoked takes members whose certificate is revoked out of look-ups; the
-// ring then finds out that nobody can call them.
+// ring then finds out that nobody can call them. Those that have shown another
+// one on a link stay: their descriptor with that is on its way.
 func (n *Node) forgetRevoked(r *rooms) {
 	for _, d := range r.ring.View().Descriptors() {
-		if n.notary.revoked(d.Certificate) {
+		if n.notary.revoked(d.Certificate) && n.link.Direct(d.ID) == nil {
 			r.ring.Suspect(d.ID)
 		}
 	}

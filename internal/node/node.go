@@ -106,6 +106,7 @@ type Node struct {
 	standing standing
 
 	issuerRevoked atomic.Pointer[time.Time] // when a bulletin said so last
+	renewed       chan struct{}             // holds a token after this node's certificate was
 }
 
 // rooms are what can be built only when the address is known.
@@ -138,7 +139,7 @@ func New(cfg Config) (*Node, error) {
 	if !cert.Key.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("node certificate: %w: it was issued for another key", identity.ErrUntrusted)
 	}
-	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding(), reflected: newReflectionKeeper(), punches: newPunches()}
+	n := &Node{cfg: cfg, time: cfg.Time, id: cert.ID, owner: cert.Owner, joined: make(chan struct{}), dialBacks: newDialBacks(time.Now, cfg.Reach.Silent), clients: newAttachments(cfg.Clients, time.Now), holding: newHolding(), reflected: newReflectionKeeper(), punches: newPunches(), renewed: make(chan struct{}, 1)}
 	n.chain.Store(&cfg.Chain)
 	if cfg.PortMapping != nil {
 		n.mapped = newMapped()
@@ -202,6 +203,7 @@ func (n *Node) Run(ctx context.Context) error {
 		if n.mapped != nil {
 			g.Go(func() error { n.keepMapped(ctx); return nil })
 		}
+		g.Go(func() error { n.renewLinks(ctx); return nil })
 		return n.stayJoined(ctx)
 	})
 	err := g.Wait()
@@ -284,6 +286,10 @@ func (n *Node) SetIdentity(chain [][]byte) error {
 	}
 	if ring := n.Ring(); ring != nil {
 		ring.Renew()
+	}
+	select {
+	case n.renewed <- struct{}{}:
+	default:
 	}
 	return nil
 }
