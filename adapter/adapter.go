@@ -105,6 +105,7 @@ type Adapter struct {
 	screened   map[string]uint64              // by user part: callers kept out since the start
 	published  map[string]*publication        // by user part
 	news       chan struct{}                  // holds one token after bulletins have come
+	owed       chan struct{}                  // holds one token while something renewed is to go to the ring
 	nodeUp     chan struct{}                  // closed when node is set
 	lasting    map[[16]byte]*lasting          // carried calls by their names
 	renewTried map[string]time.Time           // by user part; only keepPublished touches it
@@ -120,7 +121,7 @@ func New(cfg Config) (*Adapter, error) {
 	a := &Adapter{
 		cfg: cfg, log: cfg.Log, started: time.Now(), refusals: node.NewCounter(cfg.Refused),
 		published: map[string]*publication{}, renewTried: map[string]time.Time{}, tickets: map[string]uint64{}, saved: map[string]uint64{}, lasting: map[[16]byte]*lasting{},
-		news: make(chan struct{}, 1), nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
+		news: make(chan struct{}, 1), owed: make(chan struct{}, 1), nodeUp: make(chan struct{}), leaving: make(chan struct{}), enrolTurn: make(chan struct{}, 1),
 	}
 	var err error
 	if a.state, err = openState(cfg.State, cfg.Passphrase); err != nil {

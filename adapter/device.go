@@ -198,6 +198,10 @@ func (a *Adapter) adoptRenewal(n *node.Node, acct *account, aor identity.AOR, r 
 	p := a.publication(acct.User)
 	p.repair, p.since = directory.Schedule{}, time.Time{} // all of it goes to the ring at once
 	a.mu.Unlock()
+	select {
+	case a.owed <- struct{}{}:
+	default:
+	}
 	a.log.Info().Time("until", cert.NotAfter).Msg("certificates renewed")
 	return nil
 }

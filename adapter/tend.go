@@ -42,6 +42,7 @@ func (a *Adapter) keepPublished(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-n.Moved(): // callers must learn soon where it is now
+		case <-a.owed: // what rests on the certificates before may not count for long
 		case <-a.leaving:
 			return nil
 		case <-ctx.Done():
