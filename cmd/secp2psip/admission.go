@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,9 @@ import (
 	"github.com/secp2psip/secp2psip/configs"
 	"github.com/secp2psip/secp2psip/internal/admin"
 )
+
+// proofID is how many bytes name a proof.
+const proofID = 8
 
 // eitherKind is the order in which daemons are looked for by commands that the
 // operator and a device's owner share.
@@ -47,6 +51,9 @@ not come back, and nobody takes its calls. Its owner may add a device anew.`,
 			return fail(exitUsage, "secp2psip revoke NAME, or secp2psip revoke --evidence ID", "one NAME is needed, or evidence")
 		}
 		req := admin.RevokeRequest{Evidence: strings.ToLower(*proof), Note: *note}
+		if id, err := hex.DecodeString(req.Evidence); err != nil || *proof != "" && len(id) != proofID {
+			return fail(exitUsage, "'secp2psip evidence' lists them", "%q is not the ID of a proof: those are 16 hexadecimal digits", *proof)
+		}
 		if len(args) == 1 {
 			req.User = args[0]
 		}
