@@ -90,7 +90,7 @@ func TestMatrixA2RotationWithoutAMissedCall(t *testing.T) {
 	d.Pin()
 	d.Stop(t)
 
-	var cs caller
+	cs := caller{every: 20 * time.Millisecond} // as fast as they can, on few processors, phones would not answer in time
 	done := make(chan struct{})
 	var work sync.WaitGroup
 	for _, pair := range []struct {
