@@ -285,7 +285,7 @@ func (m *Mapper) takeBack(p protocol, at Route, g grant) {
 }
 
 // jitter returns d, give or take a quarter.
-func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) } // #nosec G404 -- spreads timers
 
 // text is an error as people are shown it.
 func text(err error) string {

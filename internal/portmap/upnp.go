@@ -100,7 +100,7 @@ func (u *upnp) add(ctx context.Context, port, want uint16, life time.Duration) (
 		case faultCode(err) == faultPermanent && g.life > 0:
 			g.life = 0
 		case faultCode(err) == faultConflict && tries < otherPorts:
-			g.external = netip.AddrPortFrom(netip.Addr{}, uint16(1024+rand.N(64000)))
+			g.external = netip.AddrPortFrom(netip.Addr{}, uint16(1024+rand.N(64000))) // #nosec G404 -- any other port will do
 		default:
 			return grant{}, err
 		}
