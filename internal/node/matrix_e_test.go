@@ -26,10 +26,7 @@ func (h *watch) withhold(w *vring, v *vnode, way int) *lies {
 	const overlay = "lan.example"
 	key := h.keys[v.self.ID]
 	l := &lies{way: way}
-	victims := map[identity.NodeID]bool{}
-	for _, o := range w.live() {
-		victims[o.self.ID] = o != v && len(victims)%2 == 0
-	}
+	victims := victimsOf(w, v)
 	var other [16]byte
 	crand.Read(other[:])
 	l.serve = func(_ context.Context, v *vnode, from wire.Peer, req wire.Message, honest func() wire.Message) wire.Message {
@@ -66,6 +63,31 @@ func (h *watch) withhold(w *vring, v *vnode, way int) *lies {
 	return l
 }
 
+// victimsOf are every other one of the other nodes.
+func victimsOf(w *vring, v *vnode) map[identity.NodeID]bool {
+	victims := map[identity.NodeID]bool{}
+	for _, o := range w.live() {
+		victims[o.self.ID] = o != v && len(victims)%2 == 0
+	}
+	return victims
+}
+
+// canWithhold reports whether a node holds a record of one of its victims.
+func canWithhold(w *vring, v *vnode) bool {
+	names := map[string]bool{}
+	for id, victim := range victimsOf(w, v) {
+		if victim {
+			names[w.people[id].aor.String()] = true
+		}
+	}
+	for _, r := range v.store.All() {
+		if b, err := r.Body(); err == nil && names[b.AOR] {
+			return true
+		}
+	}
+	return false
+}
+
 // watchHour lets a ring run for an hour of virtual time, looking each minute
 // whether it is over.
 func watchHour(over func() bool) time.Duration {
@@ -88,8 +110,11 @@ func withholders(t *testing.T, seed uint64, nodes, bad int) (found, all int, las
 		live := w.live()
 		liars := map[identity.NodeID]*lies{}
 		for i := range bad {
-			v := live[i*len(live)/bad]
-			liars[v.self.ID] = h.withhold(w, v, i%waysToWithhold)
+			at := i * len(live) / bad
+			for liars[live[at].self.ID] != nil || !canWithhold(w, live[at]) {
+				at = (at + 1) % len(live)
+			}
+			liars[live[at].self.ID] = h.withhold(w, live[at], i%waysToWithhold)
 		}
 		known := func(id identity.NodeID) bool {
 			if liars[id].evictors.Load() > 0 {
