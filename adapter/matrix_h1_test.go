@@ -33,11 +33,20 @@ type office struct {
 	began  time.Time      // in virtual time
 	epoch  time.Time      // the same by the world's clock
 	desks  []*desk
+	server *server
 
 	calls, missed, starts int
 	absent                int            // starts that did not lead into the ring, or without the phone being registered
 	gathered              time.Duration  // the longest time until all knew each other
 	why                   map[string]int // calls were missed or somebody stayed absent
+}
+
+// server is the bootstrap server that enrolled them, gone but for its state folder
+// until it is started.
+type server struct {
+	state string
+	at    netip.AddrPort
+	stop  func() // nil = gone
 }
 
 // desk is one person's adapter.
@@ -52,8 +61,14 @@ type desk struct {
 }
 
 // enrol lets a real bootstrap server enrol people, and kills it.
-func enrol(t *testing.T, people int, change func(*bootstrap.Config)) (desks []*desk) {
-	l := testnet.New(t, change)
+func enrol(t *testing.T, people int, change func(*bootstrap.Config)) (desks []*desk, s *server) {
+	s = &server{}
+	l := testnet.New(t, func(c *bootstrap.Config) {
+		if s.state = c.State; change != nil {
+			change(c)
+		}
+	})
+	s.at = l.Server.It.Addr()
 	for i := range people {
 		m := l.Add(fmt.Sprintf("user%d", i), nil)
 		aor, err := m.It.Account(m.Name)
@@ -70,7 +85,7 @@ func enrol(t *testing.T, people int, change func(*bootstrap.Config)) (desks []*d
 	for _, d := range desks { // the power goes: nobody takes anything back
 		l.Members[d.name].Crash()
 	}
-	return desks
+	return desks, s
 }
 
 // phoneThere answers every OPTIONS until the test ends. It is outside of the
@@ -102,7 +117,9 @@ func withoutServer(t *testing.T, seed uint64, people int, change func(*bootstrap
 	// run timers of one bubble at once.
 	processors := runtime.GOMAXPROCS(1)
 	t.Cleanup(func() { runtime.GOMAXPROCS(processors) })
-	o := &office{rng: rand.New(rand.NewPCG(seed, 100)), phones: phoneThere(t), desks: enrol(t, people, change), epoch: time.Now().Round(0), why: map[string]int{}}
+	o := &office{rng: rand.New(rand.NewPCG(seed, 100)), phones: phoneThere(t), why: map[string]int{}}
+	o.desks, o.server = enrol(t, people, change)
+	o.epoch = time.Now().Round(0)
 	synctest.Test(t, func(t *testing.T) {
 		o.t, o.net, o.began = t, testnet.NewMemory(), time.Now()
 		defer o.close()
@@ -161,6 +178,9 @@ func (o *office) close() {
 			d.stop(false)
 		}
 	}
+	if o.server.stop != nil {
+		o.server.stop()
+	}
 }
 
 // arrive starts adapters within half a minute and registers their phones.
@@ -189,11 +209,14 @@ func (o *office) arrive(desks []*desk) {
 // gather waits until all who are there know each other: who comes to an empty
 // ring makes one, and these have to find each other.
 func (o *office) gather(desks []*desk) {
-	since := time.Now()
+	since, members := time.Now(), len(desks)
+	if o.server.stop != nil {
+		members++
+	}
 	for ; time.Since(since) < 5*time.Minute; <-time.After(time.Second) {
 		alone := 0
 		for _, d := range desks {
-			if d.it.Node().Ring().Status().Members != len(desks) {
+			if d.it.Node().Ring().Status().Members != members {
 				alone++
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -41,7 +42,9 @@ type Config struct {
 
 	RotateEvery time.Duration // from one account key of a person to the next; 0 = 1 h
 
-	Limits  link.Limits
+	Limits link.Limits
+	// Socket opens the link's UDP sockets; nil = the system's.
+	Socket  func(netip.AddrPort) (net.PacketConn, error)
 	Clock   *identity.Clock           // overlay time; nil = the state folder's
 	Version string                    // of the program, for status
 	Log     zerolog.Logger            // zero value logs nothing
@@ -158,7 +161,7 @@ func (s *Server) buildNode(now time.Time) error {
 	}
 	s.node, err = node.New(node.Config{
 		DB: s.db, Key: s.overlay.nodeKey, Chain: chain, Trust: s.trust, Charter: s.overlay.signed(), KeepCharter: s.keepCharter, Time: s.time, Pins: pins,
-		Listen: s.cfg.Listen, Advertise: s.cfg.Advertise, Enrol: s, Extra: s, Limits: s.cfg.Limits, Alone: true, Role: node.RolePeer,
+		Listen: s.cfg.Listen, Advertise: s.cfg.Advertise, Enrol: s, Extra: s, Limits: s.cfg.Limits, Socket: s.cfg.Socket, Alone: true, Role: node.RolePeer,
 		Log: s.log, Refused: s.refused, Posted: s.posted,
 	})
 	return err

@@ -19,10 +19,18 @@ const (
 // keepMoving takes this node's connections along when its host's addresses
 // change, until ctx ends.
 func (n *Node) keepMoving(ctx context.Context) {
-	told := addrChanges(ctx)
+	var told <-chan struct{}
 	every := moveEvery
+	if n.cfg.Socket == nil { // else the system's word is not about the network that the link is in
+		told = addrChanges(ctx)
+	}
 	if told != nil {
 		every = moveAnyway
+		listening := told
+		defer func() {
+			for range listening { // until it has ended
+			}
+		}()
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
