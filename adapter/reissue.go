@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
@@ -12,7 +13,8 @@ import (
 // When the overlay's issuing key is replaced, everybody needs new certificates.
 // While the old key still counts, they come over a ring link as any renewal
 // does. Afterwards nobody accepts this node's certificate: then the adapter
-// enrols again, with the keys that it has, as at its first start.
+// enrols again, with the keys that it has, as at its first start. It does the same
+// where its certificates have ended, and the charter's grace for them, too.
 
 // The times of that.
 const (
@@ -143,8 +145,9 @@ func (a *Adapter) reissueOverRing(ctx context.Context, n *node.Node, acct *accou
 	return a.renew(ctx, n, acct, aor)
 }
 
-// sleptThrough asks a bootstrap server which issuing key counts, and returns the
-// accounts with certificates of another one.
+// sleptThrough asks a bootstrap server for the time and which issuing key counts,
+// and returns the accounts with certificates of another one, or of none that is
+// accepted any more.
 func (a *Adapter) sleptThrough(ctx context.Context, n *node.Node) (late []*account, err error) {
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
 	defer cancel()
@@ -157,12 +160,18 @@ func (a *Adapter) sleptThrough(ctx context.Context, n *node.Node) (late []*accou
 	if err != nil {
 		return nil, err
 	}
-	issuer, err := n.Trust().VerifyIssuer(challenge.Issuer, a.time.Now())
+	if err := a.learnTime(ctx, conn); err != nil {
+		return nil, err
+	}
+	now := a.time.Now()
+	issuer, err := n.Trust().VerifyIssuer(challenge.Issuer, now)
 	if err != nil {
 		return nil, err
 	}
 	for _, acct := range a.allAccounts() {
-		if key, err := n.Trust().IssuerOf(acct.Chain); err == nil && !key.Equal(issuer.Key) {
+		key, err := n.Trust().IssuerOf(acct.Chain)
+		_, ended := n.Trust().VerifyAccount(acct.Chain, now)
+		if err == nil && !key.Equal(issuer.Key) || errors.Is(ended, identity.ErrExpired) {
 			late = append(late, acct)
 		}
 	}
@@ -193,7 +202,7 @@ func (a *Adapter) reissueAll(ctx context.Context, n *node.Node, accounts []*acco
 		}
 		n.SeedPeers(answer.Peers)
 	}
-	a.log.Info().Int("accounts", len(accounts)).Msg("certificates of the new issuing key")
+	a.log.Info().Int("accounts", len(accounts)).Msg("certificates fetched anew")
 	n.Reunite(ctx)
 	return nil
 }

@@ -55,7 +55,7 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 		}
 	case !b.Further() && !p.Account.Equal(b.Account):
 		return in, fmt.Errorf("%w: ask its owner for an invitation to add a device, or choose another", ErrTaken)
-	case returns: // for certificates of another issuing key, perhaps
+	case returns: // for certificates of another issuing key, or in place of those that have ended
 	case b.Further() || p.deviceOf(b.Node) < 0:
 		if err := redeemFor(tx, aor, b, now); err != nil {
 			return in, err
@@ -65,13 +65,20 @@ func (s *Server) admit(tx *bbolt.Tx, from netip.Addr, aor identity.AOR, b wire.R
 		return in, err
 	}
 	in.returns = returns
-	if known && s.outdated(p) {
+	if known && (s.outdated(p) || s.ended(p, now)) {
 		in.dealt = true
 		if err := s.dealAnew(p, now); err != nil {
 			return in, err
 		}
 	}
 	return in, putJSON(tx, bucketPeople, []byte(p.User), p)
+}
+
+// ended tells that what the issuer has signed of a person is accepted no more, the
+// grace included.
+func (s *Server) ended(p *person, now time.Time) bool {
+	c := s.trust.Charter()
+	return now.Sub(p.Renewed) >= seconds(min(c.CertificateLifetime, c.ShareLifetime)+c.Grace)
 }
 
 // standing refuses keys that are revoked: those that ask, and those of the name

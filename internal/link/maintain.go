@@ -71,10 +71,16 @@ func (l *Link) dropSpare(idle time.Duration) {
 	}
 }
 
+// badCertificate is the TLS alert of that name in QUIC (RFC 9001 §4.8, RFC 8446
+// §6.2). It comes when the handshake has ended for who dialled.
+const badCertificate = quic.TransportErrorCode(0x100 + 42)
+
 // noteRefusal remembers that another node has closed a connection because of this
 // node's certificate.
 func (l *Link) noteRefusal(err error) {
-	if e, ok := errors.AsType[*quic.ApplicationError](err); ok && e.Remote && e.ErrorCode == CloseExpired {
+	closed, ok := errors.AsType[*quic.ApplicationError](err)
+	alert, alerted := errors.AsType[*quic.TransportError](err)
+	if ok && closed.Remote && closed.ErrorCode == CloseExpired || alerted && alert.Remote && alert.ErrorCode == badCertificate {
 		now := time.Now()
 		l.refusedUs.Store(&now)
 	}
