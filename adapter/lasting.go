@@ -51,6 +51,9 @@ const (
 
 var errCallUnknown = errors.New("the other adapter does not know the call any more")
 
+// errOtherSide: the other side is about to go on somewhere.
+var errOtherSide = errors.New("the other adapter goes on with the call on a connection of its own")
+
 // lasting is one end of a carried call.
 type lasting struct {
 	*resume.Exchange
@@ -71,7 +74,9 @@ type lasting struct {
 	conn    *link.Conn
 	stream  *link.Stream
 	turn    uint64
-	trying  bool // this side has asked to go on elsewhere
+	trying  bool   // this side has asked to go on elsewhere
+	tried   uint64 // the highest turn that it has asked for
+	taken   int    // answers to the other side that are under way
 	hear    func(over relay.Carrier)
 	move    func(over relay.Carrier)
 	waiting chan struct{} // closed and replaced when the call has moved
@@ -265,7 +270,13 @@ func (l *lasting) goOn(ctx context.Context, conn *link.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	l.mu.Lock()
-	turn := l.turn + 1
+	if l.taken > 0 {
+		l.mu.Unlock()
+		return errOtherSide
+	}
+	// One that the other side has perhaps seen is not used again.
+	l.tried = max(l.turn, l.tried) + 1
+	turn := l.tried
 	l.trying = true
 	l.hear(conn)
 	l.mu.Unlock()
@@ -382,25 +393,37 @@ func (a *Adapter) serveReattach(ctx context.Context, from *link.Conn, m *wire.Re
 	stale := m.Turn <= l.turn || l.trying && l.caller // both at once: the caller's side leads
 	if !stale {
 		l.hear(from)
+		l.taken++
 	}
 	l.mu.Unlock()
 	if stale {
 		refuse(reasonReattachTurn, wire.CodeConflict, "the call goes on elsewhere")
 		return
 	}
-	pause := l.Suspend()
-	answer, err := wire.Encode(&wire.Reattached{Received: pause.Received, Proof: l.binding.proves("reattached", exporter, m.Turn, pause.Received)})
-	if err == nil {
-		err = s.Send(ctx, answer)
-	}
-	if err == nil {
-		err = l.adopt(ctx, pause, s, m.Turn, m.Received)
-	}
-	if err != nil {
-		pause.CarryOn()
+	if err := l.take(ctx, m, s, exporter); err != nil {
+		s.Abandon() // its end would be the call's where the other side has gone on there
 		return
 	}
 	l.on(ctx, s)
+}
+
+// take goes on with a call on a stream that the other side has opened for it.
+func (l *lasting) take(ctx context.Context, m *wire.Reattach, s *link.Stream, exporter [32]byte) error {
+	defer func() {
+		l.mu.Lock()
+		l.taken--
+		l.mu.Unlock()
+	}()
+	pause := l.Suspend()
+	defer pause.CarryOn() // where it has not gone on here
+	answer, err := wire.Encode(&wire.Reattached{Received: pause.Received, Proof: l.binding.proves("reattached", exporter, m.Turn, pause.Received)})
+	if err != nil {
+		return err
+	}
+	if err := s.Send(ctx, answer); err != nil {
+		return err
+	}
+	return l.adopt(ctx, pause, s, m.Turn, m.Received)
 }
 
 // proves is the proof that this side is an end of the call, on the connection
