@@ -51,9 +51,6 @@ const (
 
 var errCallUnknown = errors.New("the other adapter does not know the call any more")
 
-// errOtherSide: the other side is about to go on somewhere.
-var errOtherSide = errors.New("the other adapter goes on with the call on a connection of its own")
-
 // lasting is one end of a carried call.
 type lasting struct {
 	*resume.Exchange
@@ -76,7 +73,6 @@ type lasting struct {
 	turn    uint64
 	trying  bool   // this side has asked to go on elsewhere
 	tried   uint64 // the highest turn that it has asked for
-	taken   int    // answers to the other side that are under way
 	hear    func(over relay.Carrier)
 	move    func(over relay.Carrier)
 	waiting chan struct{} // closed and replaced when the call has moved
@@ -270,10 +266,6 @@ func (l *lasting) goOn(ctx context.Context, conn *link.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	l.mu.Lock()
-	if l.taken > 0 {
-		l.mu.Unlock()
-		return errOtherSide
-	}
 	// One that the other side has perhaps seen is not used again.
 	l.tried = max(l.turn, l.tried) + 1
 	turn := l.tried
@@ -393,7 +385,6 @@ func (a *Adapter) serveReattach(ctx context.Context, from *link.Conn, m *wire.Re
 	stale := m.Turn <= l.turn || l.trying && l.caller // both at once: the caller's side leads
 	if !stale {
 		l.hear(from)
-		l.taken++
 	}
 	l.mu.Unlock()
 	if stale {
@@ -409,11 +400,6 @@ func (a *Adapter) serveReattach(ctx context.Context, from *link.Conn, m *wire.Re
 
 // take goes on with a call on a stream that the other side has opened for it.
 func (l *lasting) take(ctx context.Context, m *wire.Reattach, s *link.Stream, exporter [32]byte) error {
-	defer func() {
-		l.mu.Lock()
-		l.taken--
-		l.mu.Unlock()
-	}()
 	pause := l.Suspend()
 	defer pause.CarryOn() // where it has not gone on here
 	answer, err := wire.Encode(&wire.Reattached{Received: pause.Received, Proof: l.binding.proves("reattached", exporter, m.Turn, pause.Received)})
