@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -90,6 +91,46 @@ func TestADeadDeviceKeepsNobodyWaiting(t *testing.T) {
 	pocket.expect("ACK ")
 	alice.expect("SIP/2.0 486")
 	alice.request("ACK", "", "")
+}
+
+// A text reaches all devices of a person at the same time: the first that takes it
+// is the answer, and where none does, the one that says most.
+func TestATextReachesAllDevices(t *testing.T) {
+	t.Parallel()
+	_, desk, _, alice, bob, pocket := several(t, sipbridge.PathCarried)
+	both := []*scriptPhone{bob, pocket}
+	write := func(text string) (got []string) {
+		t.Helper()
+		alice.callID, alice.own, alice.other = fmt.Sprint("text-", alice.n), alice.me()+";tag=text", "<sip:bob@127.0.0.1>"
+		alice.target, alice.route, alice.cseq = "sip:bob@"+alice.at.String(), "", 0
+		alice.request("MESSAGE", "Content-Type: text/plain\r\n", text)
+		for _, p := range both { // neither has answered
+			msg := p.expect("MESSAGE ")
+			if !strings.HasSuffix(msg, "\r\n\r\n"+text) {
+				t.Errorf("%s gets\n%s", p.mark, msg)
+			}
+			got = append(got, msg)
+		}
+		return got
+	}
+	got := write("hello")
+	pocket.answer(got[1], "200 OK", "", "")
+	alice.expect("SIP/2.0 200")
+	bob.answer(got[0], "486 Busy Here", "", "")
+	for _, tc := range []struct{ bob, pocket, want string }{
+		{"480 Temporarily Unavailable", "415 Unsupported Media Type", "SIP/2.0 415"},
+		{"603 Decline", "488 Not Acceptable Here", "SIP/2.0 603"},
+	} {
+		got = write("again " + tc.bob[:3])
+		bob.answer(got[0], tc.bob, "", "")
+		pocket.answer(got[1], tc.pocket, "", "")
+		alice.expect(tc.want)
+	}
+	desk.Crash()
+	both = both[1:]
+	got = write("to one")
+	pocket.answer(got[0], "200 OK", "", "")
+	alice.expect("SIP/2.0 200")
 }
 
 // A call that the other adapter refuses was not lost: both the phone and the file

@@ -1,9 +1,12 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
@@ -14,7 +17,8 @@ import (
 )
 
 // Message carries a phone's MESSAGE (RFC 3428) to the receiver's adapters,
-// signed like an INVITE. One device that takes it is enough.
+// signed like an INVITE. The first device that takes it is the answer; the others
+// get it too.
 func (a *Adapter) Message(ctx context.Context, m sipbridge.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -40,19 +44,61 @@ func (a *Adapter) Message(ctx context.Context, m sipbridge.Message) error {
 	return err
 }
 
-// textAll resolves the receiver and tries her devices in turn.
+// textAll resolves the receiver and gives the text to all her devices at once, as
+// a proxy that forks does (RFC 3261 §16.6). It returns when one has taken it,
+// while others may still be asked, or with the best refusal once all have ended.
 func (a *Adapter) textAll(ctx context.Context, me party, m sipbridge.Message, opt directory.Options) (cached bool, err error) {
 	res, err := a.resolve(ctx, me.node, m.Target, opt)
 	if err != nil {
 		return false, err
 	}
-	err = sipbridge.NotRegistered("")
+	exchanges, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTimeout)
+	letGo := context.AfterFunc(ctx, cancel)
+	var work sync.WaitGroup
+	ended := make(chan error, len(res.Devices))
 	for _, dev := range res.Devices {
-		if err = a.textDevice(ctx, me, res, dev, m); err == nil {
+		work.Go(func() { ended <- a.textDevice(exchanges, me, res, dev, m) })
+	}
+	refused := make([]error, 0, len(res.Devices))
+	for range res.Devices {
+		if err = <-ended; err != nil {
+			refused = append(refused, err)
+			continue
+		}
+		if a.spawn(func(ctx context.Context) {
+			defer context.AfterFunc(ctx, cancel)()
+			work.Wait()
+			cancel()
+		}) {
+			letGo()
 			return false, nil
 		}
+		break
 	}
-	return res.Cached, err
+	cancel()
+	work.Wait()
+	if len(refused) < len(res.Devices) {
+		return false, nil
+	}
+	if len(refused) == 0 {
+		return res.Cached, sipbridge.NotRegistered("")
+	}
+	return res.Cached, slices.MinFunc(refused, func(x, y error) int { return cmp.Compare(refusalRank(x), refusalRank(y)) })
+}
+
+// refusalRank orders the refusals of several devices, that first which says most
+// (RFC 3261 §16.7, step 6): for everywhere, a phone's own, nobody there, not reached.
+func refusalRank(err error) int {
+	refusal, ok := errors.AsType[*sipbridge.Refusal](err)
+	switch {
+	case !ok || gone(err):
+		return 3
+	case refusal.Code >= 600:
+		return 0
+	case refusal.Code == 480:
+		return 2
+	}
+	return 1
 }
 
 func (a *Adapter) textDevice(ctx context.Context, me party, res *directory.Resolution, dev directory.Device, m sipbridge.Message) error {
