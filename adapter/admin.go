@@ -139,7 +139,7 @@ func (a *Adapter) Checks(ctx context.Context) []admin.Check {
 		return append(checks, admin.Check{Name: "enrolment", Result: admin.CheckFail, Detail: "nobody is enrolled here yet",
 			Mend: "register a phone as " + a.expected() + " at " + strings.Join(a.sipAddrs(), " or ")})
 	}
-	checks = append(checks, n.Checks()...)
+	checks = append(checks, n.Checks(ctx)...)
 	checks = append(checks, a.bootstrapCheck(ctx))
 	for _, acct := range a.allAccounts() {
 		checks = append(checks, phoneChecks(acct.User, a.accountStatus(acct))...)

@@ -21,8 +21,8 @@ func (s *Server) Handlers() admin.Handlers {
 		admin.MethodStatus:   func(context.Context, json.RawMessage) (any, error) { return s.Status(), nil },
 		admin.MethodLookup:   admin.Handle(s.node.Lookup),
 		admin.MethodEvidence: admin.Handle(s.evidence),
-		admin.MethodDoctor: func(context.Context, json.RawMessage) (any, error) {
-			return admin.DoctorReport{Checks: s.checks()}, nil
+		admin.MethodDoctor: func(ctx context.Context, _ json.RawMessage) (any, error) {
+			return admin.DoctorReport{Checks: s.checks(ctx)}, nil
 		},
 		admin.MethodInvite: admin.Handle(s.invite),
 		admin.MethodPeople: func(context.Context, json.RawMessage) (any, error) { return s.list() },
@@ -81,8 +81,8 @@ func (s *Server) countInvitations() (n int) {
 	return n
 }
 
-func (s *Server) checks() []admin.Check {
-	checks := s.node.Checks()
+func (s *Server) checks(ctx context.Context) []admin.Check {
+	checks := s.node.Checks(ctx)
 	ends := s.overlay.issuer.Load().NotAfter()
 	issuer := admin.Check{Name: "issuing key", Result: admin.CheckOK, Detail: "valid until " + ends.Format(time.DateOnly)}
 	if r, err := s.pendingRevocation(); err == nil && r != nil {

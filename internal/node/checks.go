@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -10,8 +11,10 @@ import (
 )
 
 // Checks are what doctor can say about any node: ring, clock, disk,
-// certificate and keys.
-func (n *Node) Checks() []admin.Check {
+// certificate and keys. It asks anew how others see this node, which takes 2 s
+// where somebody does not answer.
+func (n *Node) Checks(ctx context.Context) []admin.Check {
+	n.observe(ctx)
 	var s admin.Status
 	n.FillStatus(&s)
 	return []admin.Check{n.ringCheck(&s), n.addressCheck(), n.reachCheck(&s), n.natView(&s).check(), n.mappingCheck(&s), n.clockCheck(), n.storeCheck(&s), n.certificateCheck(), n.keyCheck()}

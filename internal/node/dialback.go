@@ -34,7 +34,7 @@ const DialBackGain = 3
 // The reasons with which the room "node" refuses.
 const (
 	reasonDialBackRate    = "dial_back_rate"    // a node asks too often, or too many ask at once
-	reasonDialBackForeign = "dial_back_foreign" // an address that is not the asking node's own
+	reasonDialBackForeign = "dial_back_foreign" // an address that may be somebody else's
 	reasonDialBackSilent  = "dial_back_silent"  // an address at which nobody answered just now
 )
 
@@ -138,8 +138,10 @@ func (n *Node) serveDialBack(ctx context.Context, from *link.Conn, m *wire.DialB
 	answer := &wire.Dialed{Others: n.othersThan(from.Owner())}
 	left := false
 	for _, a := range m.Addrs {
-		if !ownAddress(a.Addr(), from.RemoteAddr().Addr(), localNets()) {
-			n.cfg.Refused("node", reasonDialBackForeign)
+		if nets, seen := localNets(), from.RemoteAddr().Addr(); !ownAddress(a.Addr(), seen, nets) {
+			if aimed(a.Addr(), seen, nets) {
+				n.cfg.Refused("node", reasonDialBackForeign)
+			}
 			continue
 		}
 		if slices.Contains(answer.Silent, a) || budget < link.LeastProbe {
@@ -180,6 +182,21 @@ func ownAddress(a, observed netip.Addr, nets []netip.Prefix) bool {
 		return false
 	}
 	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) && p.Addr() != a })
+}
+
+// aimed tells whether an address that is not the asking node's own, seen from
+// here, may be somebody's whom it wants to have dialled. Honest nodes name all
+// that they have: private ones of networks elsewhere, and those of the family by
+// which they are not seen.
+func aimed(a, observed netip.Addr, nets []netip.Prefix) bool {
+	near := slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
+	switch {
+	case a.IsLoopback() || near:
+		return true
+	case a.IsPrivate() || a.IsLinkLocalUnicast():
+		return false
+	}
+	return a.Is4() == observed.Is4()
 }
 
 // localNets lists the networks that this host is on, each with its own address.

@@ -65,3 +65,32 @@ func TestFamiliesAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// Who is dialled back at which address, and which one counts as an attempt to have
+// somebody else dialled. What an honest node behind a router says does not.
+func TestWhoseAddressItIs(t *testing.T) {
+	nets := []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00::1/64")}
+	for _, tt := range []struct {
+		a, observed string
+		own, aimed  bool
+	}{
+		{"203.0.113.5", "203.0.113.5", true, false},
+		{"10.0.0.7", "10.0.0.9", true, false},
+		{"192.168.1.7", "203.0.113.5", false, false},
+		{"192.168.1.7", "10.0.0.9", false, false},
+		{"fe80::7", "2001:db8::7", false, false},
+		{"2001:db8::7", "203.0.113.5", false, false},
+		{"203.0.113.5", "2001:db8::7", false, false},
+		{"203.0.113.6", "203.0.113.5", false, true},
+		{"2001:db8::8", "2001:db8::7", false, true},
+		{"10.0.0.7", "203.0.113.5", false, true},
+		{"10.0.0.1", "10.0.0.9", false, true},
+		{"fd00::7", "203.0.113.5", false, true},
+		{"127.0.0.1", "203.0.113.5", false, true},
+	} {
+		a, observed := netip.MustParseAddr(tt.a), netip.MustParseAddr(tt.observed)
+		if own := ownAddress(a, observed, nets); own != tt.own || !own && aimed(a, observed, nets) != tt.aimed {
+			t.Errorf("%s of a node seen as %s: own %v, aimed %v", tt.a, tt.observed, own, aimed(a, observed, nets))
+		}
+	}
+}
