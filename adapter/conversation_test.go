@@ -54,6 +54,8 @@ func TestAProtectedCallPassesWhatPhonesDo(t *testing.T) {
 	c.begin()
 	c.changes()
 	c.faxes()
+	c.refused()
+	c.sees()
 	c.bob.request("BYE", "", "")
 	c.alice.answer(c.alice.expect("BYE "), "200 OK", "", "")
 	c.bob.expect("SIP/2.0 200")
@@ -161,6 +163,69 @@ func (c *conversation) faxes() {
 		t.Errorf("fax beside sound arrives as\n%s", got)
 	}
 	c.talk(21)
+}
+
+// refused: a change of the session that the other phone refuses, or agrees to with a description that hides an address,
+// leaves everything as it was. Each is heard before it has said a word.
+func (c *conversation) refused() {
+	t := c.t
+	elsewhere := func(p *scriptPhone) string {
+		return strings.Replace(p.audio(""), fmt.Sprint("m=audio ", p.port()), "m=audio 9", 1)
+	}
+	for i, dir := range [][2]*scriptPhone{{c.alice, c.bob}, {c.bob, c.alice}} {
+		from, to := dir[0], dir[1]
+		confirm := func() { // within the refused INVITE's transaction
+			from.n--
+			from.request("ACK", "", "")
+		}
+		hear := func(n int) {
+			toward := map[*scriptPhone]int{c.alice: c.toA, c.bob: c.toB}
+			for _, way := range [][2]*scriptPhone{{to, from}, {from, to}} {
+				way[0].say(toward[way[0]], rtp(0, n))
+				way[1].listens(rtp(0, n))
+			}
+		}
+		from.request("INVITE", "", elsewhere(from))
+		to.answer(to.expect("INVITE "), "488 Not Acceptable Here", "", "")
+		to.expect("ACK ")
+		from.expect("SIP/2.0 488")
+		confirm()
+		hear(30 + i)
+
+		from.request("INVITE", "", elsewhere(from))
+		asked := to.expect("INVITE ")
+		to.answer(asked, "200 OK", "", to.audio("a=rtcp:53 IN IP4 203.0.113.4\r\n"))
+		to.expect("ACK ")
+		again := c.secret(to.expect("INVITE "), from)
+		if portsIn(again)["audio"] != portsIn(asked)["audio"] || field(again, "CSeq") == field(asked, "CSeq") {
+			t.Errorf("%s is put back with\n%s", to.name, again)
+		}
+		to.answer(again, "200 OK", "", to.audio(""))
+		to.expect("ACK ")
+		if got := from.expect("SIP/2.0 488"); !strings.Contains(field(got, "Warning"), "a=rtcp leads to another host") {
+			t.Errorf("%s is refused with\n%s", from.name, got)
+		}
+		confirm()
+		hear(40 + i)
+		c.pass(from, to, "INVITE", "", from.audio(""), to.audio(""))
+		hear(50 + i)
+	}
+}
+
+// sees: video passes where both phones want it.
+func (c *conversation) sees() {
+	video := func(p *scriptPhone) string {
+		return p.audio(fmt.Sprintf("m=video %d RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n", p.port()))
+	}
+	got, answer := c.pass(c.alice, c.bob, "INVITE", "", video(c.alice), video(c.bob))
+	toB, toA := portsIn(got)["video"], portsIn(answer)["video"]
+	if toB == 0 || toA == 0 || toB == c.toB || toA == c.toA {
+		c.t.Fatalf("video is offered as\n%s\nand answered as\n%s", got, answer)
+	}
+	c.alice.say(toA, rtp(96, 60))
+	c.bob.listens(rtp(96, 60))
+	c.bob.say(toB, rtp(96, 61))
+	c.alice.listens(rtp(96, 61))
 }
 
 // cancelled: who gives up stops the ringing.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -85,6 +87,38 @@ func parse(body []byte) (*sdp.SessionDescription, error) {
 		return nil, err
 	}
 	return &d, nil
+}
+
+// Version is a description's version (RFC 8866 §5.2), 0 where it has none.
+func Version(body []byte) uint64 {
+	_, field := versionOf(body)
+	n, err := strconv.ParseUint(string(field), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// WithVersion returns the description with another version and no other change;
+// one without o= line as it is.
+func WithVersion(body []byte, version uint64) []byte {
+	before, field := versionOf(body)
+	if field == nil || Version(body) == version {
+		return body
+	}
+	return slices.Concat(body[:before], strconv.AppendUint(nil, version, 10), body[before+len(field):])
+}
+
+// versionOf finds the version, nil where there is none.
+func versionOf(body []byte) (before int, field []byte) {
+	for line := range bytes.Lines(body) {
+		text := strings.TrimRight(string(line), "\r\n")
+		if at := fieldsOf(text); strings.HasPrefix(text, "o=") && len(at) > 2 {
+			return before + at[2][0], line[at[2][0]:at[2][1]]
+		}
+		before += len(line)
+	}
+	return 0, nil
 }
 
 // replaceLine does one line. Fields are found by position, so that the spaces

@@ -236,13 +236,17 @@ func (b *branch) hangUp(tag string) {
 	b.say(b.sent+1, "BYE", seq+uint32(b.sent), tag, appendField(nil, "Reason", elsewhere))
 }
 
-// say sends a request of our own in a dialog of our phone's that it has never
-// known.
+// say sends a request of our own in a dialog of our phone's, whose callee's tag
+// is given.
 func (b *branch) say(number uint64, method string, cseq uint32, tag string, fields []byte) {
 	c, to := b.c, overlayURI(b.c.peer)
+	own, other := c.callerTag, tag
+	if c.incoming {
+		own, other = other, own
+	}
 	m := append([]byte(nil), method+" "+to+" SIP/2.0\r\nMax-Forwards: 70\r\n"...)
-	m = appendField(m, "From", tagged(overlayURI(c.own), c.callerTag))
-	m = appendField(m, "To", tagged(to, tag))
+	m = appendField(m, "From", tagged(overlayURI(c.own), own))
+	m = appendField(m, "To", tagged(to, other))
 	m = appendField(m, "Call-ID", c.wireID)
 	m = appendField(m, "CSeq", strconv.FormatUint(uint64(cseq), 10)+" "+method)
 	b.send(frame{kindRequest, number, appendBody(append(m, fields...), nil)})
@@ -283,7 +287,7 @@ func (c *call) decide() {
 		c.respond(c.initial, answer{status: 487, reason: "Request Terminated"})
 		c.end(487, c.cancelledWhy())
 	case r.p != nil:
-		body, _ := best.bodyFor(c.initial, r.p)
+		body, _, _ := best.bodyFor(c.initial, r.p)
 		best.deliver(c.initial, nil, r.p, body)
 	default:
 		refusal := &Refusal{Code: r.status, Reason: r.reason, Warning: r.warning, RetryAfter: r.retry}

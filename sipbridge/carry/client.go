@@ -27,6 +27,10 @@ type clientTx struct {
 	asked          wireTx // the request in the tunnel that it serves
 	dialog         *dialog
 	fork           *fork
+	described      []byte          // the session description in it, nil for none
+	back           func()          // puts the relay back if the phone refuses
+	wrong          *problem        // why its answer does not cross
+	undoes         *clientTx       // the request whose answer did not
 	hungUp         map[string]bool // tags of answers that came too late
 
 	provisional bool
@@ -110,7 +114,8 @@ func (c *call) expireClient(t *clientTx) {
 	t.status, t.retryAt, t.endAt = 408, time.Time{}, c.now.Add(tx)
 	if t.fork != nil {
 		c.forkSilent(t)
-	} else {
+	} else if !c.undone(t, Flow{}, nil) {
+		t.settle(false)
 		c.refuse(t.asked, answer{status: 408, reason: "Request Timeout", warning: "the phone does not answer"})
 	}
 	if t.ends() {
@@ -170,6 +175,9 @@ func (c *call) finish(t *clientTx, status int) {
 		t.endAt = c.now.Add(tx)
 	}
 	t.status, t.retryAt = status, time.Time{}
+	if status >= 300 {
+		t.settle(false)
+	}
 }
 
 func (c *call) plainAnswered(t *clientTx, from Flow, p *parsed) {
@@ -185,12 +193,15 @@ func (c *call) plainAnswered(t *clientTx, from Flow, p *parsed) {
 	if t.method == "CANCEL" {
 		return
 	}
+	if c.undone(t, from, p) || c.unfit(t, from, p) {
+		return
+	}
 	if t.method == "UPDATE" && t.dialog != nil && p.Status < 300 {
 		t.dialog.refresh(from, p)
 	}
 	c.passResponse(t.asked, p, t.phone())
 	if t.ends() {
-		c.end(0, "hung up by the other side")
+		c.end(0, t.dialog.hungUpWhy())
 	}
 }
 
@@ -217,7 +228,9 @@ func (c *call) provisional(t *clientTx, from Flow, p *parsed) {
 			c.rings()
 		}
 	}
-	c.passResponse(t.asked, p, t.phone())
+	if !c.unfitEarly(t, p) {
+		c.passResponse(t.asked, p, t.phone())
+	}
 }
 
 func (c *call) rings() {
@@ -232,7 +245,13 @@ func (c *call) rejected(t *clientTx, p *parsed) {
 		c.forkDone(t.fork, result{status: p.Status, reason: p.reason(), p: p})
 		return
 	}
-	c.passResponse(t.asked, p, t.phone())
+	switch {
+	case c.undone(t, Flow{}, p):
+	case t.wrong != nil:
+		c.refuse(t.asked, t.wrong.answer())
+	default:
+		c.passResponse(t.asked, p, t.phone())
+	}
 }
 
 // accepted: a 2xx to an INVITE, perhaps repeated.
@@ -241,7 +260,13 @@ func (c *call) accepted(t *clientTx, from Flow, p *parsed, first bool) {
 		c.forkAccepted(t, from, p, first)
 		return
 	}
-	if t.dialog != nil && first {
+	if t.undoes != nil || t.wrong != nil { // nobody else does
+		c.confirm(t.dialog, t.head.cseq, nil, nil)
+	}
+	switch {
+	case first && (c.undone(t, from, p) || c.unfit(t, from, p)), t.undoes != nil, t.wrong != nil:
+		return
+	case first:
 		t.dialog.refresh(from, p)
 	}
 	c.passResponse(t.asked, p, t.phone())

@@ -24,7 +24,10 @@ type dialog struct {
 	routes     []string
 
 	cseq    uint32 // the highest in a request to our phone
+	said    uint32 // the highest in one of our phone's
 	leaving bool   // a BYE is under way
+	why     string // what the other side's BYE says of it
+	change         // of the session
 }
 
 // ended: a final answer to a BYE in it ends the call.

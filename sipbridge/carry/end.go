@@ -1,6 +1,11 @@
 package carry
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"github.com/secp2psip/secp2psip/sipbridge/message"
+)
 
 // end ends the call: what our phone still asks is answered, what it is still
 // asked is withdrawn, and the tunnel is closed once its frames are out. The
@@ -70,6 +75,8 @@ func (c *call) lost(why string) {
 	}
 	d := c.confirmedDialog()
 	switch {
+	case d != nil && d.leaving && d.why != "":
+		c.end(0, d.hungUpWhy())
 	case d != nil && d.leaving:
 		c.end(0, "hung up")
 	case d != nil:
@@ -95,8 +102,7 @@ func (c *call) lost(why string) {
 // bye hangs up our phone on the other one's behalf (RFC 3326 for the reason).
 func (c *call) bye(d *dialog, why string) {
 	if c.incoming && !d.acked {
-		ack := &clientTx{head: c.head(d, d.inviteSeq), flow: d.flow}
-		c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranchID(), nil, nil, 70))
+		c.confirm(d, d.inviteSeq, nil, nil)
 	}
 	d.leaving = true
 	d.cseq++
@@ -104,5 +110,31 @@ func (c *call) bye(d *dialog, why string) {
 		appendField(nil, "Reason", reason(why)), nil, 70)
 }
 
+// confirm acknowledges a 2xx of our phone's with that CSeq.
+func (c *call) confirm(d *dialog, cseq uint32, fields, body []byte) {
+	ack := &clientTx{head: c.head(d, cseq), flow: d.flow}
+	c.toPhone(d.flow, d.alt, c.request(ack, "ACK", c.newBranchID(), fields, body, 70))
+}
+
 // reason is a Reason value; why is a text of ours.
-func reason(why string) string { return `SIP;cause=503;text="` + why + `"` }
+func reason(why string) string {
+	return `SIP;cause=503;text="` + strings.ReplaceAll(why, `"`, "'") + `"`
+}
+
+// reasonText is what an adapter's Reason says, "" for a phone's: people who hang
+// up give none.
+func reasonText(value string) string {
+	text, ok := strings.CutPrefix(value, `SIP;cause=503;text="`)
+	text, _, closed := strings.Cut(text, `"`)
+	if !ok || !closed {
+		return ""
+	}
+	return message.Clean(text, maxCancelReason)
+}
+
+func (d *dialog) hungUpWhy() string {
+	if d.why == "" {
+		return "hung up by the other side"
+	}
+	return "hung up by the other side: " + d.why
+}

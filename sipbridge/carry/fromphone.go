@@ -60,11 +60,13 @@ func (c *call) cross(s *serverTx, d *dialog) {
 		c.respond(s, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
 		return
 	}
+	s.back = d.via.mark(p)
 	body, wrong := d.via.sdpOut(p, d.phone())
 	if wrong != nil {
 		c.respond(s, wrong.answer())
 		return
 	}
+	d.said = max(d.said, p.cseq)
 	switch p.method {
 	case "INVITE":
 		c.respond(s, answer{status: 100, reason: "Trying"})
@@ -99,8 +101,11 @@ func (c *call) ackFromPhone(from Flow, p *parsed, d *dialog) {
 	if from.Transport == "tcp" {
 		d.flow = from
 	}
-	body, _ := d.via.sdpOut(p, d.phone()) // nil if there is something wrong with it
+	body, wrong := d.via.sdpOut(p, d.phone())
 	d.via.send(frame{kindRequest, 0, c.wireRequest(p, c.appendCrossing(nil, p, len(body) > 0, true), body)})
+	if wrong != nil {
+		c.fail(d, wrong)
+	}
 }
 
 func (r *Refusal) answer() answer {

@@ -84,18 +84,24 @@ func (c *call) toDialog(w wireTx, p *parsed, d *dialog) {
 		c.refuse(w, answer{status: 403, reason: "Forbidden", warning: "calls can be transferred only to somebody of this overlay"})
 		return
 	}
-	body, wrong := d.via.sdpIn(p, d.phone())
+	if d.undoing && changes(p.method) {
+		c.refuse(w, answer{status: 491, reason: "Request Pending"})
+		return
+	}
+	t := &clientTx{method: p.method, flow: d.flow, alt: d.alt, asked: w, dialog: d, back: d.via.mark(p)}
+	body, described, wrong := d.via.sdpIn(p, d.phone(), d.shift)
 	if wrong != nil {
+		t.settle(false)
 		c.refuse(w, wrong.answer())
 		return
 	}
 	if p.method == "BYE" {
-		d.leaving = true
+		d.leaving, d.why = true, reasonText(p.field("Reason"))
 	}
-	d.cseq = max(d.cseq, p.cseq)
+	t.described, t.head = described, c.head(d, d.numbered(p))
 	fields = append(fields, c.appendCrossing(nil, p, len(body) > 0, false)...)
-	t := &clientTx{method: p.method, head: c.head(d, p.cseq), flow: d.flow, alt: d.alt, asked: w, dialog: d}
 	if c.start(t, fields, body, p.hops()-1) == nil {
+		t.settle(false)
 		c.refuse(w, answer{status: 503, reason: "Service Unavailable", warning: "too many requests in this call"})
 	}
 }
@@ -116,9 +122,12 @@ func (c *call) ackToPhone(p *parsed, d *dialog) {
 		return
 	}
 	d.acked = true
-	body, _ := d.via.sdpIn(p, d.phone()) // nil if there is something wrong with it
-	t := &clientTx{head: c.head(d, p.cseq), flow: d.flow}
-	c.toPhone(d.flow, d.alt, c.request(t, "ACK", c.newBranchID(), c.appendCrossing(nil, p, len(body) > 0, false), body, p.hops()-1))
+	body, described, wrong := d.via.sdpIn(p, d.phone(), d.shift)
+	d.agreed(described)
+	c.confirm(d, d.numberOf(p.cseq), c.appendCrossing(nil, p, len(body) > 0, false), body)
+	if wrong != nil {
+		c.fail(d, wrong)
+	}
 }
 
 func (b *branch) responseFromTunnel(number uint64, p *parsed) {
@@ -149,7 +158,7 @@ func (b *branch) responseFromTunnel(number uint64, p *parsed) {
 		b.finish(result{status: p.Status, reason: p.reason(), p: p})
 		return
 	}
-	body, wrong := b.bodyFor(s, p)
+	body, described, wrong := b.bodyFor(s, p)
 	if s == c.initial && p.Status >= 200 && s.status < 200 {
 		if wrong != nil {
 			b.turnAway(p, result{status: wrong.status, reason: wrong.reason, warning: wrong.warning})
@@ -160,17 +169,26 @@ func (b *branch) responseFromTunnel(number uint64, p *parsed) {
 			b.turnAway(p, result{status: 403, reason: "Forbidden", warning: "the device that was picked up has been revoked"})
 			return
 		}
+	} else if wrong != nil && b.unfitAnswer(s, p, wrong) {
+		return
 	}
 	b.deliver(s, d, p, body)
+	if in := orDefault(d, c.dialogOf(s.p, true)); in != nil && (p.Status >= 200 || p.field("RSeq") != "") {
+		in.agreed(described)
+	}
 }
 
 // bodyFor is the body of an answer for our phone, nil if there is something wrong
-// with it.
-func (b *branch) bodyFor(s *serverTx, p *parsed) ([]byte, *problem) {
+// with it, and the description in it.
+func (b *branch) bodyFor(s *serverTx, p *parsed) (body, described []byte, wrong *problem) {
 	if s == b.c.initial && !b.heardEarly(p) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return b.sdpIn(p, b.c.dialogOf(s.p, true).phone())
+	d, later := b.c.dialogOf(s.p, true), uint32(0)
+	if d != nil {
+		later = d.shift
+	}
+	return b.sdpIn(p, d.phone(), later)
 }
 
 // deliver gives our phone an answer.
@@ -214,7 +232,7 @@ func (b *branch) calleeDialog(p *parsed) *dialog {
 	if d != nil && d.target == "" {
 		in := c.initial
 		d.self, d.peer = withTag(string(in.p.Get(message.From)), ""), withTag(string(in.p.Get(message.To)), "")
-		d.inviteSeq = in.p.cseq
+		d.inviteSeq, d.said = in.p.cseq, in.p.cseq
 		d.target = hereURI(c.own, Flow{Transport: in.flow.Transport, Local: in.source})
 		d.refresh(Flow{in.flow.Transport, in.source, in.flow.Local}, in.p)
 		d.recordRoutes(in.p, true, routeURI(in.flow))

@@ -234,17 +234,23 @@ func (b *branch) sdpOut(p *parsed, from *fork) ([]byte, *problem) {
 // sdpIn is the body for our phone. On the protected path it seeks everything at
 // this adapter. Else another host's adapter never sends a loopback address; one
 // that does would aim the phone's media at whatever listens on its own host.
-func (b *branch) sdpIn(p *parsed, to *fork) ([]byte, *problem) {
-	return b.sdp(p, func(body []byte) ([]byte, error) {
+//
+// described is the description in it, nil for none; later is added to its
+// version.
+func (b *branch) sdpIn(p *parsed, to *fork, later uint32) (body, described []byte, wrong *problem) {
+	body, wrong = b.sdp(p, func(body []byte) (out []byte, err error) {
 		if b.media != nil {
-			return b.media.ToPhone(b.c.legOf(to), body)
+			out, err = b.media.ToPhone(b.c.legOf(to), body)
+		} else {
+			var n int
+			if out, n, err = media.ReplaceLoopback(body, notLoopback(b.tunnel.t.RemoteIP())); err == nil && n > 0 {
+				b.c.refused(RefusedLoopback)
+			}
 		}
-		out, n, err := media.ReplaceLoopback(body, notLoopback(b.tunnel.t.RemoteIP()))
-		if err == nil && n > 0 {
-			b.c.refused(RefusedLoopback)
-		}
-		return out, err
+		described = media.WithVersion(out, media.Version(out)+uint64(later))
+		return described, err
 	})
+	return body, described, wrong
 }
 
 func (b *branch) sdp(p *parsed, f func([]byte) ([]byte, error)) ([]byte, *problem) {

@@ -62,13 +62,13 @@ func (c *call) ringOne(target Target, w wireTx, p *parsed) *problem {
 		return nil
 	}
 	f := &fork{target: target}
-	body, wrong := w.via.sdpIn(p, f)
+	body, described, wrong := w.via.sdpIn(p, f, 0)
 	if wrong != nil {
 		return wrong
 	}
 	c.forks = append(c.forks, f)
 	self, peer := "<"+partyURI(c.own, target.Flow)+">", partyHere(c.peer, target.Flow)
-	f.t = &clientTx{method: "INVITE", flow: target.Flow, alt: target.Flow, asked: w, fork: f,
+	f.t = &clientTx{method: "INVITE", flow: target.Flow, alt: target.Flow, asked: w, fork: f, described: described,
 		head: head{uri: target.URI, from: withTag(peer, c.callerTag), to: self, cseq: w.cseq}}
 	fields := appendField(nil, "Record-Route", "<"+routeURI(target.Flow)+">")
 	fields = appendField(fields, "P-Asserted-Identity", assertedIdentity(c.peer))
@@ -123,6 +123,7 @@ func (c *call) forkAccepted(t *clientTx, from Flow, p *parsed, first bool) {
 		return
 	}
 	d.confirmed, c.settled, t.fork.done = true, true, true
+	d.agreed(t.described)
 	c.ringEnd = time.Time{}
 	c.passResponse(t.asked, p, t.phone())
 	c.report(Answered, func(i *Info) { i.Answered, i.Status, i.Left = c.e.cfg.Now(), p.Status, c.leave(d) })

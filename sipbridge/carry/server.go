@@ -35,6 +35,7 @@ type serverTx struct {
 	status int    // of the last answer
 	last   []byte // the last answer
 	acked  bool
+	back   func() // puts the relay back if it is refused
 
 	retry          time.Duration
 	retryAt, endAt time.Time
@@ -104,6 +105,10 @@ func (c *call) respond(s *serverTx, a answer) {
 	if a.status < 200 {
 		return
 	}
+	if s.back != nil && a.status >= 300 {
+		s.back()
+	}
+	s.back = nil
 	linger := time.Duration(tx)
 	if s.flow.Transport != "udp" && s.p.method != "INVITE" {
 		linger = 0 // nothing is lost on the way: RFC 3261 §17.2.2, timer J

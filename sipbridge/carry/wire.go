@@ -91,7 +91,7 @@ func (c *call) passResponse(w wireTx, p *parsed, from *fork) {
 		// The other phone could only fail to answer the challenge.
 		a.status, a.reason, a.warning = 403, "Forbidden", "the phone demands a password of its own"
 	}
-	body, _ := w.via.sdpOut(p, from) // nil if there is something wrong with it
+	body, _ := w.via.sdpOut(p, from) // nil if there is something wrong with it that does not matter
 	a.body, a.fields = body, append(fields, c.appendCrossing(nil, p, len(body) > 0, true)...)
 	c.reply(w, a)
 }

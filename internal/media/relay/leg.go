@@ -101,6 +101,39 @@ func (l *leg) announce(streams []media.Stream) {
 	}
 }
 
+// mark returns what puts the phone back to where it is now.
+func (l *leg) mark() (back func()) {
+	var was [lines][2]struct{ told, found netip.AddrPort }
+	for i := range l.streams {
+		for k := range 2 {
+			if st := l.streams[i].Load(); st != nil {
+				was[i][k].told, was[i][k].found = st[k].place()
+			}
+		}
+	}
+	return func() {
+		for i := range l.streams {
+			for k := range 2 {
+				if st := l.streams[i].Load(); st != nil {
+					st[k].put(was[i][k].told, was[i][k].found)
+				}
+			}
+		}
+	}
+}
+
+func (p *port) place() (told, found netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.told, p.found
+}
+
+func (p *port) put(told, found netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told, p.found = told, found
+}
+
 func (p *port) tell(at netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,16 +19,21 @@ const (
 )
 
 // line is one stream of a call, in both directions.
-type line struct{ up, down meter } // from the phone, from the link
+type line struct {
+	up, down meter // from the phone, from the link
+	needs    atomic.Pointer[media.Stream]
+}
 
 func newLine(st *media.Stream) *line {
 	ln := &line{}
+	ln.needs.Store(st)
 	ln.up.init(st)
 	ln.down.init(st)
 	return ln
 }
 
 func (ln *line) need(st *media.Stream) {
+	ln.needs.Store(st)
 	ln.up.need(st)
 	ln.down.need(st)
 }

@@ -59,3 +59,36 @@ func TestACallMovesToAnotherConnection(t *testing.T) {
 		t.Errorf("%d sessions with %d keys are left beside %v", c.relayA.open, len(c.relayA.calls), other != nil)
 	}
 }
+
+// A change of the session that is refused leaves everything as it was: the phone
+// gets its packets where it did, heard or not, and no stream may bring more.
+func TestARefusedChangeIsPutBack(t *testing.T) {
+	c := newCall(t)
+	sendTo(t, c.a.rtp, c.a.to, rtp(1, 7))
+	receive(t, c.b.rtp)
+	burst := c.atA.lines[0].Load().up.packets.Burst()
+	for _, change := range [][]byte{
+		description(newPhone(t).port()), description(0), description(0, newPhone(t).port()),
+		bytes.Replace(description(newPhone(t).port()), []byte("m=audio"), []byte("m=video"), 1),
+	} {
+		back := c.atA.Mark()
+		if _, err := c.atA.FromPhone(onHost, change); err != nil {
+			t.Fatal(err)
+		}
+		back()
+		sendTo(t, c.b.rtp, c.b.to, rtp(2, 8)) // before the phone says a word
+		if got := receive(t, c.a.rtp); !bytes.Equal(got, rtp(2, 8)) {
+			t.Errorf("after\n%s\n%x", change, got)
+		}
+		sendTo(t, c.a.rtp, c.a.to, rtp(3, 7))
+		if got := receive(t, c.b.rtp); !bytes.Equal(got, rtp(3, 7)) {
+			t.Errorf("after\n%s\n%x", change, got)
+		}
+		if got := c.atA.lines[0].Load().up.packets.Burst(); got != burst {
+			t.Errorf("%d packets at once after\n%s", got, change)
+		}
+	}
+	if n := c.refusedA.all(); len(n) > 0 {
+		t.Error(n)
+	}
+}

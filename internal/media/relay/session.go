@@ -196,6 +196,34 @@ func (s *Session) need(streams []media.Stream) {
 	}
 }
 
+// Mark returns a function that makes everything as it is now: where the phone is
+// sought and what its streams may bring, as far as descriptions have said so. It
+// is for a change of the session that is refused.
+func (s *Session) Mark() (back func()) {
+	l := s.active.Load()
+	var needs [lines]*media.Stream
+	for i := range s.lines {
+		if ln := s.lines[i].Load(); ln != nil {
+			needs[i] = ln.needs.Load()
+		}
+	}
+	var where func()
+	if l != nil {
+		where = l.mark()
+	}
+	return func() {
+		for i, st := range needs {
+			if st != nil {
+				s.lines[i].Load().need(st)
+			}
+		}
+		if l != nil {
+			where()
+			s.active.Store(l)
+		}
+	}
+}
+
 // toPhone passes on a packet that has arrived, or says why not.
 func (s *Session) toPhone(index int, rtcp bool, packet []byte) (refused string) {
 	l, ln := s.active.Load(), s.lines[index].Load()
