@@ -12,6 +12,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/admin"
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -151,7 +152,11 @@ func (a *Adapter) Checks(ctx context.Context) []admin.Check {
 func (a *Adapter) bootstrapCheck(ctx context.Context) admin.Check {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	if _, err := a.bootstrapConn(ctx, a.Node()); err != nil {
+	conn, err := a.bootstrapConn(ctx, a.Node())
+	if err == nil { // a connection that stands is no answer
+		_, err = node.AskTime(ctx, conn, a.time)
+	}
+	if err != nil {
 		return admin.Check{Name: "bootstrap", Result: admin.CheckWarn, Detail: "no bootstrap server answers: " + err.Error(),
 			Mend: "calls go on without it; new names and renewals need it, so start it when you can"}
 	}

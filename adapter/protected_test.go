@@ -226,28 +226,39 @@ func TestMatrixF4ProtectedTokens(t *testing.T) {
 }
 
 // TestStatusShowsTheCallAndTheRecordItsEnd: while people talk, status shows
-// path, key and figures of both directions; afterwards the file of calls says
-// how and why it ended.
+// path, peer, key and figures of both directions, loss included, at both ends;
+// afterwards the file of calls says how and why it ended.
 func TestStatusShowsTheCallAndTheRecordItsEnd(t *testing.T) {
 	t.Parallel()
 	l := testnet.New(t, charterPaths("protected"))
-	a, b := l.Add("alice", nil), l.Add("bob", nil)
+	over := func(way *testnet.Slow) func(*adapter.Config) {
+		return func(c *adapter.Config) { c.Socket = way.Socket }
+	}
+	var wayA, wayB testnet.Slow
+	a, b := l.Add("alice", over(&wayA)), l.Add("bob", over(&wayB))
 	alice, bob := a.Phone(toneA), b.Phone(toneB)
+	wayA.Lose(10)
+	wayB.Lose(5)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = alice.Call(limited(), "bob", 6*time.Second) // two reports long
 	}()
-	want := a.Lookup("bob").Fingerprint
-	testnet.Eventually(t, "status shows the call with its figures", func() bool {
-		live := a.It.Status().Live
-		if len(live) != 1 || live[0].Media == nil {
-			return false
-		}
-		c, m := live[0], live[0].Media
-		return c.Path == "protected" && c.State == "answered" && c.Key == want && c.Peer == "127.0.0.1" && c.Direction == "out" &&
-			m.RTTMS > 0 && m.Received.Packets > 50 && m.Received.Bytes > 50*160 && m.Sent.Packets > 50 && m.Sent.JitterMS > 0 && m.Received.JitterMS > 0
-	})
+	for _, side := range []struct {
+		m              *testnet.Member
+		direction, key string
+	}{{a, "out", a.Lookup("bob").Fingerprint}, {b, "in", b.Lookup("alice").Fingerprint}} {
+		testnet.Eventually(t, side.m.Name+"'s status shows the call with its figures", func() bool {
+			live := side.m.It.Status().Live
+			if len(live) != 1 || live[0].Media == nil {
+				return false
+			}
+			c, m := live[0], live[0].Media
+			return c.Path == "protected" && c.State == "answered" && c.Key == side.key && c.Peer == "127.0.0.1" && c.Direction == side.direction &&
+				m.RTTMS > 0 && m.Received.Packets > 50 && m.Received.Bytes > 50*160 && m.Sent.Packets > 50 && m.Sent.Bytes > 50*160 &&
+				m.Sent.JitterMS > 0 && m.Received.JitterMS > 0 && m.Sent.Lost > 0 && m.Received.Lost > 0
+		})
+	}
 	<-done
 	bob.Answered()
 	for _, m := range []*testnet.Member{a, b} {

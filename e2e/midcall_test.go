@@ -6,12 +6,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,7 +102,8 @@ func (p *person) recorded(what string, holds func(admin.CallRecord) bool) {
 }
 
 // TestTroubleInMidCall: while two talk, the bootstrap server is killed and comes back, strangers flood the ports that
-// media and link use, and a disk fills up. The call goes on, and what is wrong is said or counted.
+// media and link use and call the phone in somebody's name, and a disk fills up. The call goes on, the phone does not ring,
+// and what is wrong is said or counted.
 func TestTroubleInMidCall(t *testing.T) {
 	t.Parallel()
 	o := newOfficeOf(t, "require-protected",
@@ -120,6 +123,7 @@ func TestTroubleInMidCall(t *testing.T) {
 	bob.wait("the flood arrives", func(s admin.Status) bool { return s.Refusals["media/media_stranger"] > 1000 })
 	goesOn(t, "the ports are flooded", alice, bob)
 	stop()
+	proveUnheard(t, o, bob)
 
 	full := filepath.Join(bob.state, "full")
 	fill(t, full)
@@ -175,6 +179,39 @@ func flood(t testing.TB, o *office, bob *person) (stop func()) {
 		for _, conn := range conns {
 			_ = conn.Close()
 		}
+	}
+}
+
+// proveUnheard has another host call a phone in the name of the person whom it talks to, at the phone itself and at its
+// adapter: nothing listens there, so that the phone has been called once, by its adapter.
+func proveUnheard(t testing.TB, o *office, bob *person) {
+	t.Helper()
+	mallory := o.lab.Host("mallory")
+	for _, port := range []string{"5060", "5062"} {
+		at := net.JoinHostPort(bob.host.Addr.String(), port)
+		if conn, err := mallory.Dial(t.Context(), "tcp", at); err == nil {
+			_ = conn.Close()
+			t.Errorf("somebody answers at %s over TCP", at)
+		}
+		conn, err := mallory.Dial(t.Context(), "udp", at)
+		must(t, err)
+		_, err = fmt.Fprintf(conn, "INVITE sip:bob@%[1]s SIP/2.0\r\nVia: SIP/2.0/UDP %[2]s;branch=z9hG4bKspoof;rport\r\nFrom: <sip:alice@127.0.0.1>;tag=1\r\nTo: <sip:bob@127.0.0.1>\r\n"+
+			"Call-ID: spoof\r\nCSeq: 1 INVITE\r\nContact: <sip:alice@%[2]s>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n", at, conn.LocalAddr())
+		must(t, err)
+		must(t, conn.SetReadDeadline(time.Now().Add(answering)))
+		if n, err := conn.Read(make([]byte, 1500)); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%d bytes come from %s, %v; it must be closed", n, at, err)
+		}
+		_ = conn.Close()
+	}
+	rang := 0
+	for _, m := range bob.phone.Trace() {
+		if m.Method == "INVITE" && m.Status == 0 && !m.Sent {
+			rang++
+		}
+	}
+	if rang != 1 {
+		t.Errorf("%s has been called %d times", bob.phone.Name(), rang)
 	}
 }
 

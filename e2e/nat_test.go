@@ -13,8 +13,8 @@ import (
 )
 
 // TestBehindRouters has people call each other whose hosts each stand behind a router of its own. Two whose routers keep
-// ports come to talk directly; with one whose router does not, what a member passes on cannot be read by whoever listens
-// in the middle; and it goes on when a member dies through which somebody is called. Whose port is forwarded becomes a
+// ports come to talk directly; with one whose router does not, and between two such, what a member passes on cannot be read
+// by whoever listens in the middle; and it goes on when a member dies through which somebody is called. Whose port is forwarded becomes a
 // member himself, at the address that others see.
 func TestBehindRouters(t *testing.T) {
 	t.Parallel()
@@ -28,7 +28,8 @@ func TestBehindRouters(t *testing.T) {
 	ann := spec{user: "ann", kind: "baresip", hz: callerHz, loopback: true, nat: lab.PortKeeping}
 	bob := spec{user: "bob", kind: "baresip", hz: calledHz, loopback: true, nat: lab.PortKeeping}
 	sam := spec{user: "sam", kind: "linphonec", hz: calledHz, loopback: true, nat: lab.Symmetric}
-	for _, s := range []*spec{&ann, &bob, &sam} {
+	tim := spec{user: "tim", kind: "baresip", hz: callerHz, loopback: true, nat: lab.Symmetric}
+	for _, s := range []*spec{&ann, &bob, &sam, &tim} {
 		s.adapter = carrying
 		s.adapter.path = "require-protected"
 		p := o.hire(*s)
@@ -49,16 +50,25 @@ func TestBehindRouters(t *testing.T) {
 			}
 		}
 	}
-	names := []string{"sip:ann", "sip:bob", "sip:sam", "ann@", "bob@", "sam@", overlay}
+	names := append(namesOf(o), overlay)
 	middle, err := o.lab.Tap()
 	must(t, err)
 	protectedCall(t, o, ann, sam, true)
 	o.people["ann"].wait("no direct way to sam", func(s admin.Status) bool { return !o.direct(s, "sam") })
+	protectedCall(t, o, tim, sam, true)
+	o.people["tim"].wait("no direct way to sam", func(s admin.Status) bool { return !o.direct(s, "sam") })
 	protectedCall(t, o, ann, bob, false)
 	o.people["ann"].wait("a direct way to bob", func(s admin.Status) bool { return o.direct(s, "bob") })
 	wire := listen(middle.Stop(), names, callerHz, calledHz)
 	if wire.frames < 500 || len(wire.words) > 0 || len(wire.rtp) > 0 || len(wire.tones) > 0 {
 		t.Errorf("between the routers there are %d frames with %v, RTP %v, tones %v", wire.frames, wire.words, wire.rtp, wire.tones)
+	}
+	for _, p := range o.order[:3] { // what honest people behind routers say about themselves is no offence
+		st, err := p.status(within(t, starting))
+		must(t, err)
+		if n := st.Refusals["node/dial_back_foreign"]; n > 0 {
+			t.Errorf("%s was asked %d times to dial somebody else", p.user, n)
+		}
 	}
 	s, err := o.people["sam"].status(within(t, starting))
 	must(t, err)

@@ -137,6 +137,8 @@ func adapterHandlers(dir string) admin.Handlers {
 				{Time: at, Direction: admin.CallOut, From: "alice", To: "bob", Path: "direct", Status: 302, SetupMS: 3.217, SharesUsed: 4, Verified: true},
 				{Time: at, Direction: admin.CallOut, From: "alice", To: "carol", Status: 480, Reason: "carol's phone is off", SetupMS: 12},
 			},
+			Live: []admin.LiveCall{{Started: at, Direction: admin.CallOut, From: "alice", To: "bob", Path: "protected", State: "answered", Peer: "192.0.2.8", Key: "efgh-ijkl",
+				Media: &admin.Media{RTTMS: 1.25, Sent: admin.MediaFlow{Packets: 100, Bytes: 17200, Lost: 7, JitterMS: 0.5}, Received: admin.MediaFlow{Packets: 90, Bytes: 34400, Lost: 3, JitterMS: 2}}}},
 			Refusals: map[string]uint64{"link/rate": 3},
 			Warnings: []string{"certificates end soon"},
 		}),

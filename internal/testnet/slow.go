@@ -9,11 +9,21 @@ import (
 )
 
 // Slow is a long way to everybody else: what a node sends arrives that much
-// later, in order.
-type Slow struct{ delay atomic.Int64 }
+// later, in order, and not all of it.
+type Slow struct{ delay, lose, long atomic.Int64 }
 
 // Set makes packets that are sent from now on take d.
 func (s *Slow) Set(d time.Duration) { s.delay.Store(int64(d)) }
+
+// Lose makes every n-th packet of those get lost that are as long as media are;
+// 0 is none.
+func (s *Slow) Lose(n int) { s.lose.Store(int64(n)) }
+
+// loses tells whether a packet gets lost.
+func (s *Slow) loses(b []byte) bool {
+	n := s.lose.Load()
+	return n > 0 && len(b) > 150 && s.long.Add(1)%n == 0
+}
 
 // Socket opens a socket at the end of the way, as link.Config has it.
 func (s *Slow) Socket(at netip.AddrPort) (net.PacketConn, error) {
@@ -60,6 +70,9 @@ func (f *far) carry() {
 
 // WriteTo implements net.PacketConn. What finds no room is lost, as on any path.
 func (f *far) WriteTo(b []byte, to net.Addr) (int, error) {
+	if f.way.loses(b) {
+		return len(b), nil
+	}
 	d := time.Duration(f.way.delay.Load())
 	if d == 0 {
 		return f.PacketConn.WriteTo(b, to)

@@ -36,6 +36,13 @@ type Host struct {
 // Cut pulls the host's plug out of the switch; its loopback goes on.
 func (h *Host) Cut() { h.lab.ip("-n", h.lab.id+"-sw", "link", "set", h.port, "down") }
 
+// DropUDP has a firewall before the host drop all UDP from now on, in both directions, and tell nobody.
+func (h *Host) DropUDP() {
+	Require(h.lab.t, "nft")
+	h.lab.ip("netns", "exec", h.lab.id+"-sw", "nft", "add table bridge wall; add chain bridge wall between { type filter hook forward priority 0 ; }; "+
+		"add rule bridge wall between iifname "+h.port+" meta l4proto udp drop; add rule bridge wall between oifname "+h.port+" meta l4proto udp drop")
+}
+
 // Move gives the host another address on the LAN, as a change of networks does: for a moment it has none. Programs that
 // listen at the old one are not told.
 func (h *Host) Move() {
