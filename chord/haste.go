@@ -31,6 +31,40 @@ func (m *Machine) rounds() time.Duration {
 	return min(max(m.news.stay.mean()/sessionRounds, t.Every), t.Slow)
 }
 
+// hurry makes the node look after its place soon and often for a while.
+func (m *Machine) hurry() {
+	m.fastUntil = m.now.Add(m.cfg.Timing.FastFor)
+	if !m.large() {
+		m.explore.hurry(m.now, m.cfg.Timing)
+	} else if m.explore.next.IsZero() {
+		m.explore.next = m.now.Add(m.jitter(exploreMost))
+	}
+	if soon := m.now.Add(m.jitter(m.cfg.Timing.Fast) / 2); m.nextStab.After(soon) {
+		m.nextStab = soon
+	}
+}
+
+// interval returns the time to the next stabilisation.
+func (m *Machine) interval() time.Duration {
+	t := m.cfg.Timing
+	switch {
+	case m.now.Before(m.fastUntil):
+		return m.jitter(max(min(max(t.Fast, 2*m.headTrip())<<min(m.quiet, 4), t.Every), 4*m.lag))
+	case m.now.Sub(m.changed) < t.SlowAfter:
+		return m.jitter(m.rounds())
+	}
+	return m.jitter(t.Slow)
+}
+
+// headTrip is the round trip to the head, 0 where none has been measured. Who asks
+// more often than answers come learns nothing by it, and lets the head pay.
+func (m *Machine) headTrip() time.Duration {
+	if c := m.table.get(m.ring.Head()); c != nil {
+		return c.roundTrip()
+	}
+	return 0
+}
+
 // hasty reports whether a change is to be followed up at once: in a large ring, one
 // at the front. A list of eight survives many rounds.
 func (m *Machine) hasty(front bool) bool {

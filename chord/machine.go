@@ -350,31 +350,6 @@ func (m *Machine) relist(before *zave.State) {
 	}
 }
 
-// hurry makes the node look after its place soon and often for a while.
-func (m *Machine) hurry() {
-	m.fastUntil = m.now.Add(m.cfg.Timing.FastFor)
-	if !m.large() {
-		m.explore.hurry(m.now, m.cfg.Timing)
-	} else if m.explore.next.IsZero() {
-		m.explore.next = m.now.Add(m.jitter(exploreMost))
-	}
-	if soon := m.now.Add(m.jitter(m.cfg.Timing.Fast) / 2); m.nextStab.After(soon) {
-		m.nextStab = soon
-	}
-}
-
-// interval returns the time to the next stabilisation.
-func (m *Machine) interval() time.Duration {
-	t := m.cfg.Timing
-	switch {
-	case m.now.Before(m.fastUntil):
-		return m.jitter(max(min(t.Fast<<min(m.quiet, 4), t.Every), 4*m.lag))
-	case m.now.Sub(m.changed) < t.SlowAfter:
-		return m.jitter(m.rounds())
-	}
-	return m.jitter(t.Slow)
-}
-
 // jitter returns d, give or take an eighth.
 func (m *Machine) jitter(d time.Duration) time.Duration {
 	return d - d/8 + time.Duration(m.rng.Int64N(int64(d)/4+1))

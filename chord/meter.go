@@ -8,7 +8,7 @@ import (
 )
 
 // DefaultBudget is what a node spends on membership, in bytes a second: ring
-// upkeep and news together. It is a little below 4 kbit/s.
+// upkeep and news together.
 const DefaultBudget = limits.RingBytes
 
 // What packets cost beside the message: IP, UDP, QUIC and its tag, and the

@@ -44,6 +44,7 @@ func (a *app) simCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&cfg.RoutingOnly, "routing-only", false, "look-ups in a ring that stands from the start; needs --session 0")
 	cmd.Flags().IntVar(&cfg.Names, "names", 0, "with --routing-only: look up the names of so many people in place of positions")
 	cmd.Flags().IntVar(&cfg.Members, "members", 0, "bound of each node's table of members (default 8192, with --routing-only 2048)")
+	cmd.Flags().IntVar(&cfg.Budget, "ring-bytes", 0, "bytes a second of each node to keep the ring together (default that of limits.ring_bytes)")
 	cmd.Flags().IntVar(&cfg.K, "k", 4, "shares that give a key back")
 	cmd.Flags().IntVar(&cfg.N, "n", 10, "shares that there are of a key")
 	cmd.Flags().BoolVar(&cfg.Settled, "settled", false, "begin with a ring that stands for long, not with its nodes' joining one by one")

@@ -35,7 +35,7 @@ func (s *Sim) boot() *node {
 	n.member, n.timerAt, n.view, n.version = false, 0, nil, 0
 	n.certs, n.certsAt = make([]uint64, len(s.nodes)/64+1), -1
 	n.certs[n.num/64] |= 1 << (n.num % 64) // its own
-	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Seed: n.seed + uint64(n.gen), Refused: s.of(n).stats.refuse}
+	cfg := chord.MachineConfig{Self: n.peer, Members: s.cfg.Members, Budget: s.cfg.Budget, Seed: n.seed + uint64(n.gen), Refused: s.of(n).stats.refuse}
 	if err := s.equip(n); err != nil {
 		panic(err) // nothing of it depends on anything but the code
 	}

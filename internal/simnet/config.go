@@ -21,6 +21,7 @@ type Config struct {
 	NAT      float64       // share of the devices that nobody reaches from outside; 0 to below 1
 	Cut      time.Duration // for so long, in the middle of what is measured, the ring is in two halves that do not reach each other
 	Members  int           // bound of the product's table of members; 0 = the product's
+	Budget   int           // what a node may spend on membership, in bytes a second; 0 = the product's
 
 	K, N int  // of n shares of a key k give it back [4, 10]
 	Cold bool // every link of a node is cut before it looks something up
@@ -96,6 +97,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: %d of %d shares, not 2 to n of at most %d", ErrConfig, c.K, c.N, identity.MaxShares)
 	case c.Nodes < 2 || c.Nodes > 1_000_000:
 		return fmt.Errorf("%w: %d nodes, not 2 to 1,000,000", ErrConfig, c.Nodes)
+	case c.Budget < 0:
+		return fmt.Errorf("%w: %d bytes a second to keep the ring together", ErrConfig, c.Budget)
 	case c.Lookups < 0:
 		return fmt.Errorf("%w: %d look-ups", ErrConfig, c.Lookups)
 	case c.Loss < 0 || c.Loss >= 1:
