@@ -32,12 +32,16 @@ func (s *Server) newPerson(tx *bbolt.Tx, aor identity.AOR, number string, key id
 	return p, err
 }
 
-// certify issues the person's account certificate, look-up record and number
-// record anew. The certificate tells of as many rotations as fit the look-up
-// record.
-func (s *Server) certify(p *person, now time.Time) error {
+// dealing signs a person's shares together with other records, which follow
+// them.
+type dealing func(beside []record.Body) ([]record.Record, error)
+
+// certify issues the person's account certificate, shares, look-up record and
+// number record anew: one signature for the certificate, one for all the
+// records. The certificate tells of as many rotations as fit the look-up record.
+func (s *Server) certify(p *person, now time.Time, deal dealing) error {
 	for {
-		err := s.certifyAll(p, now)
+		err := s.certifyAll(p, now, deal)
 		if !errors.Is(err, record.ErrTooLarge) || len(p.Rotations) < 2 {
 			return err
 		}
@@ -45,7 +49,7 @@ func (s *Server) certify(p *person, now time.Time) error {
 	}
 }
 
-func (s *Server) certifyAll(p *person, now time.Time) error {
+func (s *Server) certifyAll(p *person, now time.Time, deal dealing) error {
 	charter := s.trust.Charter()
 	aor, err := identity.NewAOR(p.User, charter.Overlay)
 	if err != nil {
@@ -59,34 +63,43 @@ func (s *Server) certifyAll(p *person, now time.Time) error {
 		return fmt.Errorf("issue the account certificate: %w", err)
 	}
 	lookup := record.Account{Version: p.Version, Certificate: p.Cert}
+	beside := make([]record.Body, 1, 2)
 	if p.Number != "" {
 		number, err := identity.NewAOR(p.Number, charter.Overlay)
 		if err != nil {
 			return err
 		}
 		lookup.Number = number.String()
-		alias, err := s.signRecord(number, record.KindNumber, now, record.Number{AOR: aor.String(), Owner: p.Owner})
+		alias, err := s.issuedBody(number, record.KindNumber, now, record.Number{AOR: aor.String(), Owner: p.Owner})
 		if err != nil {
 			return err
 		}
-		p.Alias = &alias
+		beside = append(beside, alias)
 	}
-	p.Lookup, err = s.signRecord(aor, record.KindAccount, now, lookup)
-	return err
+	if beside[0], err = s.issuedBody(aor, record.KindAccount, now, lookup); err != nil {
+		return err
+	}
+	recs, err := deal(beside)
+	if err != nil {
+		return fmt.Errorf("sign the key shares: %w", err)
+	}
+	rest := len(recs) - len(beside)
+	p.Shares, p.Lookup = recs[:rest:rest], recs[rest]
+	if p.Number != "" {
+		p.Alias = &recs[rest+1]
+	}
+	return nil
 }
 
-// signRecord signs one issuer's record that lives as long as the shares do.
-func (s *Server) signRecord(aor identity.AOR, kind record.Kind, now time.Time, data any) (record.Record, error) {
+// issuedBody is what the issuer signs of a record that lives as long as the
+// shares do.
+func (s *Server) issuedBody(aor identity.AOR, kind record.Kind, now time.Time, data any) (record.Body, error) {
 	raw, err := canon.Marshal(data)
-	if err != nil {
-		return record.Record{}, err
-	}
 	life := s.trust.Charter().ShareLifetime
-	issuer := s.overlay.issuer.Load()
-	return record.Sign(record.Body{
+	return record.Body{
 		AOR: aor.String(), Kind: kind, Seq: uint64(now.UnixMilli()), Time: now.UnixMilli(),
 		Lifetime: life, Expires: now.Add(seconds(life)).UnixMilli(), Data: raw,
-	}, issuer.Key(), record.Chain{Certificates: [][]byte{issuer.Certificate()}})
+	}, err
 }
 
 func (s *Server) countNames() (n int) {

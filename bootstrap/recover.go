@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/keyshare"
 )
@@ -157,17 +158,15 @@ func (s *Server) rekey(aor identity.AOR, old person, b wire.RegisterBody, now ti
 }
 
 // deal splits a person's key into shares, and certifies it.
-func (s *Server) deal(p *person, aor identity.AOR, now time.Time) (err error) {
+func (s *Server) deal(p *person, aor identity.AOR, now time.Time) error {
 	charter := s.trust.Charter()
 	p.Renewed = now
-	p.Shares, err = keyshare.Deal(p.Account, keyshare.Params{
-		AOR: aor, Owner: p.Owner, Version: p.Version, Dealing: p.Dealing, K: charter.K, N: charter.N,
-		Seq: uint64(now.UnixMilli()), Now: now, Lifetime: seconds(charter.ShareLifetime),
-	}, s.overlay.issuer.Load())
-	if err != nil {
-		return fmt.Errorf("deal the key shares: %w", err)
-	}
-	return s.certify(p, now)
+	return s.certify(p, now, func(beside []record.Body) ([]record.Record, error) {
+		return keyshare.Deal(p.Account, keyshare.Params{
+			AOR: aor, Owner: p.Owner, Version: p.Version, Dealing: p.Dealing, K: charter.K, N: charter.N,
+			Seq: uint64(now.UnixMilli()), Now: now, Lifetime: seconds(charter.ShareLifetime), Beside: beside,
+		}, s.overlay.issuer.Load())
+	})
 }
 
 // devicesOf lists a name's devices by number.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
+	"github.com/secp2psip/secp2psip/internal/record"
 	"github.com/secp2psip/secp2psip/internal/wire"
 	"github.com/secp2psip/secp2psip/keyshare"
 )
@@ -121,12 +122,10 @@ const resignAfter = 24 * time.Hour
 // resign signs a person's shares, look-up record and certificate anew. The
 // shares' values stay: dealings never mix.
 func (s *Server) resign(p *person, now time.Time) error {
-	shares, err := keyshare.Resign(p.Shares, s.trust, keyshare.Renewal{
-		Seq: uint64(now.UnixMilli()), Now: now, Lifetime: seconds(s.trust.Charter().ShareLifetime),
-	}, s.overlay.issuer.Load())
-	if err != nil {
-		return fmt.Errorf("sign the shares anew: %w", err)
-	}
-	p.Shares, p.Renewed = shares, now
-	return s.certify(p, now)
+	p.Renewed = now
+	return s.certify(p, now, func(beside []record.Body) ([]record.Record, error) {
+		return keyshare.Resign(p.Shares, s.trust, keyshare.Renewal{
+			Seq: uint64(now.UnixMilli()), Now: now, Lifetime: seconds(s.trust.Charter().ShareLifetime), Beside: beside,
+		}, s.overlay.issuer.Load())
+	})
 }

@@ -234,7 +234,14 @@ func TestExamples(t *testing.T) {
 	signer := must[identity.PrivateKey](t)(identity.NewKeyFromSeed(make([]byte, 32)))
 	r := must[record.Record](t)(record.Sign(body, signer, record.Chain{Certificates: [][]byte{{1}}}))
 	head := hex.EncodeToString(r.Signed)[:2*(7+2+52)]
-	if plain := strings.Join(strings.Fields(page), ""); !strings.Contains(plain, head) {
+	plain := strings.Join(strings.Fields(page), "")
+	if !strings.Contains(plain, head) {
 		t.Errorf("the record on the page does not begin with %s", head)
+	}
+	other := body
+	other.Part, other.Data = 4, []byte{0xbb}
+	batch := must[[]record.Record](t)(record.SignBatch([]record.Body{other, body}, signer, record.Chain{}))
+	if head := hex.EncodeToString(batch[1].Signed)[:2*(1+2+52+2+2+32+2)]; !strings.Contains(plain, head) {
+		t.Errorf("the batched record on the page does not begin with %s", head)
 	}
 }

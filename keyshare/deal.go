@@ -21,11 +21,13 @@ type Params struct {
 	Seq      uint64            // of the records
 	Now      time.Time         // overlay time
 	Lifetime time.Duration     // whole seconds
+	Beside   []record.Body     // what the issuer signs together with the shares
 }
 
 // Deal splits key into p.N shares, any p.K of which give it back, and signs
-// each as a record: element i has part and x = i+1 and lies at replica i of
-// p.N. It returns ErrParams for numbers that make no dealing.
+// them, as one batch, as records: element i has part and x = i+1 and lies at
+// replica i of p.N. Behind them are the records of p.Beside. It returns ErrParams
+// for numbers that make no dealing.
 func Deal(key identity.PublicKey, p Params, issuer *identity.Issuer) ([]record.Record, error) {
 	if p.AOR.IsZero() || p.K < 2 || p.N < p.K || p.Lifetime < time.Second {
 		return nil, fmt.Errorf("%w: %d of %d shares of %s for %s", ErrParams, p.K, p.N, p.AOR, p.Lifetime)
@@ -35,17 +37,17 @@ func Deal(key identity.PublicKey, p Params, issuer *identity.Issuer) ([]record.R
 		return nil, err
 	}
 	digest := sha256.Sum256(key[:])
-	recs := make([]record.Record, len(points))
+	bodies := make([]record.Body, len(points), len(points)+len(p.Beside))
 	for i := range points {
 		s := record.Share{
 			Version: p.Version, Dealing: p.Dealing, X: points[i].x(), Y: points[i].y(),
 			K: p.K, N: p.N, Digest: digest, Owner: p.Owner,
 		}
-		if recs[i], err = sign(p.AOR, s, p.Seq, p.Now, p.Lifetime, issuer); err != nil {
+		if bodies[i], err = body(p.AOR, s, p.Seq, p.Now, p.Lifetime); err != nil {
 			return nil, err
 		}
 	}
-	return recs, nil
+	return sign(append(bodies, p.Beside...), issuer)
 }
 
 // Renewal says how shares are signed anew.
@@ -53,10 +55,11 @@ type Renewal struct {
 	Seq      uint64        // above that of the records renewed
 	Now      time.Time     // overlay time
 	Lifetime time.Duration // whole seconds
+	Beside   []record.Body // as in Params
 }
 
 // Resign signs the shares of one dealing anew, with later times and a higher
-// sequence. The values stay: a holder that missed the renewal still has a
+// sequence, and p.Beside with them. The values stay: a holder that missed the renewal still has a
 // share that fits. It wants all n of them, in any order, each signed by an
 // issuer of the overlay and on one polynomial whose key has the digest they
 // carry; anything else is ErrParams or a *BadShare, so that no issuer is made
@@ -66,16 +69,16 @@ func Resign(recs []record.Record, t *identity.Trust, p Renewal, issuer *identity
 	if err != nil {
 		return nil, err
 	}
-	out := make([]record.Record, len(shares))
+	bodies := make([]record.Body, len(shares), len(shares)+len(p.Beside))
 	for i, s := range shares {
 		if p.Seq <= s.Seq {
 			return nil, fmt.Errorf("%w: renewal has sequence %d, share %d has %d", ErrParams, p.Seq, s.X, s.Seq)
 		}
-		if out[i], err = sign(s.AOR, s.Share, p.Seq, p.Now, p.Lifetime, issuer); err != nil {
+		if bodies[i], err = body(s.AOR, s.Share, p.Seq, p.Now, p.Lifetime); err != nil {
 			return nil, err
 		}
 	}
-	return out, nil
+	return sign(append(bodies, p.Beside...), issuer)
 }
 
 // whole returns the n shares of one dealing in the order of x.
@@ -110,14 +113,15 @@ func whole(recs []record.Record, t *identity.Trust, now time.Time) ([]*Share, er
 	return shares, nil
 }
 
-func sign(aor identity.AOR, s record.Share, seq uint64, now time.Time, life time.Duration, issuer *identity.Issuer) (record.Record, error) {
+func body(aor identity.AOR, s record.Share, seq uint64, now time.Time, life time.Duration) (record.Body, error) {
 	data, err := canon.Marshal(s)
-	if err != nil {
-		return record.Record{}, err
-	}
-	b := record.Body{
+	return record.Body{
 		AOR: aor.String(), Kind: record.KindShare, Part: uint64(s.X), Seq: seq,
 		Time: now.UnixMilli(), Lifetime: uint32(life / time.Second), Expires: now.Add(life).UnixMilli(), Data: data,
-	}
-	return record.Sign(b, issuer.Key(), record.Chain{Certificates: [][]byte{issuer.Certificate()}})
+	}, err
+}
+
+// sign has one signature for all: who reads k of them checks one.
+func sign(bodies []record.Body, issuer *identity.Issuer) ([]record.Record, error) {
+	return record.SignBatch(bodies, issuer.Key(), record.Chain{Certificates: [][]byte{issuer.Certificate()}})
 }

@@ -19,7 +19,9 @@
 //
 // as a CBOR array. The version counts the keys that a name has had, the
 // dealing rises with every split of a key; shares of different dealings lie on
-// different polynomials and never mix.
+// different polynomials and never mix. The issuer signs all shares of a dealing
+// at once (record.SignBatch): each says by itself that it is one of them, and who
+// reads k of them checks one signature.
 //
 // # Why every share is signed
 //

@@ -84,6 +84,48 @@ func (w *world) forgeBy(key identity.PrivateKey, r record.Record, edit func(b *r
 	return out
 }
 
+// batched is the signed part of a share, as it travels.
+type batched struct {
+	_         struct{} `cbor:",toarray"`
+	Body      []byte
+	Index     uint8
+	Size      uint8
+	Path      []byte
+	Signature [64]byte
+}
+
+func takeApart(t rapid.TB, r record.Record) (p batched) {
+	t.Helper()
+	must(t, canon.Unmarshal(r.Signed, &p))
+	return p
+}
+
+// rebatch alters what says that a share is one of its dealing.
+func (w *world) rebatch(r record.Record, edit func(*batched)) record.Record {
+	w.t.Helper()
+	p := takeApart(w.t, r)
+	edit(&p)
+	signed, err := canon.Marshal(p)
+	must(w.t, err)
+	return record.Record{Signed: signed, Chain: record.Chain{Certificates: [][]byte{w.issuer.Certificate()}}}
+}
+
+// editShare alters the share in an encoded body.
+func editShare(t rapid.TB, body []byte, edit func(*record.Share)) []byte {
+	t.Helper()
+	var b record.Body
+	var s record.Share
+	must(t, canon.Unmarshal(body, &b))
+	must(t, canon.Unmarshal(b.Data, &s))
+	edit(&s)
+	var err error
+	b.Data, err = canon.Marshal(s)
+	must(t, err)
+	out, err := canon.Marshal(b)
+	must(t, err)
+	return out
+}
+
 // answer gives a holder's record to the collector as a resolver does.
 func (w *world) answer(c *keyshare.Collector, from identity.NodeID, r record.Record) error {
 	s, err := keyshare.Verify(r, w.trust, now)

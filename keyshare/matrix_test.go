@@ -106,6 +106,17 @@ func lies() []lie {
 			h.Signed[len(h.Signed)-1] ^= 1
 			return h
 		}},
+		{"its value changed, the path of the dealing kept", keyshare.ReasonSignature, func(s *scene, h record.Record) record.Record {
+			return s.w.rebatch(h, func(p *batched) { p.Body = editShare(s.w.t, p.Body, func(v *record.Share) { v.Y[0] ^= 1 }) })
+		}},
+		{"the path of another share", keyshare.ReasonSignature, func(s *scene, h record.Record) record.Record {
+			other := takeApart(s.w.t, s.honest[0])
+			return s.w.rebatch(h, func(p *batched) { p.Index, p.Path = other.Index, other.Path })
+		}},
+		{"the attacker's key, the path of another dealing", keyshare.ReasonSignature, func(s *scene, h record.Record) record.Record {
+			other := takeApart(s.w.t, at(s.mallorys, h))
+			return s.w.rebatch(at(s.selfmade, h), func(p *batched) { p.Path, p.Signature = other.Path, other.Signature })
+		}},
 		{"nothing at all", keyshare.ReasonMalformed, func(*scene, record.Record) record.Record { return record.Record{} }},
 	}
 }

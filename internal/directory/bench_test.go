@@ -3,6 +3,7 @@ package directory_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/secp2psip/secp2psip/internal/directory"
 )
@@ -31,6 +32,27 @@ func BenchmarkResolveCold(b *testing.B) {
 		if _, err := d.Resolve(b.Context(), people[i%names].aor, directory.Options{Fresh: true}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A whole resolution with nothing known but the issuing key checks four
+// signatures: of the account's certificate, its delegation, the registration, and
+// the one for account and shares. What comes twice is checked once.
+func TestResolveChecksFourSignatures(t *testing.T) {
+	w := newWorld(t, 32)
+	bob := w.enrol("bob", "")
+	bob.put(bob.registration(4000))
+	d := w.directory(func(c *directory.Config) { c.Watch = -1 })
+	trust, err := w.freshTrust()
+	must(t, err)
+	_, err = trust.VerifyIssuer(w.issuer.Certificate(), time.Time{})
+	must(t, err)
+	d.SetTrust(trust)
+	known := trust.Checked()
+	res, err := d.Resolve(t.Context(), bob.aor, directory.Options{Fresh: true})
+	must(t, err)
+	if got := trust.Checked() - known; got != 4 || len(res.Evidence.Shares) != 4 {
+		t.Errorf("%d signatures for %d shares", got, len(res.Evidence.Shares))
 	}
 }
 

@@ -112,8 +112,7 @@ type person struct {
 func (w *world) enrol(user, number string) *person {
 	w.t.Helper()
 	p := w.person(user, number, 1)
-	p.put(p.shares(1)...)
-	p.put(p.account())
+	p.put(p.shares(1, p.accountBody())...)
 	if number != "" {
 		p.put(p.numberRecord())
 	}
@@ -142,17 +141,25 @@ func (p *person) certify() {
 
 func (p *person) put(recs ...record.Record) { p.w.ring.put(p.w.t, p.w.trust, recs...) }
 
-func (p *person) shares(dealing uint64) []record.Record {
+// shares are those of one dealing, and behind them what is signed with them.
+func (p *person) shares(dealing uint64, beside ...record.Body) []record.Record {
 	p.w.t.Helper()
 	recs, err := keyshare.Deal(p.key.Public(), keyshare.Params{
 		AOR: p.aor, Owner: p.owner, Version: p.version, Dealing: dealing, K: 4, N: 10,
-		Seq: p.w.nextSeq(), Now: time.Now(), Lifetime: 90 * 24 * time.Hour,
+		Seq: p.w.nextSeq(), Now: time.Now(), Lifetime: 90 * 24 * time.Hour, Beside: beside,
 	}, p.w.issuer)
 	must(p.w.t, err)
 	return recs
 }
 
 func (p *person) issued(aor identity.AOR, kind record.Kind, data any) record.Record {
+	p.w.t.Helper()
+	r, err := record.Sign(p.body(aor, kind, data), p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}})
+	must(p.w.t, err)
+	return r
+}
+
+func (p *person) body(aor identity.AOR, kind record.Kind, data any) record.Body {
 	p.w.t.Helper()
 	b := record.Body{AOR: aor.String(), Kind: kind, Seq: p.w.nextSeq(), Time: time.Now().UnixMilli(), Lifetime: 90 * 24 * 3600}
 	var err error
@@ -162,17 +169,22 @@ func (p *person) issued(aor identity.AOR, kind record.Kind, data any) record.Rec
 		b.Data, err = canon.Marshal(data)
 		must(p.w.t, err)
 	}
-	r, err := record.Sign(b, p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}})
+	return b
+}
+
+func (p *person) account() record.Record {
+	p.w.t.Helper()
+	r, err := record.Sign(p.accountBody(), p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}})
 	must(p.w.t, err)
 	return r
 }
 
-func (p *person) account() record.Record {
+func (p *person) accountBody() record.Body {
 	number := ""
 	if p.number != "" {
 		number = name(p.w.t, p.number).String()
 	}
-	return p.issued(p.aor, record.KindAccount, record.Account{Version: p.version, Certificate: p.cert, Number: number})
+	return p.body(p.aor, record.KindAccount, record.Account{Version: p.version, Certificate: p.cert, Number: number})
 }
 
 func (p *person) numberRecord() record.Record {

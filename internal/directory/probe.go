@@ -47,7 +47,7 @@ type examiner struct {
 	keys       func() []identity.PrivateKey // nil: none
 
 	settled atomic.Pointer[keyshare.Claim] // once the key is known
-	same    sync.Mutex                     // held while what is replicated is verified
+	same    sync.Mutex                     // held while records are verified
 }
 
 func (e *examiner) examine(c Call, recs []record.Record) Findings {
@@ -58,12 +58,10 @@ func (e *examiner) examine(c Call, recs []record.Record) Findings {
 	case record.KindRegistration:
 		limit, read = 2*e.maxDevices, e.readRegistration
 	}
-	if c.Kind != record.KindShare {
-		// Replicas of one record, with one certificate: the second to come finds
-		// the first one's signatures checked.
-		e.same.Lock()
-		defer e.same.Unlock()
-	}
+	// Replicas of one record, or one of a batch, or with one certificate: the
+	// second to come finds the first one's signatures checked.
+	e.same.Lock()
+	defer e.same.Unlock()
 	out := make([]finding, 0, min(len(recs), limit+1))
 	for i, rec := range recs {
 		if i == limit {

@@ -156,6 +156,17 @@ func (p *person) shareRecord(t testing.TB, x uint8, seq uint64, edits ...func(*r
 	return p.issued(t, record.KindShare, uint64(x), seq, p.share(x), edits...)
 }
 
+// batch returns n shares, account and number as an issuer signs them at one time.
+func (p *person) batch(t testing.TB, seq uint64) []record.Record {
+	t.Helper()
+	var bodies []record.Body
+	for x := range p.w.charter.N {
+		bodies = append(bodies, must[record.Body](t)(p.shareRecord(t, x+1, seq).Body()))
+	}
+	bodies = append(bodies, must[record.Body](t)(p.lookup(t, seq).Body()), must[record.Body](t)(p.number(t, seq).Body()))
+	return must[[]record.Record](t)(record.SignBatch(bodies, p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}}))
+}
+
 func (p *person) lookup(t testing.TB, seq uint64) record.Record {
 	t.Helper()
 	return p.issued(t, record.KindAccount, 0, seq, record.Account{
@@ -178,5 +189,6 @@ func (p *person) allKinds(t testing.TB) map[string]record.Record {
 		"share":        p.shareRecord(t, 3, 5),
 		"account":      p.lookup(t, 5),
 		"number":       p.number(t, 5),
+		"batched":      p.batch(t, 5)[3],
 	}
 }

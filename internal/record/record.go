@@ -65,7 +65,7 @@ type Body struct {
 type Record struct {
 	_      struct{} `cbor:",toarray"`
 	memo   *memo    // what reading it again and again would give; nil = nobody has verified it
-	Signed []byte   // COSE_Sign1 over the canonical Body
+	Signed []byte   // COSE_Sign1 over the canonical Body, or a batched one
 	Chain  Chain
 }
 
@@ -81,20 +81,33 @@ type Chain struct {
 // Sign checks b and signs it. An Expires of 0 is set to Time + Lifetime. It
 // does not check that chain leads to key; Verify does.
 func Sign(b Body, key identity.PrivateKey, chain Chain) (Record, error) {
-	if b.Expires == 0 {
-		b.Expires = b.Time + int64(b.Lifetime)*1000
-	}
-	if err := b.validate(); err != nil {
-		return Record{}, err
-	}
-	payload, err := canon.Marshal(b)
+	payload, err := b.encode()
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return Record{}, err
 	}
 	signed, err := key.Sign(contextRecord, payload)
 	if err != nil {
 		return Record{}, err
 	}
+	return assemble(signed, chain)
+}
+
+// encode returns what is signed of a body.
+func (b Body) encode() ([]byte, error) {
+	if b.Expires == 0 {
+		b.Expires = b.Time + int64(b.Lifetime)*1000
+	}
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
+	payload, err := canon.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return payload, nil
+}
+
+func assemble(signed []byte, chain Chain) (Record, error) {
 	r := Record{Signed: signed, Chain: chain}
 	if r.Size() > MaxRecord {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrTooLarge, r.Size())
@@ -108,26 +121,36 @@ func (r Record) Body() (Body, error) {
 	if r.known() {
 		return r.memo.where.Body, nil
 	}
-	payload, err := r.payload()
+	payload, _, err := r.open()
 	if err != nil {
 		return Body{}, err
 	}
-	var b Body
+	return decodeBody(payload)
+}
+
+func decodeBody(payload []byte) (b Body, err error) {
 	if err := canon.Unmarshal(payload, &b); err != nil {
 		return Body{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return b, b.validate()
 }
 
-func (r Record) payload() ([]byte, error) {
+// open returns the encoded body, and, where the record is one of a batch, what
+// makes it so.
+func (r Record) open() (payload []byte, batch *batched, err error) {
 	if len(r.Signed) > MaxRecord {
-		return nil, fmt.Errorf("%w: %d bytes signed", ErrTooLarge, len(r.Signed))
+		return nil, nil, fmt.Errorf("%w: %d bytes signed", ErrTooLarge, len(r.Signed))
 	}
-	payload, err := canon.Payload(r.Signed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if isBatched(r.Signed) {
+		if batch, err = readBatched(r.Signed); err != nil {
+			return nil, nil, err
+		}
+		return batch.Body, batch, nil
 	}
-	return payload, nil
+	if payload, err = canon.Payload(r.Signed); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return payload, nil, nil
 }
 
 // Size returns the length of the record's encoding in bytes.

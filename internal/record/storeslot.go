@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/secp2psip/secp2psip/internal/canon"
 	"github.com/secp2psip/secp2psip/internal/identity"
 )
 
@@ -126,8 +125,8 @@ func (o *slot) judge(v *Verified, mono time.Duration) Outcome {
 	if known := &o.record; len(known.Signed) == len(v.Record.Signed) && &known.Signed[0] == &v.Record.Signed[0] {
 		return OutcomeSame
 	}
-	held, err := canon.Payload(o.record.Signed)
-	offered, errOffered := canon.Payload(v.Record.Signed)
+	held, _, err := o.record.open()
+	offered, _, errOffered := v.Record.open()
 	if err == nil && errOffered == nil && bytes.Equal(held, offered) {
 		return OutcomeSame
 	}

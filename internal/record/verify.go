@@ -123,7 +123,11 @@ func (v *Verified) checkStanding(b *identity.Board, now time.Time) error {
 }
 
 func verify(r Record, name [sha256.Size]byte, t *identity.Trust) (*Verified, error) {
-	b, err := r.Body()
+	payload, batch, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	b, err := decodeBody(payload)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +139,13 @@ func verify(r Record, name [sha256.Size]byte, t *identity.Trust) (*Verified, err
 	if v.AOR.Overlay() != t.Overlay() {
 		return nil, fmt.Errorf("%w: %s", identity.ErrOtherOverlay, b.AOR)
 	}
-	if b.Kind == KindRegistration {
+	switch {
+	case b.Kind != KindRegistration:
+		err = v.verifyIssued(t, batch)
+	case batch != nil:
+		err = fmt.Errorf("%w: a registration of a batch", ErrMalformed)
+	default:
 		err = v.verifyRegistration(t)
-	} else {
-		err = v.verifyIssued(t)
 	}
 	if err != nil {
 		return nil, err
@@ -193,7 +200,7 @@ func (v *Verified) verifyRegistration(t *identity.Trust) (err error) {
 
 // verifyIssued checks the kinds that the issuing key signs. Like certificates,
 // they stay valid for the charter's grace.
-func (v *Verified) verifyIssued(t *identity.Trust) error {
+func (v *Verified) verifyIssued(t *identity.Trust, batch *batched) error {
 	chain := v.Record.Chain
 	most := 1
 	if v.Body.Kind == KindShare {
@@ -210,8 +217,7 @@ func (v *Verified) verifyIssued(t *identity.Trust) error {
 		return err
 	}
 	v.hold(v.Body.Kind.String(), time.UnixMilli(v.Body.Time), time.UnixMilli(v.Body.Expires).Add(t.Charter().GraceTime()))
-	t.Checks()
-	if _, err := v.Issuer.Key.Verify(contextRecord, v.Record.Signed); err != nil {
+	if err := v.verifySignature(t, batch); err != nil {
 		return err
 	}
 	switch v.Body.Kind {
@@ -223,6 +229,15 @@ func (v *Verified) verifyIssued(t *identity.Trust) error {
 		return v.verifyNumber(t)
 	}
 	return fmt.Errorf("%w: %s", ErrMalformed, v.Body.Kind)
+}
+
+func (v *Verified) verifySignature(t *identity.Trust, batch *batched) error {
+	if batch != nil {
+		return batch.verify(v.Issuer.Key, t)
+	}
+	t.Checks()
+	_, err := v.Issuer.Key.Verify(contextRecord, v.Record.Signed)
+	return err
 }
 
 func (v *Verified) verifyShare(t *identity.Trust) (err error) {

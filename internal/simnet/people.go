@@ -133,24 +133,20 @@ func (s *Sim) enrol(n *node) error {
 		return err
 	}
 	p.chain = record.Chain{Certificates: [][]byte{cert, o.issuer.Certificate()}, Delegation: delegation}
-	p.records, err = keyshare.Deal(p.account.Public(), keyshare.Params{
-		AOR: p.aor, Owner: n.peer.Owner, Version: 1, Dealing: 1, K: charter.K, N: charter.N, Seq: uint64(now.UnixMilli()), Now: now,
-		Lifetime: time.Duration(charter.ShareLifetime) * time.Second,
-	}, o.issuer)
-	if err != nil {
-		return err
-	}
 	data, err := canon.Marshal(record.Account{Version: 1, Certificate: cert})
 	if err != nil {
 		return err
 	}
-	account, err := record.Sign(record.Body{
+	account := record.Body{
 		AOR: p.aor.String(), Kind: record.KindAccount, Seq: uint64(now.UnixMilli()), Time: now.UnixMilli(), Lifetime: charter.ShareLifetime, Data: data,
-	}, o.issuer.Key(), record.Chain{Certificates: [][]byte{o.issuer.Certificate()}})
+	}
+	p.records, err = keyshare.Deal(p.account.Public(), keyshare.Params{
+		AOR: p.aor, Owner: n.peer.Owner, Version: 1, Dealing: 1, K: charter.K, N: charter.N, Seq: uint64(now.UnixMilli()), Now: now,
+		Lifetime: time.Duration(charter.ShareLifetime) * time.Second, Beside: []record.Body{account},
+	}, o.issuer)
 	if err != nil {
 		return err
 	}
-	p.records = append(p.records, account)
 	sh := s.of(n)
 	p.store, err = record.OpenStore(record.StoreConfig{
 		Trust: o.trust, Now: func() time.Time { return s.at(sh.now) }, Monotonic: func() time.Duration { return time.Duration(sh.now) },
