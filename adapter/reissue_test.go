@@ -194,6 +194,9 @@ func replacedInTheGrace(t *testing.T, people int) {
 	}
 	began := cs.calls.Load()
 	endGrace(t, l, got)
+	if _, err := callRoot(l, admin.RootRequest{Replace: true}); err == nil || !strings.Contains(err.Error(), "nothing is left") {
+		t.Error("whoever ends a grace that has just ended revokes the new key:", err)
+	}
 	for _, m := range ms {
 		testnet.Eventually(t, "the old key is revoked at "+m.Name, func() bool { return isRevoked(m) })
 	}
@@ -201,10 +204,11 @@ func replacedInTheGrace(t *testing.T, people int) {
 	testnet.Eventually(t, "calls go on", func() bool { return cs.calls.Load() >= after+int64(40*people) })
 	close(done)
 	work.Wait()
-	late := 0
+	late, asleep := 0, 0
 	for _, err := range cs.why {
 		switch text := err.Error(); {
 		case strings.Contains(text, "the phone does not answer"): // in time; no link is to blame
+			asleep++
 		case strings.Contains(text, "too few nodes of the ring answered"): // for seconds, on a machine that stands still
 			late++
 		default:
@@ -214,7 +218,11 @@ func replacedInTheGrace(t *testing.T, people int) {
 	if int64(late)*50 > cs.calls.Load() {
 		t.Errorf("%d of %d look-ups came to no result in time", late, cs.calls.Load())
 	}
-	t.Logf("calls missed: %d of %d, %d of them while the old key ended", cs.failed.Load(), cs.calls.Load(), after-began)
+	if int64(asleep)*50 > cs.calls.Load() {
+		t.Errorf("in %d of %d calls the phone did not answer in time", asleep, cs.calls.Load())
+	}
+	t.Logf("calls missed: %d of %d (in %d the phone did not answer in time, in %d the ring), %d of them while the old key ended",
+		cs.failed.Load(), cs.calls.Load(), asleep, late, after-began)
 	pinnedAs(t, ms[0], callee(0), before)
 	if warned == 0 {
 		t.Error("no status has said that the issuing key is replaced")

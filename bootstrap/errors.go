@@ -26,6 +26,7 @@ var (
 	ErrOtherState     = errors.New("the state folder belongs to another overlay")
 	ErrOtherRoot      = errors.New("this is not the root key of the overlay; nothing was changed")
 	ErrReplacing      = errors.New("the issuing key was replaced a short time ago, and the one before is revoked")
+	ErrReplaced       = errors.New("the issuing key before the present one was revoked")
 	ErrRootOffline    = errors.New("the root key is offline; look for the file that it was moved to; 'secp2psip root renew FILE' uses it")
 	ErrRevoked        = errors.New("this is revoked; ask the operator")
 	ErrNotEnrolled    = errors.New("nobody is enrolled under this name")

@@ -25,6 +25,10 @@ const (
 	dealBatch       = 100 // names dealt anew in one write
 )
 
+// replacedLately is how long after the end of a grace a zero grace is taken for
+// one that is too late to end it.
+const replacedLately = 15 * time.Minute
+
 // retired is an issuing key that is to be revoked, as the state file keeps it:
 // the root key signs that beforehand, and need not be here when it is time.
 type retired struct {
@@ -41,8 +45,10 @@ type Replacement struct {
 
 // Replace gives the server a new issuing key and has the old one revoked after
 // grace; zero is at once. root is the overlay's. While an earlier replacement is
-// in its grace, a zero grace ends that, and makes no other key. The error wraps
-// ErrReplacing where another one is in its grace.
+// in its grace, a zero grace ends that, and makes no other key; one that comes
+// within replacedLately of that end, however it came, is refused: it would revoke
+// the new key at once. The error wraps ErrReplacing where another one is in its
+// grace, ErrReplaced where it has just ended.
 func (s *Server) Replace(root identity.PrivateKey, grace time.Duration) (Replacement, error) {
 	s.overlay.rootMu.Lock()
 	defer s.overlay.rootMu.Unlock()
@@ -67,12 +73,35 @@ func (s *Server) replaceLocked(root identity.PrivateKey, grace time.Duration) (o
 		out = Replacement{s.overlay.issuer.Load().Key().Public(), now}
 		return out, s.revokeIssuer(root, pending.Key, now, now.Add(s.longest()))
 	}
+	if grace == 0 {
+		if err := s.replacedLately(now); err != nil {
+			return out, err
+		}
+	}
 	old := s.overlay.issuer.Load()
 	out.Revokes = now.Add(grace)
 	if out.Key, err = s.makeIssuer(root, old, out.Revokes, now); err != nil {
 		return out, err
 	}
 	return out, s.announceIssuer(root, old, out.Revokes, now)
+}
+
+// replacedLately refuses to replace a key at once that has itself just taken
+// another one's place: who asks means the end of that grace, which was quicker.
+func (s *Server) replacedLately(now time.Time) error {
+	var ended int64
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		if data := tx.Bucket(bucketMeta).Get(metaReplaced); data != nil {
+			return json.Unmarshal(data, &ended)
+		}
+		return nil
+	})
+	at := time.UnixMilli(ended)
+	if age := now.Sub(at); err != nil || age < 0 || age >= replacedLately {
+		return err
+	}
+	return fmt.Errorf("%w at %s, and nothing is left to be ended; to revoke the new issuing key as well, give it a grace ('--grace 1s')",
+		ErrReplaced, at.Local().Format(time.DateTime))
 }
 
 // longest is how long anything that is signed now can be good.
@@ -211,8 +240,13 @@ func (s *Server) revokeIssuer(root identity.PrivateKey, key identity.KeyDigest, 
 	return s.forgetRetired()
 }
 
+// forgetRetired notes that the key before the present one has been revoked, and when.
 func (s *Server) forgetRetired() error {
-	return s.write(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaRetired) })
+	return s.write(func(tx *bbolt.Tx) error {
+		ended, err := json.Marshal(s.time.Now().UnixMilli())
+		b := tx.Bucket(bucketMeta)
+		return errors.Join(err, b.Put(metaReplaced, ended), b.Delete(metaRetired))
+	})
 }
 
 // wake lets maintain look what is due.

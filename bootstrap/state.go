@@ -44,6 +44,7 @@ var (
 	metaIssuerKey  = []byte("issuer key")  // text form
 	metaIssuerCert = []byte("issuer cert") // DER
 	metaNodeKey    = []byte("node key")    // text form
+	metaReplaced   = []byte("replaced")    // JSON: when the issuing key before the present one was revoked, Unix ms; absent if none was
 	metaRetired    = []byte("retired")     // JSON of retired; absent unless an issuing key is to be revoked
 	metaCompact    = []byte("compact")     // present: rewrite the file at the next start
 	metaSlotKey    = []byte("slot key")    // 32 random bytes: Node-IDs are drawn from it

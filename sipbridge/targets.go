@@ -146,8 +146,10 @@ func (t *targets) size() int {
 }
 
 // claim takes a target for a call attempt, known by its Call-ID and From tag.
-// The same attempt may claim it again with a higher CSeq, which is how a phone
-// answers a challenge.
+// The same attempt may claim it again: with a higher CSeq, which is how a phone
+// answers a challenge, or with the same one in a new transaction, which is how it
+// goes on after a transport that has failed under it (RFC 3263 §4.3). While the
+// first transaction goes on such an INVITE never comes here: it is answered 482.
 func (t *targets) claim(key string, caller identity.AOR, attempt string, cseq uint32, now time.Duration) (*target, *Refusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -157,7 +159,7 @@ func (t *targets) claim(key string, caller identity.AOR, attempt string, cseq ui
 		return nil, NoSuchName("this call target is not known, or a minute old; dial the name again")
 	case tg.user == "":
 		tg.user = attempt
-	case tg.user != attempt || cseq <= tg.cseq:
+	case tg.user != attempt || cseq < tg.cseq:
 		return nil, Forbidden("this call target has been used; dial the name again")
 	}
 	tg.cseq = cseq

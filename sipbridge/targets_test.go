@@ -29,7 +29,7 @@ func TestTargetServesOneAttempt(t *testing.T) {
 		attempt string
 		cseq    uint32
 		code    int
-	}{{"a", 5, 0}, {"b", 6, 403}, {"a", 5, 403}, {"a", 4, 403}, {"a", 6, 0}, {"a", 6, 403}} {
+	}{{"a", 5, 0}, {"b", 6, 403}, {"a", 5, 0}, {"a", 4, 403}, {"a", 6, 0}, {"a", 5, 403}, {"b", 7, 403}} {
 		code := 0
 		if _, r := ts.claim("k", aor("alice"), c.attempt, c.cseq, 0); r != nil {
 			code = r.Code

@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"e2e":                {},
 	"internal/archtest":  {},
 	"internal/matrix":    {},
-	"internal/testnet":   {"adapter", "bootstrap", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/node", "sipbridge"},
+	"internal/testnet":   {"adapter", "bootstrap", "internal/admin", "internal/demo", "internal/identity", "internal/joinlink", "internal/node", "internal/socket", "sipbridge"},
 	"internal/bench":     {"internal/testnet"},
 	"docs":               {},
 }

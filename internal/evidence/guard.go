@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	crand "crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -85,6 +86,8 @@ type Guard struct {
 	confirmed map[place]time.Time                   // when others were last given a record
 	own       func() []record.Record
 
+	judgements map[[sha256.Size]byte]judgement // of proofs that others told of, by digest
+
 	spread     chan *Item
 	collisions chan [2]wire.Descriptor
 }
@@ -117,7 +120,7 @@ func New(cfg Config) (*Guard, error) {
 	g := &Guard{
 		cfg: cfg, rng: rand.New(rand.NewChaCha8(seed)), // #nosec G404 -- a strong generator, seeded by crypto/rand
 		items: map[ID]*Item{}, asks: map[identity.NodeID]*allowance{}, collided: map[identity.NodeID][]wire.Descriptor{},
-		withheld: map[identity.NodeID]int{}, confirmed: map[place]time.Time{},
+		withheld: map[identity.NodeID]int{}, confirmed: map[place]time.Time{}, judgements: map[[sha256.Size]byte]judgement{},
 		own: func() []record.Record { return nil }, spread: make(chan *Item, maxProofs),
 		collisions: make(chan [2]wire.Descriptor, maxCollided),
 	}
@@ -213,25 +216,25 @@ func (g *Guard) statement(res identity.NodeID, part uint64, nonce [32]byte) ([]b
 	return wire.SignStatement(s, g.cfg.Trust.Overlay(), g.cfg.Key)
 }
 
-// accept verifies a proof, keeps it and has it passed on. It returns nil where
-// as much was known.
-func (g *Guard) accept(p *Proof, own bool) (*Item, error) {
+// accept verifies a proof, keeps it and has it passed on, unless as much was
+// known. It returns what the proof goes by.
+func (g *Guard) accept(p *Proof, own bool) (ID, error) {
 	f, err := p.Verify(g.cfg.Trust, g.cfg.Now())
 	if err != nil {
-		return nil, err
+		return ID{}, err
 	}
 	encoded, err := p.Encode()
 	if err != nil {
-		return nil, err
+		return ID{}, err
 	}
 	it := g.keep(f, encoded, own)
 	if it == nil {
-		return nil, nil
+		return f.Key(), nil
 	}
 	if f.Node == g.cfg.Self {
 		g.cfg.Refused(ReasonOwnAccused)
 		g.cfg.Log.Error().Str("kind", f.Kind.String()).Msg("others can prove that this node contradicts itself: does it run twice, from a copied state folder?")
-		return it, nil
+		return it.ID, nil
 	}
 	g.cfg.Refused(ReasonProven)
 	g.cfg.Log.Warn().Str("kind", f.Kind.String()).Stringer("node", f.Node).Str("owner", f.Owner.String()).Bool("own", own).Msg("a proof of misbehaviour; secp2psip evidence shows it")
@@ -248,7 +251,7 @@ func (g *Guard) accept(p *Proof, own bool) (*Item, error) {
 		default: // there cannot be more than fit
 		}
 	}
-	return it, nil
+	return it.ID, nil
 }
 
 // Collision takes in two verified descriptors of one node with one sequence

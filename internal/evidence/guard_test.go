@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -108,6 +109,36 @@ func TestGuardKeepsAndForgives(t *testing.T) {
 	defer db.Close()
 	if g = w.guard(t, db, refused); g.Evicted(w.node) || len(g.Items()) != 2 {
 		t.Error("a restart takes back what was forgiven")
+	}
+}
+
+// A proof that many members tell of is verified once: when it was bad, and some
+// time has passed in which it might have become good, once more.
+func TestGuardJudgesAProofOnce(t *testing.T) {
+	w := newWorld(t)
+	refused := &counts{n: map[string]int{}}
+	g := w.guard(t, nil, refused)
+	good, now := must(w.proofs()["statements"].Encode())(t), w.now
+	tell := func(n int) (taken bool) {
+		from := wire.Peer{ID: identity.HashID("member " + strconv.Itoa(n))}
+		return g.Serve(t.Context(), from, &wire.Accuse{Proof: good}).Type() == wire.TypeAck
+	}
+	w.now = now.Add(-30 * time.Minute) // of the future
+	if tell(0) {
+		t.Fatal("a proof of the future is believed")
+	}
+	w.now = now
+	if tell(1) {
+		t.Error("a proof that was bad a moment ago was verified again")
+	}
+	fresh := w.guard(t, nil, refused)
+	g = fresh
+	if !tell(2) || !g.Evicted(w.node) {
+		t.Fatal("a proof is not believed")
+	}
+	w.now = now.Add(-30 * time.Minute)
+	if !tell(3) {
+		t.Error("a proof that is kept was verified again")
 	}
 }
 

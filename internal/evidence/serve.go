@@ -84,14 +84,7 @@ func (g *Guard) Serve(ctx context.Context, from wire.Peer, req wire.Message) wir
 	if !accuses {
 		return nil
 	}
-	p, err := Decode(accuse.Proof)
-	if err == nil && p.Kind == KindKeys {
-		err = ErrNoProof // names a person; nobody is told
-	}
-	if err == nil {
-		_, err = g.accept(p, false)
-	}
-	if err != nil {
+	if err := g.told(accuse.Proof); err != nil {
 		g.cfg.Refused(ReasonBadProof)
 		return wire.Errorf(wire.CodeMalformed, "that proves nothing")
 	}

@@ -49,6 +49,35 @@ func TestRequestRate(t *testing.T) {
 	}
 }
 
+// Who asks too often can still renew, a few times.
+func TestRenewalsHaveARateOfTheirOwn(t *testing.T) {
+	o := newOverlay(t, "lan.example")
+	b := o.start("b", func(c *link.Config) { c.Limits.RequestRate, c.Limits.RequestBurst = rate.Every(time.Hour), 1 })
+	a := o.start("a")
+	if err := ping(t, a, b); err != nil {
+		t.Fatal(err)
+	}
+	c := must(a.Connect(testCtx(t), b.peer()))(t)
+	served := 0
+	for range 30 {
+		_, err := c.Call(testCtx(t), &wire.Renew{Signed: []byte{0xd2}})
+		refused, ok := errors.AsType[*link.RemoteError](err)
+		switch {
+		case err != nil && !ok:
+			t.Fatal(err)
+		case err == nil || refused.Code != wire.CodeTooMany: // what it is answered is not the link's matter
+			served++
+		}
+	}
+	if served < 8 || served > 20 { // 8, and one more every two seconds
+		t.Errorf("%d of 30 renewals were served", served)
+	}
+	var refused *link.RemoteError
+	if err := ping(t, a, b); !errors.As(err, &refused) || refused.Code != wire.CodeTooMany {
+		t.Error("a Ping beyond the rate:", err)
+	}
+}
+
 // More requests at once than there are streams wait their turn.
 func TestManyAtOnce(t *testing.T) {
 	o := newOverlay(t, "lan.example")

@@ -26,6 +26,8 @@ type Link struct {
 	rates *rates // of requests
 	calls *rates // of long streams
 
+	lasting *rates // of renewals, beyond the rate of requests
+
 	relay   *relaySocket
 	routes  bool            // its sockets are the system's, and so are the routes
 	relayTr *quic.Transport // set before ready is closed
@@ -76,8 +78,10 @@ func New(cfg Config) (*Link, error) {
 		pool:  newPool(cfg.Limits.Conns, cfg.Limits.ConnsPerPeer),
 		rates: newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
 		calls: newRates(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
-		stun:  newStunner(cfg.Limits.STUN),
-		slots: make(chan struct{}, cfg.Limits.Requests),
+
+		lasting: newRates(lastingRate, lastingBurst),
+		stun:    newStunner(cfg.Limits.STUN),
+		slots:   make(chan struct{}, cfg.Limits.Requests),
 		enrol: newQuota(cfg.Limits.Enrolments, cfg.Limits.EnrolmentsPerAddr, cfg.Limits.EnrolmentsPerLoopback,
 			ReasonEnrolFull, ReasonEnrolAddr),
 		origin:  time.Now(),

@@ -31,6 +31,7 @@ func (l *Link) maintain(ctx context.Context) {
 		l.dropSpare(spareIdle)
 		l.rates.forget()
 		l.calls.forget()
+		l.lasting.forget()
 		l.passer.forget(time.Now())
 	}
 }

@@ -3,8 +3,9 @@ package link
 import (
 	"net"
 	"os"
-	"sync"
 	"time"
+
+	"github.com/secp2psip/secp2psip/internal/socket"
 )
 
 // relayQueue is how many sealed packets wait to be read by this node.
@@ -13,11 +14,9 @@ const relayQueue = 512
 // relaySocket is a net.PacketConn whose packets travel as datagrams through
 // peers. quic-go runs on it as on a UDP socket.
 type relaySocket struct {
+	socket.Wake
 	link *Link
 	in   chan relayedPacket
-
-	mu   sync.Mutex
-	wake chan struct{} // closed when the read deadline has passed
 }
 
 type relayedPacket struct {
@@ -26,7 +25,7 @@ type relayedPacket struct {
 }
 
 func newRelaySocket(l *Link) *relaySocket {
-	return &relaySocket{link: l, in: make(chan relayedPacket, relayQueue), wake: make(chan struct{})}
+	return &relaySocket{link: l, in: make(chan relayedPacket, relayQueue)}
 }
 
 // deliver takes in what a peer has passed on. It never blocks.
@@ -40,9 +39,7 @@ func (s *relaySocket) deliver(from relayAddr, b []byte) {
 
 // ReadFrom implements net.PacketConn.
 func (s *relaySocket) ReadFrom(b []byte) (int, net.Addr, error) {
-	s.mu.Lock()
-	wake := s.wake
-	s.mu.Unlock()
+	wake := s.Woken()
 	select {
 	case <-wake:
 		return 0, nil, os.ErrDeadlineExceeded
@@ -77,34 +74,3 @@ func (s *relaySocket) Close() error { return s.SetReadDeadline(time.Unix(1, 0)) 
 
 // LocalAddr implements net.PacketConn.
 func (s *relaySocket) LocalAddr() net.Addr { return relayAddr{node: s.link.self} }
-
-// SetReadDeadline implements net.PacketConn for what quic-go uses it for: to end
-// a read now. A deadline to come is not kept.
-func (s *relaySocket) SetReadDeadline(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	over := !t.IsZero() && !t.After(time.Now())
-	select {
-	case <-s.wake:
-		if !over {
-			s.wake = make(chan struct{})
-		}
-	default:
-		if over {
-			close(s.wake)
-		}
-	}
-	return nil
-}
-
-// SetDeadline implements net.PacketConn.
-func (s *relaySocket) SetDeadline(t time.Time) error { return s.SetReadDeadline(t) }
-
-// SetWriteDeadline implements net.PacketConn: writing never waits.
-func (s *relaySocket) SetWriteDeadline(time.Time) error { return nil }
-
-// SetReadBuffer and SetWriteBuffer are there because quic-go asks for them.
-func (s *relaySocket) SetReadBuffer(int) error { return nil }
-
-// SetWriteBuffer does nothing.
-func (s *relaySocket) SetWriteBuffer(int) error { return nil }

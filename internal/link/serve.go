@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -97,12 +98,13 @@ func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream, deadli
 		c.credits.giveBack()
 		l.answer(s, deadline, m)
 	}
-	if refusal := l.admitRequest(c); refusal != nil {
+	head, refusal := l.admitRequest(c, s)
+	if refusal != nil {
 		answer(refusal)
 		return
 	}
 	defer func() { <-l.slots }()
-	req, refusal := l.readRequest(s)
+	req, refusal := l.readRequest(io.MultiReader(bytes.NewReader(head), s))
 	if refusal != nil {
 		answer(refusal)
 		return
@@ -115,24 +117,43 @@ func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream, deadli
 	answer(m)
 }
 
-// admitRequest takes a slot, or says why not.
-func (l *Link) admitRequest(c *Conn) (refusal wire.Message) {
+// admitRequest takes a slot, or says why not. Above the rate it has to see the
+// request's head, which it returns.
+func (l *Link) admitRequest(c *Conn, s io.Reader) (head []byte, refusal wire.Message) {
 	if !l.rates.of(c.ID()).Allow() {
-		l.cfg.Refused(ReasonRequestRate)
-		return l.tryLater(wire.CodeTooMany, "too many requests")
+		head = make([]byte, wire.HeadLen)
+		n, _ := io.ReadFull(s, head)
+		if head = head[:n]; !lasts(wire.TypeOf(head)) || !l.lasting.of(c.ID()).Allow() {
+			l.cfg.Refused(ReasonRequestRate)
+			return nil, l.tryLater(wire.CodeTooMany, "too many requests")
+		}
 	}
 	if l.draining.Load() {
 		l.cfg.Refused(ReasonDraining)
-		return wire.Errorf(wire.CodeUnavailable, "the node is about to go")
+		return nil, wire.Errorf(wire.CodeUnavailable, "the node is about to go")
 	}
 	select {
 	case l.slots <- struct{}{}:
-		return nil
+		return head, nil
 	default:
 		l.cfg.Refused(ReasonBusy)
-		return l.tryLater(wire.CodeUnavailable, "too many requests at once")
+		return nil, l.tryLater(wire.CodeUnavailable, "too many requests at once")
 	}
 }
+
+// lasts tells whether a request is one by which a node stays what it is. A node
+// that looks up much, for many phones, must not lose its certificates for it: such
+// requests have a small rate of their own beyond the common one.
+func lasts(t wire.Type) bool {
+	return t == wire.TypeRenew || t == wire.TypeRotate || t == wire.TypeDelegate
+}
+
+// What a node may ask of that kind beyond the common rate: as many at once as it
+// has accounts with few exceptions, then one in two seconds.
+const (
+	lastingRate  = 0.5
+	lastingBurst = 8
+)
 
 func (l *Link) tryLater(code wire.Code, why string) wire.Message {
 	e := wire.Errorf(code, "%s", why)
@@ -141,7 +162,7 @@ func (l *Link) tryLater(code wire.Code, why string) wire.Message {
 }
 
 // readRequest reads a message up to the end of s, or says what is wrong with it.
-func (l *Link) readRequest(s *quic.Stream) (req wire.Message, refusal wire.Message) {
+func (l *Link) readRequest(s io.Reader) (req wire.Message, refusal wire.Message) {
 	buf := l.buffers.take()
 	defer l.buffers.giveBack(buf)
 	b, err := readLimited(s, buf, wire.MaxMessage)

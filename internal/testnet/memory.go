@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/secp2psip/secp2psip/internal/socket"
 	"github.com/secp2psip/secp2psip/sipbridge"
 )
 
@@ -31,12 +32,11 @@ const (
 )
 
 type memorySocket struct {
+	socket.Wake
 	net *Memory
 	at  netip.AddrPort
 	in  chan memoryPacket
 
-	mu    sync.Mutex
-	wake  chan struct{} // closed when the read deadline has passed
 	ended chan struct{}
 	once  sync.Once
 }
@@ -62,7 +62,7 @@ func (m *Memory) listen(at netip.AddrPort) (*memorySocket, error) {
 	if m.sockets[at] != nil {
 		return nil, &net.OpError{Op: "listen", Net: "udp", Addr: net.UDPAddrFromAddrPort(at), Err: syscall.EADDRINUSE}
 	}
-	s := &memorySocket{net: m, at: at, in: make(chan memoryPacket, memoryQueue), wake: make(chan struct{}), ended: make(chan struct{})}
+	s := &memorySocket{net: m, at: at, in: make(chan memoryPacket, memoryQueue), ended: make(chan struct{})}
 	m.sockets[at] = s
 	return s, nil
 }
@@ -91,13 +91,10 @@ func (s *memorySocket) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // ReadFromUDPAddrPort is that of a net.UDPConn.
 func (s *memorySocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
-	s.mu.Lock()
-	wake := s.wake
-	s.mu.Unlock()
 	select {
 	case <-s.ended:
 		return 0, netip.AddrPort{}, net.ErrClosed
-	case <-wake:
+	case <-s.Woken():
 		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	case p := <-s.in:
 		return copy(b, p.b), p.from, nil
@@ -129,34 +126,3 @@ func (s *memorySocket) Close() error {
 
 // LocalAddr implements net.PacketConn.
 func (s *memorySocket) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(s.at) }
-
-// SetReadDeadline implements net.PacketConn for what quic-go uses it for: to end
-// a read now. A deadline to come is not kept.
-func (s *memorySocket) SetReadDeadline(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	over := !t.IsZero() && !t.After(time.Now())
-	select {
-	case <-s.wake:
-		if !over {
-			s.wake = make(chan struct{})
-		}
-	default:
-		if over {
-			close(s.wake)
-		}
-	}
-	return nil
-}
-
-// SetDeadline implements net.PacketConn.
-func (s *memorySocket) SetDeadline(t time.Time) error { return s.SetReadDeadline(t) }
-
-// SetWriteDeadline implements net.PacketConn: writing never waits.
-func (s *memorySocket) SetWriteDeadline(time.Time) error { return nil }
-
-// SetReadBuffer and SetWriteBuffer are there because quic-go asks for them.
-func (s *memorySocket) SetReadBuffer(int) error { return nil }
-
-// SetWriteBuffer does nothing.
-func (s *memorySocket) SetWriteBuffer(int) error { return nil }

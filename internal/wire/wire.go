@@ -67,6 +67,22 @@ func Decode(b []byte) (Message, error) {
 	return m, nil
 }
 
+// HeadLen is how many bytes tell the type of a message.
+const HeadLen = 3
+
+// TypeOf returns the type of a message of which b is the beginning, 0 where b
+// begins none.
+func TypeOf(b []byte) Type {
+	if len(b) == 0 || b[0] != headPair {
+		return 0
+	}
+	t, _, err := readType(b[1:])
+	if err != nil {
+		return 0
+	}
+	return t
+}
+
 // CBOR heads (RFC 8949 §3): an array of two items; an unsigned integer in the
 // byte that follows, which must not be below 24.
 const (
