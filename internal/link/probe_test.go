@@ -48,6 +48,7 @@ func TestProbe(t *testing.T) {
 	o := newOverlay(t, "lan.example")
 	a, b, c := o.start("a"), o.start("b"), o.start("c")
 	cert := certificateOf(t, a, b)
+	eventually(t, "b has the connection, too", func() bool { return len(b.Peers()) == 1 })
 	sent, err := a.Probe(testCtx(t), cert, b.Addr(), probeBudget)
 	if err != nil {
 		t.Fatal(err)
