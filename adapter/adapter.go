@@ -65,14 +65,17 @@ type Config struct {
 	// Socket opens the link's UDP sockets; nil = the system's.
 	Socket func(at netip.AddrPort) (net.PacketConn, error)
 
-	CacheFor time.Duration             // how long a resolution may be reused; 0 = 60 s
-	Limits   link.Limits               // zero value = the documented defaults
-	CallRate int                       // calls and texts of one person to one other, in both directions: burst; 0 = 5, one more a second
-	Clock    *identity.Clock           // overlay time; nil = the state folder's
-	Version  string                    // of the program, for status
-	Log      zerolog.Logger            // zero value logs nothing
-	Refused  func(room, reason string) // counts refusals; nil = ignored
-	Called   func(admin.Call)          // hears of every answered call attempt; nil = ignored
+	// HideLookups asks for others' records through other members, so that their
+	// holders do not learn who asks, and refuses calls where that is not possible.
+	HideLookups bool
+	CacheFor    time.Duration             // how long a resolution may be reused; 0 = 60 s
+	Limits      link.Limits               // zero value = the documented defaults
+	CallRate    int                       // calls and texts of one person to one other, in both directions: burst; 0 = 5, one more a second
+	Clock       *identity.Clock           // overlay time; nil = the state folder's
+	Version     string                    // of the program, for status
+	Log         zerolog.Logger            // zero value logs nothing
+	Refused     func(room, reason string) // counts refusals; nil = ignored
+	Called      func(admin.Call)          // hears of every answered call attempt; nil = ignored
 }
 
 // Adapter is one adapter. New, then Run once.
@@ -241,7 +244,7 @@ func (a *Adapter) newNode(m *member) (*node.Node, error) {
 	}
 	n, err := node.New(node.Config{
 		DB: a.state.db, Key: a.nodeKey, Chain: m.Chain, Trust: trust, Charter: m.Charter, KeepCharter: a.keepCharter, Time: a.time, Pins: a.pins, Keys: a.openingKeys, Changed: filepath.Join(a.cfg.State, node.ChangedFile), Box: a.state.file.Box,
-		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, Limits: a.cfg.Limits,
+		Listen: a.cfg.Listen, Advertise: a.cfg.Advertise, Extra: a, CacheFor: a.cfg.CacheFor, HideLookups: a.cfg.HideLookups, Limits: a.cfg.Limits,
 		Role: a.cfg.Role, Reach: a.cfg.Reach, Clients: a.cfg.Clients, RingBytes: a.cfg.RingBytes, Stores: a.cfg.Stores, OpenNetworks: a.cfg.OpenNetworks, Socket: a.cfg.Socket, PortMapping: a.portMapping(),
 		Log: a.log, Refused: a.refusals.Count, Posted: a.posted,
 	})
@@ -308,6 +311,9 @@ func (a *Adapter) Run(ctx context.Context) error {
 	g.Go(func() error { return a.bridge.Run(gctx) })
 	g.Go(func() error { return a.keepPublished(gctx) })
 	g.Go(func() error { return a.keepIssued(gctx) })
+	if a.cfg.HideLookups {
+		g.Go(func() error { a.keepDecoys(gctx); return nil })
+	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

@@ -172,7 +172,9 @@ func (a *Adapter) callerDevice(ctx context.Context, r request, signed identity.S
 	if r.caller.Overlay() != r.node.Trust().Overlay() {
 		return identity.PublicKey{}, nil, sipbridge.CallerUntrusted("the caller belongs to another overlay")
 	}
-	res, err := patiently(ctx, r.node, r.caller, directory.Options{})
+	// Where look-ups are hidden this one goes through the caller's own node, which
+	// knows who is called. Another member would see who looks somebody up.
+	res, err := patiently(ctx, r.node, r.caller, directory.Options{Through: r.from.ID(), Within: hiddenWithin})
 	if errors.Is(err, directory.ErrNotRegistered) && res != nil && !res.Key.IsZero() {
 		err = nil
 	}

@@ -214,6 +214,8 @@ func resolveRefusal(err error) error {
 		return sipbridge.KeyUnverified(err.Error() + "; nobody was called: ask its owner for the address")
 	case errors.Is(err, directory.ErrKeyConflict), errors.Is(err, directory.ErrNotEnoughShares):
 		return sipbridge.KeyUnverified(err.Error())
+	case errors.Is(err, directory.ErrHidden):
+		return sipbridge.OverlayDown(err.Error()+"; nobody was asked openly (privacy.hidden_lookups)", 5*time.Second)
 	case errors.Is(err, directory.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return sipbridge.TimedOut("too few nodes of the ring answered the look-up; try again")
 	case errors.Is(err, directory.ErrBusy):

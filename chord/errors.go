@@ -21,6 +21,8 @@ var (
 	// ErrNoHolder: no node that is responsible for a position could be reached
 	// or took the record.
 	ErrNoHolder = errors.New("chord: no responsible node took part")
+	// ErrIncomplete: the table does not hold the whole ring.
+	ErrIncomplete = errors.New("chord: the table of members does not hold the whole ring")
 	// ErrStopped: the node does not run.
 	ErrStopped = errors.New("chord: the node has stopped")
 )

@@ -42,6 +42,7 @@ type Fetching struct {
 	why   error   // the last reason for having no answer
 	late  time.Time
 	end   time.Time
+	calm  bool // nobody is asked beside one who takes long
 
 	answer Answer
 	err    error
@@ -107,7 +108,9 @@ func (f *Fetching) start(now time.Time, chain []wire.Peer) {
 	if len(f.queue) > 0 {
 		wait = f.at.View.hedge(f.queue[0].ID)
 	}
-	f.late = now.Add(wait)
+	if f.late = now.Add(wait); f.calm {
+		f.late = f.end
+	}
 }
 
 func (f *Fetching) tick(now time.Time) {

@@ -35,7 +35,10 @@ func (n *Node) vantage() Vantage {
 // drive runs an errand to its end: it makes the calls that it wants, each in
 // a goroutine that ends with the errand, and tells it of the answers and of
 // the time. An errand whose ctx ends gives up.
-func (n *Node) drive(ctx context.Context, op errand) {
+func (n *Node) drive(ctx context.Context, op errand) { n.driveBy(ctx, op, n.make) }
+
+// driveBy is drive with calls that are made otherwise.
+func (n *Node) driveBy(ctx context.Context, op errand, call func(context.Context, Effect) Result) {
 	effects := op.Step(time.Now(), Tick{})
 	if op.ended() {
 		return
@@ -48,7 +51,7 @@ func (n *Node) drive(ctx context.Context, op errand) {
 	for {
 		for _, e := range effects {
 			go func() { // ends with ctx or the call's timeout
-				r := n.make(ctx, e)
+				r := call(ctx, e)
 				select {
 				case answers <- r:
 				case <-ctx.Done():

@@ -1,6 +1,8 @@
 package chord
 
 import (
+	"time"
+
 	"github.com/secp2psip/secp2psip/chord/zave"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
@@ -115,6 +117,22 @@ func (v *View) Owner(pos ID) wire.Peer {
 		return v.Self
 	}
 	return next[0].peer()
+}
+
+// Wait is how long a member may take to answer, as far as has been measured.
+func (v *View) Wait(id ID) time.Duration {
+	_, wait := v.reach(wire.Peer{ID: id})
+	return wait
+}
+
+// Member returns a member as the node knows it, and what that has signed about
+// itself, nil where the node has not got it.
+func (v *View) Member(id ID) (p wire.Peer, desc *wire.Descriptor, ok bool) {
+	known := v.members.find(id)
+	if known == nil {
+		return p, nil, false
+	}
+	return known.peer(), known.who.Desc, true
 }
 
 // chain returns the first k nodes at pos and clockwise of it, this one

@@ -34,11 +34,18 @@ type Adapter struct {
 	// CallRecords writes a line to calls.jsonl in the state folder for every
 	// call that has ended.
 	CallRecords bool    `koanf:"call_records" toml:"call_records" help:"write a line to calls.jsonl in the state folder for every call"`
+	Privacy     Privacy `koanf:"privacy" toml:"privacy"`
 	NAT         NAT     `koanf:"nat" toml:"nat"`
 	SIP         SIP     `koanf:"sip" toml:"sip"`
 	Limits      Limits  `koanf:"limits" toml:"limits"`
 	Metrics     Metrics `koanf:"metrics" toml:"metrics"`
 	Log         Log     `koanf:"log" toml:"log"`
+}
+
+// Privacy configures what others can see of who calls whom.
+type Privacy struct {
+	// HiddenLookups asks for names through two other members of the ring.
+	HiddenLookups bool `koanf:"hidden_lookups" toml:"hidden_lookups" help:"look names up through other adapters, so that those who hold the records do not see who asks; slower"`
 }
 
 // NAT configures what is done about a router before this host.

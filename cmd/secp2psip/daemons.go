@@ -110,7 +110,8 @@ func buildAdapter(cfg configs.Adapter, join *joinlink.Link, t tools) (*daemon, e
 		MediaPorts: ports, NoRecords: !cfg.CallRecords, CallRate: cfg.Limits.CallBurst,
 		State: cfg.State, Passphrase: t.keys, Join: join, Listen: cfg.ListenAddr(), Advertise: cfg.AdvertiseAddrs(), SIP: sipConfig(cfg.SIP, cfg.Limits),
 		Role: node.Role(cfg.Role), Clients: node.Clients{Most: cmp.Or(cfg.Clients, -1)}, RingBytes: cfg.Limits.RingBytes, OpenNetworks: cfg.OpenPrefixes(), PortMapping: cfg.NAT.PortMapping == "auto",
-		CacheFor: cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
+		HideLookups: cfg.Privacy.HiddenLookups,
+		CacheFor:    cmp.Or(time.Duration(cfg.CacheFor), noCache), Version: t.version, Log: t.log, Refused: t.refused,
 		Called: func(c admin.Call) {
 			t.metrics.Call(c.Direction, c.Path, c.Status, time.Duration(c.SetupMS*float64(time.Millisecond)))
 		},

@@ -67,6 +67,10 @@ type Config struct {
 	Matched  func(aor identity.AOR)         // the ring says the pinned key; nil = ignored
 	Followed func(f Followed)               // a pin has moved to a key that the pinned one has signed; nil = logged only
 
+	// Hidden makes what the questions of one resolution are asked with, so that
+	// nobody who is asked learns who asks; nil = they are asked openly, of Ring.
+	Hidden func(h Hiding) Fetcher
+
 	// Confirmed reports whether another member was given the record at a position
 	// within the last so long: a round of repair passes it by. nil = never.
 	Confirmed func(pos identity.NodeID, part uint64, within time.Duration) bool
@@ -128,6 +132,8 @@ type Directory struct {
 	cfg   Config
 	trust atomic.Pointer[identity.Trust]
 	pace  Pace
+
+	hiddenPace Pace
 
 	ctx  context.Context // ends with Run; every goroutine's
 	stop context.CancelFunc

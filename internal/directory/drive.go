@@ -15,12 +15,26 @@ func (d *Directory) setting() Setting {
 	}
 }
 
+// hiddenTime is how much longer the resolution of a name takes at most where its
+// questions go through others, who may have to be drawn again.
+const hiddenTime = 6 * time.Second
+
+// looking is the setting of a step function that asks for somebody's records.
+func (d *Directory) looking() Setting {
+	set := d.setting()
+	if d.cfg.Hidden != nil {
+		set.Hidden, set.Pace = true, &d.hiddenPace
+		set.Timeout += hiddenTime
+	}
+	return set
+}
+
 // drive runs an errand to its end. It has each call made, and its answer
 // verified, in a goroutine that ends with the errand, and tells the errand of the
-// answers and of the time. after is called after each step; nil is nothing. An
+// answers and of the time. by reads for it. after is called after each step; nil is nothing. An
 // errand gives up when the caller's ctx ends, and ends at once with the
 // Directory. It must run in a goroutine that Run waits for.
-func (d *Directory) drive(caller context.Context, e errand, after func()) {
+func (d *Directory) drive(caller context.Context, e errand, by Fetcher, after func()) {
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
 	answers := make(chan Event, 8)
@@ -33,7 +47,7 @@ func (d *Directory) drive(caller context.Context, e errand, after func()) {
 		for _, c := range e.Step(time.Now(), ev) {
 			d.work.Go(func() { // the caller is counted too, so Run cannot be past waiting
 				stack.Deepen()
-				out := d.make(ctx, e, c)
+				out := d.make(ctx, e, c, by)
 				select {
 				case answers <- out:
 				case <-ctx.Done():
@@ -67,13 +81,13 @@ func (d *Directory) drive(caller context.Context, e errand, after func()) {
 }
 
 // make makes one call.
-func (d *Directory) make(ctx context.Context, e errand, c Call) Event {
+func (d *Directory) make(ctx context.Context, e errand, c Call, by Fetcher) Event {
 	start := time.Now()
 	if c.Store != nil {
 		holders, err := d.cfg.Ring.Store(ctx, c.Position, *c.Store)
 		return Written{Call: c.ID, Holders: holders, Took: time.Since(start), Err: err}
 	}
-	ans, err := d.cfg.Ring.Fetch(ctx, c.Position, c.Resource, c.Part)
+	ans, err := by.Fetch(ctx, c.Position, c.Resource, c.Part)
 	r := Read{Call: c.ID, Holder: ans.Holder, Responsible: ans.Responsible, Took: time.Since(start), Err: err}
 	if err == nil {
 		r.Found = e.Examine(c, ans.Records)

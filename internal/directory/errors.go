@@ -21,6 +21,9 @@ var (
 	ErrTimeout = errors.New("the ring did not answer in time")
 	// ErrRingDown: no position could be reached at all.
 	ErrRingDown = errors.New("the ring cannot be reached")
+	// ErrHidden: look-ups are hidden here, and there was no way to ask without
+	// saying who asks. Fetchers wrap it.
+	ErrHidden = errors.New("look-ups are hidden at this adapter, and no member of the ring passed this one on")
 	// ErrNotEnoughShares: the name exists, but fewer than k valid shares of its
 	// key could be had.
 	ErrNotEnoughShares = errors.New("not enough valid key shares")

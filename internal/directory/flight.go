@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"time"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/keyshare"
@@ -13,7 +14,11 @@ type flight struct {
 	aor   identity.AOR
 	noPin bool // do not pin at first use
 	want  identity.KeyTag
-	done  chan struct{}
+	by    Fetcher
+
+	within time.Duration // in which it begins to ask; 0 = at once
+
+	done chan struct{}
 
 	r        *Resolving
 	conflict *keyshare.Conflict // that the alarm was raised for
@@ -24,14 +29,22 @@ type flight struct {
 
 // run resolves, answers those who wait, and listens on.
 func (f *flight) run() {
+	if f.within > 0 {
+		begin := time.NewTimer(time.Duration(systemRand().Int64N(int64(f.within))))
+		defer begin.Stop()
+		select {
+		case <-begin.C:
+		case <-f.d.ctx.Done():
+		}
+	}
 	known := Known{NoPin: f.noPin, Want: f.want, floor: f.d.floorOf(f.aor)}
 	if pin, ok := f.d.pinOf(f.aor); ok {
 		known.Pin = &pin
 	}
-	f.r = NewResolving(f.d.setting(), f.aor, known)
+	f.r = NewResolving(f.d.looking(), f.aor, known)
 	ctx, stop := context.WithCancel(context.Background()) // drive minds the Directory's end
 	defer stop()
-	f.d.drive(ctx, f.r, func() { f.look(stop) })
+	f.d.drive(ctx, f.r, f.by, func() { f.look(stop) })
 	f.d.ended(f)
 }
 

@@ -51,7 +51,11 @@ func (f *Resolving) listen(now time.Time, ev Event) {
 // watch asks Watch more share positions, or as many as it takes for k people
 // to have been heard.
 func (f *Resolving) watch() {
-	f.launch(f.shares, max(f.set.Watch, int(f.charter.K)-f.evidence.DistinctOwners))
+	count := f.set.Watch
+	if f.set.Hidden {
+		count = 0
+	}
+	f.launch(f.shares, max(count, int(f.charter.K)-f.evidence.DistinctOwners))
 }
 
 func (f *Resolving) overhear(r Read) {

@@ -29,7 +29,10 @@ func (d *Directory) resolveNumber(ctx context.Context, number identity.AOR, opt 
 			return withAlias(res, number), err
 		}
 	}
-	targets, err := d.readNumber(ctx, number, min(2, d.replicas()))
+	d.mu.Lock()
+	opt.by = d.askingLocked(number, opt, record.KindNumber)
+	d.mu.Unlock()
+	targets, err := d.readNumber(ctx, number, min(d.sureNumbers(), d.replicas()), opt.by)
 	if errors.Is(err, ErrNoSuchName) {
 		return d.resolve(ctx, number, opt)
 	}
@@ -38,7 +41,7 @@ func (d *Directory) resolveNumber(ctx context.Context, number identity.AOR, opt 
 		return res, err
 	}
 	// Whoever answered first may have kept an old record: hear all of them.
-	more, errRead := d.readNumber(ctx, number, d.replicas())
+	more, errRead := d.readNumber(ctx, number, d.replicas(), opt.by)
 	if errRead != nil {
 		return &Resolution{AOR: number}, errRead
 	}
@@ -93,11 +96,11 @@ func (d *Directory) replicas() int { return int(d.Trust().Charter().Registration
 // sequence first. It asks want positions, 1 to 4, and waits for as many
 // answers, or somewhat fewer where one is late. The error is ErrNoSuchName only
 // if absence is proved, or the number was given back.
-func (d *Directory) readNumber(ctx context.Context, number identity.AOR, want int) ([]identity.AOR, error) {
-	r := newReading(d.setting(), Wanted{AOR: number, Kind: record.KindNumber}, want, func(r *Reading, late bool) bool {
+func (d *Directory) readNumber(ctx context.Context, number identity.AOR, want int, by Fetcher) ([]identity.AOR, error) {
+	r := newReading(d.looking(), Wanted{AOR: number, Kind: record.KindNumber}, want, func(r *Reading, late bool) bool {
 		return r.found >= want || late && r.found >= max(want*3/4, 1) || r.provesAbsence()
 	})
-	if err := d.run(ctx, r); err != nil {
+	if err := d.runBy(ctx, r, by); err != nil {
 		return nil, err
 	}
 	var out []identity.AOR

@@ -33,7 +33,7 @@ func (d *Directory) Publish(ctx context.Context, rec record.Record) (Receipt, er
 	var r Receipt
 	var told bool
 	spawned := d.spawn(func() {
-		d.drive(ctx, p, func() {
+		d.drive(ctx, p, d.cfg.Ring, func() {
 			if !told {
 				if r, told, err = p.Result(); told {
 					close(done)

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,6 +39,7 @@ type Reading struct {
 	over      bool
 	out       []Call
 
+	noWay                 bool // a question could not be asked without saying who asks
 	found, absent, failed int
 	newest                []*record.Verified // different sequences, the highest first
 	none                  map[identity.NodeID]bool
@@ -167,6 +169,7 @@ func (r *Reading) take(a Read) {
 	switch {
 	case a.Err != nil:
 		r.failed++
+		r.noWay = r.noWay || errors.Is(a.Err, ErrHidden)
 		return
 	case len(a.Found.newest) > 0:
 		r.found++
@@ -214,6 +217,9 @@ func (r *Reading) provesAbsence() bool {
 
 // failure is the error of a reading that ended without enough answers.
 func (r *Reading) failure() error {
+	if r.noWay {
+		return ErrHidden
+	}
 	if r.found+r.absent == 0 && r.failed == len(r.positions) {
 		return ErrRingDown
 	}
@@ -221,11 +227,14 @@ func (r *Reading) failure() error {
 }
 
 // run runs an errand, and returns when it has ended or the Directory has.
-func (d *Directory) run(ctx context.Context, e errand) error {
+func (d *Directory) run(ctx context.Context, e errand) error { return d.runBy(ctx, e, d.cfg.Ring) }
+
+// runBy is run with what reads.
+func (d *Directory) runBy(ctx context.Context, e errand, by Fetcher) error {
 	done := make(chan struct{})
 	err := d.spawn(func() {
 		defer close(done)
-		d.drive(ctx, e, nil)
+		d.drive(ctx, e, by, nil)
 	})
 	if err == nil {
 		<-done

@@ -28,6 +28,19 @@ type Options struct {
 	// says different things, and another key is ErrOtherKey; a pin counts all the
 	// same.
 	Key identity.KeyTag
+
+	// For hidden look-ups only. Through is the member that they go through first,
+	// such as the one of the person who is looked up, who learns nothing new by it;
+	// zero is one that a known device of the name is at, else one drawn at random.
+	// Stranger has one drawn in any case.
+	Through  identity.NodeID
+	Stranger bool
+	// Within has a hidden look-up begin at a random moment within so long. A callee
+	// looks the caller up just after the caller has looked up the callee; who holds
+	// records of both may know them by that.
+	Within time.Duration
+
+	by Fetcher // that an earlier part of the same resolution asked with; nil = none
 }
 
 // entry is a cached resolution. It outlives its use as an answer, for the
@@ -99,6 +112,10 @@ func (d *Directory) enter(aor identity.AOR, opt Options) (*flight, *Resolution, 
 		return nil, nil, ErrBusy
 	}
 	f := &flight{d: d, aor: aor, noPin: opt.NoPin, want: opt.Key, done: make(chan struct{})}
+	if d.cfg.Hidden != nil {
+		f.within = opt.Within
+	}
+	f.by = d.askingLocked(aor, opt, hiddenKinds()...)
 	if !keyed { // what it would wait for is another question
 		d.active[aor] = f
 	}

@@ -36,6 +36,7 @@ type Resolving struct {
 	locked      bool // a conflict, but the pin decides it
 	existing    bool // some valid record of the name was seen
 	late        bool // an answer has taken longer than answers do
+	noWay       bool // a question could not be asked without saying who asks
 	outdated    bool // the last answer had a newer word of a device than the result
 	evidence    Evidence
 
@@ -106,8 +107,8 @@ func (f *Resolving) resolve(now time.Time, ev Event) {
 	if f.began.IsZero() {
 		f.began, f.end, f.hedgeAt = now, now.Add(f.set.Timeout), now.Add(f.hedgeTime())
 		f.launch(f.shares, int(f.charter.K))
-		f.launch(f.regs, sureRegistrations)
-		f.launch(f.accts, sureAccounts)
+		f.launch(f.regs, f.sureRegistrations())
+		f.launch(f.accts, f.sureAccounts())
 	}
 	switch ev := ev.(type) {
 	case Read:
@@ -195,14 +196,14 @@ func (f *Resolving) refill() {
 		}
 		f.launch(f.shares, need-f.shares.open)
 	}
-	regs, accts := sureRegistrations-f.regs.answered(), sureAccounts-f.accts.answered()
+	regs, accts := f.sureRegistrations()-f.regs.answered(), f.sureAccounts()-f.accts.answered()
 	if f.live() == 0 {
 		regs = max(regs, 1)
 		if f.regs.absent > 0 {
 			regs = f.regs.size()
 		}
 	}
-	if f.cert == nil {
+	if f.cert == nil && (!f.set.Hidden || f.regs.open == 0) {
 		accts = max(accts, 1)
 	}
 	if f.unsure() || f.behind() {
@@ -214,6 +215,9 @@ func (f *Resolving) refill() {
 
 // hedge asks one more of what has taken too long.
 func (f *Resolving) hedge() {
+	if f.set.Hidden { // where one does not answer, its successor is asked anyway
+		return
+	}
 	if _, ok := f.col.Key(); !ok {
 		f.launch(f.shares, 1)
 	}

@@ -23,6 +23,14 @@ type Setting struct {
 	Timeout time.Duration // of one resolution, reading or publication
 	Listen  time.Duration // how long a resolution listens on
 	Watch   int           // share positions read beyond the k, while listening; 0 or less = none
+
+	// Hidden has as few positions asked as it takes: each further one is another
+	// holder that may be of those who want to know who asks. So it is one
+	// registration and k shares, none beside one that is late, and none to listen on
+	// unless the k were too few people's. What is lost is a second opinion: a holder
+	// that answers with an old registration is believed, and a second key is heard by
+	// fewer; but whoever hides his look-ups looks himself up, and hears it.
+	Hidden bool
 }
 
 // Call is something that a step wants of the ring: that a record is stored at a

@@ -34,6 +34,7 @@ func (f *Resolving) take(r Read) {
 	a.RTTMS = millis(in.Took)
 	if in.Err != nil {
 		a.Outcome, a.Error = OutcomeFailed, in.Err.Error()
+		f.noWay = f.noWay || errors.Is(in.Err, ErrHidden)
 		q.count(OutcomeFailed, identity.NodeID{})
 		return
 	}

@@ -31,16 +31,27 @@ func (f *Resolving) verdict() (done bool, err error) {
 	return false, nil
 }
 
-// How many answers make a resolution sure.
-const (
-	sureRegistrations = 2
-	sureAccounts      = 1
-)
+// How many answers make a resolution sure: of registrations, and of account
+// records, where what the registrations show is enough when nobody is to be asked
+// without need.
+func (f *Resolving) sureRegistrations() int {
+	if f.set.Hidden {
+		return 1
+	}
+	return 2
+}
+
+func (f *Resolving) sureAccounts() int {
+	if f.set.Hidden {
+		return 0
+	}
+	return 1
+}
 
 // sure tells whether enough has been heard that one holder which answers first
 // with an old record does not decide.
 func (f *Resolving) sure() bool {
-	return (f.regs.answered() >= sureRegistrations || f.regs.spent()) && (f.accts.answered() >= sureAccounts || f.accts.spent())
+	return (f.regs.answered() >= f.sureRegistrations() || f.regs.spent()) && (f.accts.answered() >= f.sureAccounts() || f.accts.spent())
 }
 
 // unregistered: by the word of as many replicas as absence needs.
@@ -90,6 +101,8 @@ func (f *Resolving) giveUp(timeout bool) error {
 		return nil // only surer was being waited for
 	case f.conflict != nil:
 		return f.conflict // the pin decides, but its key is not to be had
+	case f.noWay:
+		return ErrHidden
 	case f.answered() == 0 && (!timeout || f.set.Members() == 0):
 		return ErrRingDown
 	case f.unsure() && !timeout:

@@ -21,6 +21,7 @@ import (
 	"github.com/secp2psip/secp2psip/chord"
 	"github.com/secp2psip/secp2psip/internal/directory"
 	"github.com/secp2psip/secp2psip/internal/evidence"
+	"github.com/secp2psip/secp2psip/internal/hidden"
 	"github.com/secp2psip/secp2psip/internal/identity"
 	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/portmap"
@@ -56,6 +57,7 @@ type Config struct {
 	Extra        Extra                                           // optional
 	LookEvery    time.Duration                                   // mean time between two looks at own records through others; 0 = the documented default, below 0 = never
 	CacheFor     time.Duration                                   // how long a resolution may be reused; 0 = the directory's default
+	HideLookups  bool                                            // ask for others' records through other members, so that holders do not learn who asks
 	Limits       link.Limits                                     // zero value = the documented defaults
 	Socket       func(at netip.AddrPort) (net.PacketConn, error) // of the link; nil = the system's
 	Role         Role                                            // "" = RoleAuto
@@ -85,6 +87,7 @@ type Node struct {
 	chain     atomic.Pointer[[][]byte] // as shown to others now
 	notary    *notary
 	guard     *evidence.Guard
+	hidden    *hidden.Relay
 	rooms     atomic.Pointer[rooms] // set when the port is bound, since the ring names it
 	joined    chan struct{}         // closed at the first join
 	changed   *changedKeys
@@ -167,7 +170,10 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.guard, err = n.newGuard()
+	if n.guard, err = n.newGuard(); err != nil {
+		return nil, err
+	}
+	n.hidden, err = n.newHidden()
 	return n, err
 }
 
@@ -226,7 +232,7 @@ func (n *Node) furnish() error {
 	}
 	dir, err := directory.New(directory.Config{
 		Ring: ringView{ring, n.store}, Trust: n.cfg.Trust, Now: n.time.Now, Pins: n.cfg.Pins, Self: n.owner, Keys: n.cfg.Keys,
-		CacheFor: n.cfg.CacheFor, Changed: n.keyChanged, Conflict: n.keyConflict, Confirmed: n.guard.Confirmed, Matched: n.keyBack, Followed: n.keyFollowed, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
+		CacheFor: n.cfg.CacheFor, Hidden: n.hide(ring), Changed: n.keyChanged, Conflict: n.keyConflict, Confirmed: n.guard.Confirmed, Matched: n.keyBack, Followed: n.keyFollowed, Log: room(n.cfg.Log, "directory"), Refused: n.count("directory"),
 	})
 	if err != nil {
 		return err

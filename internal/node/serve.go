@@ -44,6 +44,8 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 			return wire.Errorf(wire.CodeForbidden, "members call each other directly")
 		}
 		return h.n.guard.Serve(ctx, wire.Peer{ID: from.ID(), Owner: from.Owner()}, req)
+	case *wire.Pass, *wire.Turn, *wire.Ask:
+		return h.n.serveHidden(ctx, from, req)
 	case *wire.GetState, *wire.Find, *wire.Join, *wire.Notify, *wire.Leave,
 		*wire.Gossip, *wire.Doubt, *wire.GetMembers, *wire.GetCertificates,
 		*wire.Store, *wire.StoreMany, *wire.Offer, *wire.Fetch:

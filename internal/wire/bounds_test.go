@@ -46,6 +46,7 @@ var most = map[string]int{
 	"RegisterBody.AOR":   133, "RegisterBody.Number": 64, "RegisterBody.Invitation": 64, "RegisterBody.Addrs": 8, "RegisterBody.Software": 128,
 	"RenewBody.AOR":     133,
 	"Vouched.Statement": 512, "Accuse.Proof": 16384,
+	"Pass.Box": 240, "Turn.Box": 240, "Ask.Box": 176, "Passed.Box": 61497,
 }
 
 // exempt are the types whose inside is not ours to bound.

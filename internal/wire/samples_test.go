@@ -206,5 +206,6 @@ func samples(t testing.TB) []wire.Message {
 		&wire.Reattached{Received: 7, Proof: nonce32},
 		&wire.Punch{Addrs: []netip.AddrPort{addr4, addr6}, Padding: make([]byte, 8)},
 		&wire.Punched{Addrs: []netip.AddrPort{addr4}},
+		&wire.Pass{To: peerA.ID, Box: []byte{1, 2, 3}}, &wire.Turn{Box: []byte{1, 2, 3}}, &wire.Ask{Box: []byte{4, 5, 6}}, &wire.Passed{Box: []byte{7, 8, 9}},
 	}
 }

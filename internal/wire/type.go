@@ -80,6 +80,11 @@ const (
 	TypeReattached Type = 81
 	TypePunch      Type = 82
 	TypePunched    Type = 83
+
+	TypePass   Type = 103
+	TypeTurn   Type = 104
+	TypeAsk    Type = 105
+	TypePassed Type = 106
 )
 
 // newMessage returns an empty message of type t, or nil.
@@ -279,6 +284,20 @@ func newWay(t Type) Message {
 		return new(Punch)
 	case TypePunched:
 		return new(Punched)
+	}
+	return newHidden(t)
+}
+
+func newHidden(t Type) Message {
+	switch t {
+	case TypePass:
+		return new(Pass)
+	case TypeTurn:
+		return new(Turn)
+	case TypeAsk:
+		return new(Ask)
+	case TypePassed:
+		return new(Passed)
 	}
 	return nil
 }
