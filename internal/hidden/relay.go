@@ -39,7 +39,8 @@ type Config struct {
 type Relay struct {
 	cfg    Config
 	key    hpke.PrivateKey
-	limits *limits
+	limits *limits // of links that bring something
+	onward *limits // of members to whom this one passes something on
 }
 
 // How long a member waits for the next one.
@@ -60,7 +61,7 @@ func NewRelay(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{cfg: cfg, key: key, limits: newLimits()}, nil
+	return &Relay{cfg: cfg, key: key, limits: newLimits(), onward: newLimits()}, nil
 }
 
 // Serve answers Pass, Turn and Ask; nil for other messages. from must be
@@ -106,12 +107,21 @@ func (r *Relay) pass(ctx context.Context, from wire.Peer, m *wire.Pass) wire.Mes
 }
 
 // next calls the next member. What it refuses is not told further: the asker
-// takes another way.
+// takes another way. Many who ask through this node cannot use up what it may
+// itself ask of one other: each member has bounds here, as each link has.
 func (r *Relay) next(ctx context.Context, to wire.Peer, req wire.Message) wire.Message {
+	done, reason := r.onward.enter(to.ID, time.Now())
+	if reason != "" {
+		r.cfg.Refused(reason)
+		return wire.Errorf(wire.CodeTooMany, "too many hidden look-ups for one member")
+	}
 	answer, err := r.cfg.Transport.Call(ctx, to, req)
-	if passed, ok := answer.(*wire.Passed); ok && err == nil {
+	passed, ok := answer.(*wire.Passed)
+	if ok && err == nil {
+		done(len(passed.Box))
 		return passed
 	}
+	done(0)
 	r.cfg.Refused(ReasonUnanswered)
 	return wire.Errorf(wire.CodeTimeout, "the next member did not answer")
 }

@@ -106,6 +106,31 @@ func TestLinksAreBounded(t *testing.T) {
 	})
 }
 
+// Many links together bring no more for one member than one link may: what this
+// node itself asks of that one goes on.
+func TestMembersAreSpared(t *testing.T) {
+	w := newWorld(t, 30)
+	ask, _, err := sealAsk(w.keys[w.peers[2].ID].Public(), overlay, fetch(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn, _, err := sealTurn(w.keys[w.peers[2].ID].Public(), overlay, w.peers[2].ID, ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, req := w.nodes[w.peers[1].ID], &wire.Pass{To: w.peers[2].ID, Box: turn}
+	now := time.Now()
+	for _, from := range w.peers[3:] {
+		for range 10 {
+			relay.Serve(t.Context(), from, req)
+		}
+	}
+	most := questionBurst + int(time.Since(now)/perQuestion) + 1
+	if got := len(w.sights(wire.TypeTurn)); got < questionBurst || got > most || w.counted(ReasonRate) != 270-got {
+		t.Errorf("%d of 270 passed on, at most %d; %v", got, most, w.refused)
+	}
+}
+
 // Bytes of answers are paid afterwards, and links are not remembered without end.
 func TestLimitsForget(t *testing.T) {
 	l, now := newLimits(), time.Unix(1_700_000_000, 0)
