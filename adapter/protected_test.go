@@ -172,7 +172,7 @@ func TestMatrixF4ProtectedTokens(t *testing.T) {
 	if err != nil || len(got.Paths) != 1 || got.Paths[0] != "protected" || got.Contact != "" {
 		t.Fatalf("bob requires the protected path and offers %v %q, %v", got.Paths, got.Contact, err)
 	}
-	proof := func(exporter [32]byte) (sum [32]byte) {
+	proofOf := func(exporter [32]byte, m *wire.Invite, redirect *wire.Redirect) (sum [32]byte) {
 		h := hmac.New(sha256.New, exporter[:])
 		h.Write([]byte("secp2psip/1 protected proof"))
 		invite, answer := m.Hash(), redirect.Hash()
@@ -180,6 +180,16 @@ func TestMatrixF4ProtectedTokens(t *testing.T) {
 		h.Write(answer[:])
 		h.Sum(sum[:0])
 		return sum
+	}
+	proof := func(exporter [32]byte) [32]byte { return proofOf(exporter, m, redirect) }
+	again := mallory.body(conn, "bob") // another call of the same two
+	again.Paths = body.Paths
+	m2 := mallory.sign(again)
+	_, answer = mallory.ask(conn, m2)
+	second := answer.(*wire.Redirect)
+	other2, err := second.Body()
+	if err != nil || other2.Token == got.Token {
+		t.Fatalf("the second call has the token %x, %v", other2.Token, err)
 	}
 	foreign, err := other.Exporter()
 	if err != nil {
@@ -193,6 +203,8 @@ func TestMatrixF4ProtectedTokens(t *testing.T) {
 		{"downgrade to carried", "path_not_offered", conn, &wire.Carry{Token: got.Token}},
 		{"no proof", "bad_proof", conn, &wire.Protect{Token: got.Token}},
 		{"another link's proof", "bad_proof", conn, &wire.Protect{Token: got.Token, Proof: proof(foreign)}},
+		{"another call's token", "bad_proof", conn, &wire.Protect{Token: other2.Token, Proof: proof(body.Exporter)}},
+		{"another call's proof", "bad_proof", conn, &wire.Protect{Token: got.Token, Proof: proofOf(body.Exporter, m2, second)}},
 		{"stolen token", "bad_token", other, &wire.Protect{Token: got.Token, Proof: proof(body.Exporter)}},
 		{"guessed token", "bad_token", conn, &wire.Protect{Token: [16]byte{1}, Proof: proof(body.Exporter)}},
 		{"no token", "bad_token", conn, &wire.Protect{}},
