@@ -92,3 +92,38 @@ func loseFamily(t *testing.T, a, b *person, lost string) {
 	}
 	part(t, a, b)
 }
+
+// TestOneFamilyEach: ann's host has IPv4 only and bob's has IPv6 only; the bootstrap server and carl have both. Bob, who
+// came later, is a client; what the two say to each other, and bob to members that he cannot reach, is passed on by those
+// who have both families. They call each other, in both directions.
+func TestOneFamilyEach(t *testing.T) {
+	t.Parallel()
+	protected := carrying
+	protected.path = "require-protected"
+	o := newOfficeOn(t, lab.Plan{IPv6: true}, "require-protected", spec{user: "carl", kind: "baresip", loopback: true, adapter: protected})
+	ann := o.hire(spec{user: "ann", kind: "baresip", hz: callerHz, loopback: true, only: "-4", adapter: protected})
+	must(t, ann.phone.WaitRegistered(within(t, starting)))
+	ann.wait("it is a member", func(s admin.Status) bool { return s.Phase == "joined" })
+	bob := o.hire(spec{user: "bob", kind: "linphonec", hz: calledHz, loopback: true, only: "-6", adapter: protected})
+	must(t, bob.phone.WaitRegistered(within(t, starting)))
+	bob.wait("it is a client of those that have both families", func(s admin.Status) bool {
+		return s.Phase == "client" && s.Reach != nil && strings.Contains(s.Reach.Why, "IPv6 only") && len(s.Reach.Attached) == 2
+	})
+	protectedCall(t, o, ann.spec, bob.spec, true)
+	converse(t, bob, ann)
+	part(t, bob, ann)
+	s, err := bob.status(within(t, starting))
+	must(t, err)
+	through := 0
+	for _, l := range s.Links {
+		a, err := netip.ParseAddrPort(l.Addr)
+		if l.Via != "" {
+			through++
+		} else if err != nil || !a.Addr().Is6() {
+			t.Errorf("bob has a link to %s: %v", l.Addr, err)
+		}
+	}
+	if through == 0 {
+		t.Errorf("nobody passes anything on for bob: %+v", s.Links)
+	}
+}

@@ -48,12 +48,37 @@ type Config struct {
 	Enrol       EnrolHandler // nil: strangers are not served
 	Limits      Limits
 	PassOn      func(to identity.NodeID) bool // whose sealed packets this node passes on: its clients'; nil = nobody's
+	Across      Across                        // between nodes that have no address family in common; nil = nothing is passed on
 	// Socket opens a UDP socket: the link's own, and with port 0 the one of a
 	// Probe. nil = the system's; tests put address translators in between.
 	Socket  func(at netip.AddrPort) (net.PacketConn, error)
 	Log     zerolog.Logger
 	Refused func(reason string) // counts refusals; nil = ignore
 }
+
+// Across says what goes through members that have both families, IPv4 and IPv6,
+// between nodes that have one each. Its methods may be called concurrently and
+// must return at once.
+type Across interface {
+	// Through names the peers that this node is attached to if it can reach the
+	// other one only through them, which is of use where the caller names none.
+	Through(to wire.Peer) []wire.Peer
+	// Passes returns a member to which this node passes a client's packets,
+	// because the client has no address of a family of that member's.
+	Passes(client identity.NodeID, seen netip.Addr, to identity.NodeID) (member wire.Peer, ok bool)
+	// Hears tells whether this node takes packets that a member passes on although
+	// it is not attached to that one.
+	Hears(from identity.NodeID) bool
+}
+
+// apart passes nothing.
+type apart struct{}
+
+func (apart) Through(wire.Peer) []wire.Peer { return nil }
+func (apart) Passes(identity.NodeID, netip.Addr, identity.NodeID) (wire.Peer, bool) {
+	return wire.Peer{}, false
+}
+func (apart) Hears(identity.NodeID) bool { return false }
 
 func (c *Config) complete() error {
 	switch {
@@ -73,6 +98,9 @@ func (c *Config) complete() error {
 	}
 	if c.PassOn == nil {
 		c.PassOn = func(identity.NodeID) bool { return false }
+	}
+	if c.Across == nil {
+		c.Across = apart{}
 	}
 	if c.Socket == nil {
 		c.Socket = listenUDP

@@ -53,6 +53,9 @@ func (l *Link) connectVia(ctx context.Context, to wire.Peer, via []wire.Peer) (c
 	if c := l.pool.get(to.ID); c != nil {
 		return c, true, nil
 	}
+	if len(via) == 0 {
+		via = l.cfg.Across.Through(to)
+	}
 	c, err = l.share(ctx, flightKey{id: to.ID}, func() []way { return l.waysTo(to, via, l.exactly(to.ID)) })
 	if err == nil {
 		l.vias.remember(to.ID, c.via)

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
 // flowIdle is how long a flow that carries nothing is kept, and with it the way
@@ -111,7 +112,7 @@ func (l *Link) sealed(from *Conn, b []byte) {
 		l.cfg.Refused(ReasonSealedBad)
 	case direction == sealedOn:
 		l.passOn(from, node, packet)
-	case !l.vias.has(from.ID()):
+	case !l.vias.has(from.ID()) && !l.cfg.Across.Hears(from.ID()):
 		l.cfg.Refused(ReasonSealedPeer)
 	default:
 		l.relay.deliver(relayAddr{node: node, via: from.ID()}, packet)
@@ -127,6 +128,10 @@ func (l *Link) passOn(from *Conn, to identity.NodeID, packet []byte) {
 			l.cfg.Refused(ReasonSealedStranger)
 			return
 		}
+		if member, ok := l.cfg.Across.Passes(from.ID(), from.RemoteAddr().Addr(), to); ok {
+			open = true
+			l.prepare(member)
+		}
 	} else if l.cfg.PassOn(from.ID()) && l.passer.known(flowID{stranger: to, client: from.ID()}) {
 		id, open = flowID{stranger: to, client: from.ID()}, false // the answer of one client to another
 	}
@@ -141,6 +146,14 @@ func (l *Link) passOn(from *Conn, to identity.NodeID, packet []byte) {
 	}
 	var buf [sealedHead + sealedPacket]byte
 	_ = out.SendDatagram(appendSealed(buf[:0], sealedFrom, from.ID(), packet)) // counted there
+}
+
+// prepare connects to a member to which packets are to be passed on; the first of
+// them come again.
+func (l *Link) prepare(member wire.Peer) {
+	if l.pool.direct(member.ID) == nil {
+		l.spawn(func() { _, _ = l.Connect(l.life, member) })
+	}
 }
 
 func (p *passer) known(id flowID) bool {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/secp2psip/secp2psip/internal/identity"
+	"github.com/secp2psip/secp2psip/internal/link"
 	"github.com/secp2psip/secp2psip/internal/wire"
 )
 
@@ -39,6 +40,16 @@ func both(addrs []netip.AddrPort) bool {
 // apart tells whether this node and another one have no family in common.
 func (n *Node) apart(p wire.Peer) bool { return !share(n.Self().Addrs, p.Addrs) }
 
+// mayMeet tells whether a direct way to a node is worth trying.
+func (n *Node) mayMeet(id identity.NodeID) bool {
+	ring := n.Ring()
+	if ring == nil {
+		return false
+	}
+	p, _, ok := ring.View().Member(id)
+	return !ok || !n.apart(p)
+}
+
 // across implements link.Across.
 type across struct{ n *Node }
 
@@ -60,7 +71,7 @@ func (a across) Passes(client identity.NodeID, seen netip.Addr, to identity.Node
 	if ring == nil || a.n.isClient() || !both(a.n.Self().Addrs) {
 		return wire.Peer{}, false
 	}
-	p, ok := ring.View().Member(to)
+	p, _, ok := ring.View().Member(to)
 	if !ok || share(p.Addrs, []netip.AddrPort{netip.AddrPortFrom(seen.Unmap(), 1)}) {
 		return wire.Peer{}, false
 	}
@@ -73,6 +84,16 @@ func (a across) Hears(from identity.NodeID) bool {
 	if ring == nil || both(a.n.Self().Addrs) {
 		return false
 	}
-	p, ok := ring.View().Member(from)
+	p, _, ok := ring.View().Member(from)
 	return ok && both(p.Addrs)
+}
+
+// servesAcross tells whether a member answers a request although a peer passes it
+// on: what clients ask, where no other way leads here.
+func (n *Node) servesAcross(from *link.Conn, req wire.Message) bool {
+	switch req.(type) {
+	case *wire.Find, *wire.Fetch, *wire.Store, *wire.StoreMany, *wire.GetMembers, *wire.GetCertificates:
+		return across{n}.Hears(from.Via())
+	}
+	return false
 }

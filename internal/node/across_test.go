@@ -40,11 +40,7 @@ func TestOneFamilyReachesTheOther(t *testing.T) {
 	for i := range 4 {
 		fours = append(fours, o.start(fmt.Sprint("four ", i), nil, first))
 	}
-	six := o.start("six", func(c *node.Config) { c.Log = c.Log.Level(-1); c.Listen = netip.MustParseAddrPort("[::1]:0") }, first)
-	t.Cleanup(func() {
-		t.Logf("%+v attached %d members %+v, %v", six.Standing(), len(six.Attachments()), six.Ring().Status(), six.refused.all())
-		for _, p := range []*peer{first, second, fours[0]} { t.Logf("%s: %+v %v %v", p.name, p.Standing(), p.Ring().Status().Members, p.refused.all()) }
-	})
+	six := o.start("six", func(c *node.Config) { c.Listen = netip.MustParseAddrPort("[::1]:0") }, first)
 	eventually(t, "a client of those that have both families", func() bool {
 		return six.Standing().Client && len(six.Attachments()) == 2 && six.Ring().Status().Members == 6
 	})
@@ -56,6 +52,12 @@ func TestOneFamilyReachesTheOther(t *testing.T) {
 		if _, err := conn.Call(limited(t), &wire.Ping{}); err != nil || !conn.Relayed() || conn.ID() != m.ID() {
 			t.Errorf("%s is not reached: %v", m.name, err)
 		}
+		if _, err := conn.Call(limited(t), &wire.GetState{}); err == nil {
+			t.Errorf("%s lets a client be a neighbour that it cannot call", m.name)
+		}
+	}
+	if n := six.refused.of("chord/unexpected"); n > 0 {
+		t.Errorf("%d odd answers: %v", n, six.refused.all())
 	}
 
 	refused := func(p *peer, reason string, attack func()) {

@@ -215,7 +215,7 @@ func (n *Node) attachable(peers []held) []wire.Peer {
 	var first, second []wire.Peer
 	for _, p := range known {
 		switch {
-		case taken[p.ID] || len(p.Addrs) == 0:
+		case taken[p.ID] || len(p.Addrs) == 0 || n.apart(p):
 		case !owners[p.Owner]:
 			owners[p.Owner] = true
 			first = append(first, p)

@@ -103,9 +103,9 @@ func families(at []netip.Addr) admin.Check {
 	case four && six:
 		c.Detail = "this host has IPv4 and IPv6"
 	case four:
-		c.Detail = "this host has IPv4 and no IPv6: people whose hosts have IPv6 only are not reached"
+		c.Detail = "this host has IPv4 and no IPv6: people whose hosts have IPv6 only are reached through members that have both"
 	case six:
-		c.Detail = "this host has IPv6 and no IPv4: people whose hosts have IPv4 only are not reached"
+		c.Detail = "this host has IPv6 and no IPv4: people whose hosts have IPv4 only are reached through members that have both"
 	default:
 		c.Result, c.Detail = admin.CheckWarn, "this host has a loopback address and no other: it is on no network"
 		c.Mend = "connect it; calls between phones on this host work meanwhile"

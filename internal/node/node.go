@@ -160,7 +160,7 @@ func New(cfg Config) (*Node, error) {
 	n.link, err = link.New(link.Config{
 		Listen: cfg.Listen, Key: cfg.Key, Chain: cfg.Chain, Trust: cfg.Trust,
 		Now: n.time.Now, ClockSynced: n.time.Synced,
-		Handler: handler{n}, Enrol: cfg.Enrol, Limits: cfg.Limits, Socket: cfg.Socket, PassOn: n.passesOn,
+		Handler: handler{n}, Enrol: cfg.Enrol, Limits: cfg.Limits, Socket: cfg.Socket, PassOn: n.passesOn, Across: across{n},
 		Log: room(cfg.Log, "link"), Refused: n.count("link"),
 	})
 	if err != nil {

@@ -124,7 +124,7 @@ func (n *Node) keepPunching(ctx context.Context) {
 	defer work.Wait()
 	for {
 		for _, c := range n.link.ThroughPeers() {
-			if !c.Inbound() && n.link.Direct(c.ID()) == nil && n.punches.due(c.ID(), time.Now()) {
+			if !c.Inbound() && n.link.Direct(c.ID()) == nil && n.mayMeet(c.ID()) && n.punches.due(c.ID(), time.Now()) {
 				work.Go(func() { n.punch(ctx, c) })
 			}
 		}

@@ -38,12 +38,15 @@ type verdict struct {
 	silent  int  // owners that did not get through
 	refused int  // owners that will not try now
 	others  bool // there are nodes of other owners
+	apart   bool // there are members with which this node has no address family in common
 }
 
 // reachable: enough have got through, or all there are. Those that do not
 // answer at all do not count.
 func (v *verdict) reachable() bool {
 	switch {
+	case v.apart: // members have to reach one another
+		return false
 	case len(v.by) >= vouchersWanted:
 		return true
 	case len(v.by) > 0:
@@ -101,6 +104,10 @@ func (n *Node) proveAt(ctx context.Context, start []wire.Peer, at []netip.AddrPo
 
 func (p *proving) enqueue(peers []wire.Peer) {
 	for _, peer := range peers {
+		if p.n.apart(peer) {
+			p.verdict.apart = true
+			continue
+		}
 		if !p.owners[peer.Owner] && len(peer.Addrs) > 0 {
 			p.owners[peer.Owner] = true
 			p.verdict.others = true

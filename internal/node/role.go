@@ -126,6 +126,13 @@ func (n *Node) whyClient(v verdict) string {
 	switch {
 	case n.cfg.Role == RoleClient:
 		return "it is configured to be one"
+	case v.apart:
+		_, six := familiesOf(n.Self().Addrs)
+		mine, theirs := "IPv4", "IPv6"
+		if six {
+			mine, theirs = theirs, mine
+		}
+		return fmt.Sprintf("this host has %s only, and there are members of the ring that have %s only", mine, theirs)
 	case v.silent > 0:
 		return fmt.Sprintf("nodes of %d other people could not call it at the addresses that it publishes", v.silent)
 	}
@@ -246,6 +253,11 @@ func (n *Node) check(ctx context.Context, s standing) {
 		return
 	}
 	v := n.prove(ctx, n.Ring().Known())
+	if _, six := familiesOf(n.Self().Addrs); v.apart && six { // one of the two sides has to yield
+		n.demote(ctx, n.whyClient(v), time.Time{})
+		return
+	}
+	v.apart = false
 	switch {
 	case v.reachable():
 		s.failed, s.unproven, s.by = 0, len(v.by) == 0, v.by

@@ -53,13 +53,16 @@ func (h handler) Serve(ctx context.Context, from *link.Conn, req wire.Message) w
 		if ring == nil {
 			return wire.Errorf(wire.CodeUnavailable, "starting")
 		}
-		if from.Relayed() {
+		if from.Relayed() && !h.n.servesAcross(from, m) {
 			return wire.Errorf(wire.CodeForbidden, "members call each other directly")
 		}
 		if refused := h.n.shun(from.ID()); refused != nil {
 			return refused
 		}
-		peer := wire.Peer{ID: from.ID(), Owner: from.Owner(), Addrs: []netip.AddrPort{from.RemoteAddr()}}
+		peer := wire.Peer{ID: from.ID(), Owner: from.Owner()}
+		if !from.Relayed() {
+			peer.Addrs = []netip.AddrPort{from.RemoteAddr()}
+		}
 		switch m.(type) {
 		case *wire.Store, *wire.StoreMany:
 			return h.n.keep(ctx, ring, peer, req)
