@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/secp2psip/secp2psip/adapter"
+	"github.com/secp2psip/secp2psip/internal/node"
 	"github.com/secp2psip/secp2psip/internal/testnet"
 )
 
@@ -31,5 +32,13 @@ func TestHiddenLookups(t *testing.T) {
 		testnet.Eventually(t, "alice calls "+name, func() bool { status, _ := call(t, a, name); return status == 302 })
 	}
 	testnet.Eventually(t, "bob calls alice", func() bool { status, _ := call(t, l.Members["bob"], "alice"); return status == 302 })
+	c := l.Add("frank", func(c *adapter.Config) { hides(c); c.Role = node.RoleClient })
+	c.Phone(toneB)
+	testnet.Eventually(t, "frank is told that a client cannot hide look-ups", func() bool {
+		return strings.Contains(strings.Join(c.It.Status().Warnings, " "), "cannot hide them")
+	})
+	if status, err := call(t, c, "bob"); status != 503 {
+		t.Errorf("a client's look-up: %d %v", status, err)
+	}
 	testnet.Eventually(t, "nobody is not enrolled", func() bool { status, _ := call(t, a, "nobody"); return status == 404 })
 }

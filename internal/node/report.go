@@ -47,6 +47,9 @@ func (n *Node) FillStatus(s *admin.Status) {
 	st := ring.Status()
 	s.Phase = st.Phase.String()
 	s.Ring = admin.Ring{Phase: st.Phase.String(), Members: st.Members, SmallRing: st.Small}
+	if v := ring.View(); n.cfg.HideLookups && (v.Attending() || v.Thin) {
+		s.Warnings = append(s.Warnings, "look-ups are hidden (privacy.hidden_lookups), and this adapter cannot hide them, since it is no member that knows the whole ring: it calls nobody, and takes no calls; let others call it ('secp2psip doctor'), or switch that off")
+	}
 	s.Reach = n.reachStatus()
 	if st.Pred.ID != (identity.NodeID{}) {
 		s.Ring.Pred = neighbour(st.Pred)
