@@ -100,15 +100,17 @@ func (c *call) dropServer(s *serverTx) {
 
 // respond answers the phone, and starts what an answer starts.
 func (c *call) respond(s *serverTx, a answer) {
+	if s.back != nil && a.status >= 300 { // before the phone knows
+		s.back()
+	}
+	if a.status >= 200 {
+		s.back = nil
+	}
 	s.status, s.last = a.status, c.response(s, a)
 	c.toPhone(s.flow, s.fallback(), s.last)
 	if a.status < 200 {
 		return
 	}
-	if s.back != nil && a.status >= 300 {
-		s.back()
-	}
-	s.back = nil
 	linger := time.Duration(tx)
 	if s.flow.Transport != "udp" && s.p.method != "INVITE" {
 		linger = 0 // nothing is lost on the way: RFC 3261 §17.2.2, timer J
