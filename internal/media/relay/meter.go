@@ -3,7 +3,6 @@ package relay
 import (
 	"encoding/binary"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -19,21 +18,16 @@ const (
 )
 
 // line is one stream of a call, in both directions.
-type line struct {
-	up, down meter // from the phone, from the link
-	needs    atomic.Pointer[media.Stream]
-}
+type line struct{ up, down meter } // from the phone, from the link
 
 func newLine(st *media.Stream) *line {
 	ln := &line{}
-	ln.needs.Store(st)
 	ln.up.init(st)
 	ln.down.init(st)
 	return ln
 }
 
 func (ln *line) need(st *media.Stream) {
-	ln.needs.Store(st)
 	ln.up.need(st)
 	ln.down.need(st)
 }
@@ -73,6 +67,13 @@ func (m *meter) need(st *media.Stream) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.clocks = st.Clocks
+}
+
+// allowed is what need was last told.
+func (m *meter) allowed() *media.Stream {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &media.Stream{Packets: m.packets.Burst(), Bytes: m.bytes.Burst(), Clocks: m.clocks}
 }
 
 // take counts a packet, or says why it must not pass.

@@ -204,7 +204,7 @@ func (s *Session) Mark() (back func()) {
 	var needs [lines]*media.Stream
 	for i := range s.lines {
 		if ln := s.lines[i].Load(); ln != nil {
-			needs[i] = ln.needs.Load()
+			needs[i] = ln.up.allowed()
 		}
 	}
 	var where func()
