@@ -32,9 +32,8 @@ func (n *Node) vantage() Vantage {
 	return Vantage{View: n.view.Load(), Patience: n.patience(), Refused: n.cfg.Refused}
 }
 
-// drive runs an errand to its end: it makes the calls that it wants, each in
-// a goroutine that ends with the errand, and tells it of the answers and of
-// the time. An errand whose ctx ends gives up.
+// drive runs an errand to its end: it makes the calls that it wants, and tells it
+// of the answers and of the time. An errand whose ctx ends gives up.
 func (n *Node) drive(ctx context.Context, op errand) { n.driveBy(ctx, op, n.make) }
 
 // driveBy is drive with calls that are made otherwise.
@@ -45,33 +44,77 @@ func (n *Node) driveBy(ctx context.Context, op errand, call func(context.Context
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan Result, searchParallel)
-	timer := time.NewTimer(time.Until(op.Deadline()))
+	d := driving{op, call, make(chan Result, searchParallel)}
+	if len(effects) == 1 {
+		var over bool
+		if effects, over = d.alone(ctx, cancel, effects[0]); over {
+			return
+		}
+	}
+	d.together(ctx, effects)
+}
+
+// driving is an errand on its way.
+type driving struct {
+	op      errand
+	call    func(context.Context, Effect) Result
+	answers chan Result
+}
+
+// alone makes an errand's only call in this goroutine, as most errands have one
+// and its answer comes in time. Where it does not, another goroutine brings the
+// errand to its end. It returns what is to be done next, and whether that has
+// happened.
+func (d driving) alone(ctx context.Context, cancel func(), e Effect) (next []Effect, over bool) {
+	ended := make(chan struct{})
+	late := time.AfterFunc(time.Until(d.op.Deadline()), func() {
+		defer close(ended)
+		defer cancel() // the call is not waited for
+		if next := d.op.Step(time.Now(), Tick{}); !d.op.ended() {
+			d.together(ctx, next)
+		}
+	})
+	r := d.call(ctx, e)
+	if late.Stop() {
+		return d.op.Step(time.Now(), r), d.op.ended()
+	}
+	select {
+	case d.answers <- r:
+	case <-ctx.Done():
+	}
+	<-ended
+	return nil, true
+}
+
+// together makes calls each in a goroutine of its own, and goes on to the end of
+// the errand.
+func (d driving) together(ctx context.Context, effects []Effect) {
+	timer := time.NewTimer(time.Until(d.op.Deadline()))
 	defer timer.Stop()
 	for {
 		for _, e := range effects {
 			go func() { // ends with ctx or the call's timeout
-				r := call(ctx, e)
+				r := d.call(ctx, e)
 				select {
-				case answers <- r:
+				case d.answers <- r:
 				case <-ctx.Done():
 				}
 			}()
 		}
-		before := op.Deadline()
+		before := d.op.Deadline()
 		select {
-		case r := <-answers:
-			effects = op.Step(time.Now(), r)
+		case r := <-d.answers:
+			effects = d.op.Step(time.Now(), r)
 		case <-timer.C:
-			effects = op.Step(time.Now(), Tick{})
+			effects = d.op.Step(time.Now(), Tick{})
 			before = time.Time{} // it has to be set again
 		case <-ctx.Done():
-			effects = op.Step(time.Now(), GiveUp{ctx.Err()})
+			effects = d.op.Step(time.Now(), GiveUp{ctx.Err()})
 		}
-		if op.ended() {
+		if d.op.ended() {
 			return
 		}
-		if at := op.Deadline(); !at.Equal(before) {
+		if at := d.op.Deadline(); !at.Equal(before) {
 			timer.Reset(max(time.Until(at), 0))
 		}
 	}

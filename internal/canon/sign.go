@@ -112,7 +112,7 @@ func Payload(msg []byte) ([]byte, error) {
 	if len(msg) < len(signedPrefix) || string(msg[:len(signedPrefix)]) != signedPrefix {
 		return nil, fmt.Errorf("%w: not a COSE_Sign1 with EdDSA", ErrMalformed)
 	}
-	payload, rest, err := byteString(msg[len(signedPrefix):])
+	payload, rest, err := Bytes(msg[len(signedPrefix):])
 	if err != nil {
 		return nil, err
 	}
@@ -120,39 +120,4 @@ func Payload(msg []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: no signature of %d bytes", ErrMalformed, ed25519.SignatureSize)
 	}
 	return payload, nil
-}
-
-// byteString reads one CBOR byte string with a length in its shortest form
-// (RFC 8949 §3, §4.2.1) from the front of b.
-func byteString(b []byte) (data, rest []byte, err error) {
-	const byteStringType = 2
-	if len(b) == 0 || b[0]>>5 != byteStringType {
-		return nil, nil, fmt.Errorf("%w: no byte string", ErrMalformed)
-	}
-	n, skip := uint64(b[0]&0x1f), 1
-	var shortest uint64
-	switch {
-	case n < 24:
-	case n <= 26:
-		width := 1 << (n - 24)
-		shortest = []uint64{24, 1 << 8, 1 << 16}[n-24] // #nosec G602 -- n is 24, 25 or 26 here
-		if len(b) < 1+width {
-			return nil, nil, fmt.Errorf("%w: truncated length", ErrMalformed)
-		}
-		n = 0
-		for _, c := range b[1 : 1+width] {
-			n = n<<8 | uint64(c)
-		}
-		skip += width
-	default:
-		return nil, nil, fmt.Errorf("%w: length of a byte string", ErrMalformed)
-	}
-	if n < shortest {
-		return nil, nil, ErrNotCanonical
-	}
-	if n > uint64(len(b)-skip) {
-		return nil, nil, fmt.Errorf("%w: truncated byte string", ErrMalformed)
-	}
-	end := skip + int(n)
-	return b[skip:end:end], b[end:], nil
 }

@@ -48,6 +48,9 @@ func (c *Conn) Call(ctx context.Context, req wire.Message) (wire.Message, error)
 	defer c.begin()()
 	began := time.Now()
 	answer, err := roundTrip(ctx, c.qc, &c.link.buffers, c.link.cfg.Limits.RequestTime, req)
+	if f, ok := answer.(*wire.Fetched); ok && len(c.chain) > 1 {
+		f.Restore(c.chain[1])
+	}
 	if c.relayed && errors.Is(err, ErrTimeout) && time.Since(began) >= relayPatience {
 		c.close(CloseDropped, "no answer through the peer") // the next peer may do better
 	}

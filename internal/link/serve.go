@@ -114,6 +114,9 @@ func (l *Link) serveRequest(ctx context.Context, c *Conn, s *quic.Stream, deadli
 		l.cfg.Refused(ReasonUnserved)
 		m = wire.Errorf(wire.CodeUnsupported, "%s is not served", req.Type())
 	}
+	if f, ok := m.(*wire.Fetched); ok && len(c.own.ring.Certificate) > 1 {
+		m = f.Shorten(c.own.ring.Certificate[1])
+	}
 	answer(m)
 }
 

@@ -163,9 +163,13 @@ func checkRecord(r *record.Record) error {
 	if size := r.Size(); size > record.MaxRecord {
 		return outOfBound("record", size, record.MaxRecord)
 	}
+	return checkParts(r, r.Chain.Certificates)
+}
+
+func checkParts(r *record.Record, chain [][]byte) error {
 	return firstError(
 		checkFull("record", r.Signed, record.MaxRecord),
-		checkChain(r.Chain.Certificates),
+		checkChain(chain),
 		checkBytes("delegation", r.Chain.Delegation, MaxDelegation),
 	)
 }
@@ -178,6 +182,27 @@ func checkRecords(field string, rs []record.Record, most int) error {
 		if err := checkRecord(&rs[i]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkShort is checkRecords for records whose issuing certificate may be left
+// out: see Shorten.
+func checkShort(field string, rs []record.Record, most int) error {
+	for i := range rs[:min(len(rs), most)] {
+		chain := rs[i].Chain.Certificates
+		if last := len(chain) - 1; last >= 0 && len(chain[last]) == 0 {
+			chain = chain[:last]
+		}
+		if size := rs[i].Size(); size > record.MaxRecord {
+			return outOfBound("record", size, record.MaxRecord)
+		}
+		if err := checkParts(&rs[i], chain); err != nil {
+			return err
+		}
+	}
+	if len(rs) > most {
+		return outOfBound(field, len(rs), most)
 	}
 	return nil
 }
