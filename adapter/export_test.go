@@ -91,3 +91,12 @@ func (a *Adapter) PhoneAt(ctx context.Context, user string, at netip.AddrPort) e
 	a.bridge.Restore(aor, phone)
 	return a.Register(ctx, sipbridge.Registration{AOR: aor, Bindings: phone})
 }
+
+// LookSelfUp looks a name of this adapter up as it does by itself now and then.
+func (a *Adapter) LookSelfUp(ctx context.Context, user string) error {
+	aor, err := a.Account(user)
+	if err != nil {
+		return err
+	}
+	return a.decoy(ctx, a.Node(), a.account(aor))
+}

@@ -40,5 +40,10 @@ func TestHiddenLookups(t *testing.T) {
 	if status, err := call(t, c, "bob"); status != 503 {
 		t.Errorf("a client's look-up: %d %v", status, err)
 	}
+	for range 4 { // in both ways, with all likelihood
+		if err := l.Members["bob"].It.LookSelfUp(limited(), "bob"); err != nil {
+			t.Error("one's own name:", err)
+		}
+	}
 	testnet.Eventually(t, "nobody is not enrolled", func() bool { status, _ := call(t, a, "nobody"); return status == 404 })
 }
