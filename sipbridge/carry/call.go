@@ -131,16 +131,35 @@ func (c *call) offer(in input) {
 func (c *call) post(in input) bool {
 	select {
 	case c.in <- in:
-		return true
 	case <-c.quit:
 		return false
+	}
+	select {
+	case <-c.quit: // perhaps before it took place
+		c.shed()
+	default:
+	}
+	return true
+}
+
+// shed closes the tunnels that nobody takes in any more.
+func (c *call) shed() {
+	for {
+		select {
+		case in := <-c.in:
+			if up, ok := in.(upInput); ok && up.err == nil {
+				_ = up.t.Close()
+			}
+		default:
+			return
+		}
 	}
 }
 
 // run is the call's goroutine.
 func (c *call) run() {
 	defer c.e.forget(c)
-	defer close(c.quit)
+	defer func() { close(c.quit); c.shed() }()
 	defer c.cancel()
 	c.begin()
 	stop := c.e.ctx.Done()
