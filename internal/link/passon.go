@@ -22,7 +22,12 @@ type passer struct {
 	mu      sync.Mutex
 	flows   map[flowID]*flow
 	clients map[identity.NodeID]*passClient
+	sought  map[identity.NodeID]bool // members that are being connected to
 }
+
+// maxSought bounds the members that are being connected to because a client's
+// packets are for them.
+const maxSought = 16
 
 type flowID struct{ stranger, client identity.NodeID }
 
@@ -38,7 +43,7 @@ type passClient struct {
 }
 
 func newPasser(lim Limits) *passer {
-	return &passer{lim: lim, flows: make(map[flowID]*flow), clients: make(map[identity.NodeID]*passClient)}
+	return &passer{lim: lim, flows: make(map[flowID]*flow), clients: make(map[identity.NodeID]*passClient), sought: make(map[identity.NodeID]bool)}
 }
 
 // admit counts n bytes of a flow in, or says why they are dropped. Only the
@@ -151,9 +156,34 @@ func (l *Link) passOn(from *Conn, to identity.NodeID, packet []byte) {
 // prepare connects to a member to which packets are to be passed on; the first of
 // them come again.
 func (l *Link) prepare(member wire.Peer) {
-	if l.pool.direct(member.ID) == nil {
-		l.spawn(func() { _, _ = l.Connect(l.life, member) })
+	if l.pool.direct(member.ID) != nil || !l.passer.seek(member.ID) {
+		return
 	}
+	seek := func() {
+		defer l.passer.found(member.ID)
+		_, _ = l.Connect(l.life, member)
+	}
+	if !l.spawn(seek) {
+		l.passer.found(member.ID)
+	}
+}
+
+// seek reports whether a member is to be connected to: nobody does so yet, and not
+// too many are.
+func (p *passer) seek(member identity.NodeID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sought[member] || len(p.sought) >= maxSought {
+		return false
+	}
+	p.sought[member] = true
+	return true
+}
+
+func (p *passer) found(member identity.NodeID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.sought, member)
 }
 
 func (p *passer) known(id flowID) bool {

@@ -37,6 +37,37 @@ func both(addrs []netip.AddrPort) bool {
 	return four && six
 }
 
+// yields tells whether this node is to use the ring as a client because members
+// are out of its reach.
+func (n *Node) yields(members []wire.Peer) bool {
+	return yields(n.Self().Addrs, n.owner, members)
+}
+
+// yields: more owners' members have the other family only than have its own only,
+// at least two more if its own is IPv4. So of two sides one yields, and one person
+// who says that a member has only the other family moves nobody out of a ring of
+// IPv4.
+func yields(self []netip.AddrPort, owner identity.OwnerTag, members []wire.Peer) bool {
+	four, six := familiesOf(self)
+	if four == six {
+		return false
+	}
+	mine, theirs := map[identity.OwnerTag]bool{}, map[identity.OwnerTag]bool{}
+	for _, p := range members {
+		switch theirFour, theirSix := familiesOf(p.Addrs); {
+		case p.Owner == owner || theirFour == theirSix:
+		case theirFour == four:
+			mine[p.Owner] = true
+		default:
+			theirs[p.Owner] = true
+		}
+	}
+	if four {
+		return len(theirs) > len(mine)+1
+	}
+	return len(theirs) > len(mine)
+}
+
 // apart tells whether this node and another one have no family in common.
 func (n *Node) apart(p wire.Peer) bool { return !share(n.Self().Addrs, p.Addrs) }
 

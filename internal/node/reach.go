@@ -38,7 +38,7 @@ type verdict struct {
 	silent  int  // owners that did not get through
 	refused int  // owners that will not try now
 	others  bool // there are nodes of other owners
-	apart   bool // there are members with which this node has no address family in common
+	apart   bool // so many members have no address family in common with this node that it is to be a client; see yields
 }
 
 // reachable: enough have got through, or all there are. Those that do not
@@ -65,6 +65,7 @@ type proving struct {
 	queue   []wire.Peer      // one of each owner, to be asked
 	owners  map[identity.OwnerTag]bool
 	answers chan dialBackAnswer
+	known   []wire.Peer // those that this node knows itself, and whom answers have named
 	flying  int
 	asked   int
 	verdict verdict
@@ -90,6 +91,10 @@ func (n *Node) proveAt(ctx context.Context, start []wire.Peer, at []netip.AddrPo
 		n: n, at: at, owners: map[identity.OwnerTag]bool{n.owner: true},
 		answers: make(chan dialBackAnswer, dialBackAsks), // nobody waits for a late one
 	}
+	if ring := n.Ring(); ring != nil {
+		p.known = ring.Known() // whose addresses are all there; of a seed there is the one that was dialled
+	}
+	p.verdict.apart = n.yields(p.known)
 	p.enqueue(start)
 	for {
 		for len(p.queue) > 0 && p.asked < dialBackAsks && p.flying+len(p.verdict.by) < vouchersWanted {
@@ -104,16 +109,25 @@ func (n *Node) proveAt(ctx context.Context, start []wire.Peer, at []netip.AddrPo
 
 func (p *proving) enqueue(peers []wire.Peer) {
 	for _, peer := range peers {
-		if p.n.apart(peer) {
-			p.verdict.apart = true
-			continue
-		}
-		if !p.owners[peer.Owner] && len(peer.Addrs) > 0 {
+		if !p.owners[peer.Owner] && len(peer.Addrs) > 0 && !p.n.apart(peer) {
 			p.owners[peer.Owner] = true
 			p.verdict.others = true
 			p.queue = append(p.queue, peer)
 		}
 	}
+}
+
+// hear takes in whom an answer names. A newcomer knows few members itself; of those
+// out of its reach an answer counts for one, so that it cannot make up many.
+func (p *proving) hear(others []wire.Peer) {
+	heard := false
+	for _, o := range others {
+		if apart := p.n.apart(o); !apart || !heard {
+			p.known = append(p.known, o)
+			heard = heard || apart
+		}
+	}
+	p.verdict.apart = p.n.yields(p.known)
 }
 
 func (p *proving) ask(ctx context.Context) {
@@ -136,6 +150,7 @@ func (p *proving) take(a dialBackAnswer) {
 		}
 		return
 	}
+	p.hear(a.msg.Others)
 	p.enqueue(a.msg.Others)
 	if len(a.msg.Reached) == 0 {
 		p.verdict.silent++

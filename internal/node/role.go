@@ -132,7 +132,7 @@ func (n *Node) whyClient(v verdict) string {
 		if six {
 			mine, theirs = theirs, mine
 		}
-		return fmt.Sprintf("this host has %s only, and there are members of the ring that have %s only", mine, theirs)
+		return fmt.Sprintf("this host has %s only, and more members of the ring have %s only", mine, theirs)
 	case v.silent > 0:
 		return fmt.Sprintf("nodes of %d other people could not call it at the addresses that it publishes", v.silent)
 	}
