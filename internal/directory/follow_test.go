@@ -1,6 +1,8 @@
 package directory_test
 
 import (
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,6 +76,57 @@ func TestMatrixA2HalfARotation(t *testing.T) {
 		}
 	}
 	t.Logf("matrix: A2 look-ups that fail while a new key spreads: %d of %d", missed, asked)
+}
+
+// TestMatrixA2BusyHoldersOfTheNewKey: who has pinned the new key already, and whose
+// next look-up finds busy just the holders that have it, asks these once more
+// before the old key is an alarm. Where they stay away, it is one: nothing else is
+// left of a pinned key.
+func TestMatrixA2BusyHoldersOfTheNewKey(t *testing.T) {
+	for _, vain := range []int64{1, 2, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 40)
+			w.ring.keeps = true
+			bob := w.enrol("bob", "")
+			bob.put(bob.registration(4000))
+			later(time.Minute)
+			bob.rotate(time.Hour)
+			fresh := bob.followingShares(9)[:4]
+			bob.put(fresh...)
+			busy := map[identity.NodeID]bool{}
+			for _, rec := range fresh {
+				b, err := rec.Body()
+				must(t, err)
+				for _, pos := range record.PositionsOf(b, w.trust.Charter()) {
+					busy[pos] = true
+				}
+			}
+			d := w.directory()
+			must(t, d.Accept(bob.aor, bob.key.Public(), 2))
+			var refused atomic.Int64
+			var mu sync.Mutex
+			asked := map[identity.NodeID]int64{}
+			w.ring.lie(func(a ask) (directory.Answer, error, bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				if asked[a.pos]++; !busy[a.pos] || asked[a.pos] > vain {
+					return honestly(a)
+				}
+				refused.Add(1)
+				return unreachable(a)
+			})
+			res, err := d.Resolve(t.Context(), bob.aor, directory.Options{Fresh: true})
+			alarms := w.refused.of(directory.ReasonKeyChanged)
+			switch {
+			case refused.Load() < 4*min(vain, 4):
+				t.Errorf("refused %d times", refused.Load())
+			case vain < 1000 && (err != nil || res.Key != bob.key.Public() || len(res.Devices) != 1 || alarms > 0):
+				t.Errorf("busy %d times: %v, %+v, %d alarms", vain, err, res, alarms)
+			case vain == 1000 && (!errors.Is(err, directory.ErrKeyChanged) || alarms != 1):
+				t.Errorf("always busy: %v, %d alarms", err, alarms)
+			}
+		})
+	}
 }
 
 // TestMatrixA2IssuerAloneCannotRotate: an issuer that certifies and deals

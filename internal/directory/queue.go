@@ -13,7 +13,9 @@ type queue struct {
 	kind     record.Kind
 	resource identity.NodeID
 	order    []int
-	next     int // order[next:] has not been asked
+	next     int   // order[next:] has not been asked
+	again    []int // to be asked once more
+	lost     []int // asked in vain
 
 	open   int                      // asked, no answer yet
 	found  int                      // answered with something that counts
@@ -31,6 +33,11 @@ func (q *queue) size() int { return len(q.order) }
 
 // take returns the next replica to ask and counts it as open.
 func (q *queue) take() (replica int, ok bool) {
+	if n := len(q.again); n > 0 {
+		replica, q.again = q.again[n-1], q.again[:n-1]
+		q.open++
+		return replica, true
+	}
 	if q.next == len(q.order) {
 		return 0, false
 	}
@@ -39,8 +46,19 @@ func (q *queue) take() (replica int, ok bool) {
 	return q.order[q.next-1], true
 }
 
+// retry has what was asked in vain asked once more, and reports whether there was
+// any.
+func (q *queue) retry() bool {
+	if len(q.lost) == 0 {
+		return false
+	}
+	q.failed -= len(q.lost)
+	q.again, q.lost = append(q.again, q.lost...), nil
+	return true
+}
+
 // count notes how an asked position came out.
-func (q *queue) count(outcome string, by identity.NodeID) {
+func (q *queue) count(outcome string, replica int, by identity.NodeID) {
 	q.open--
 	switch outcome {
 	case OutcomeFound:
@@ -52,11 +70,14 @@ func (q *queue) count(outcome string, by identity.NodeID) {
 		q.gone++
 	default:
 		q.failed++
+		if outcome == OutcomeFailed {
+			q.lost = append(q.lost, replica)
+		}
 	}
 }
 
 // spent tells whether every position has been asked and has come out.
-func (q *queue) spent() bool { return q.next == len(q.order) && q.open == 0 }
+func (q *queue) spent() bool { return q.next == len(q.order) && len(q.again)+q.open == 0 }
 
 // answered is how many positions have come out with an answer.
 func (q *queue) answered() int { return q.found + q.absent + q.gone }

@@ -37,6 +37,7 @@ type Resolving struct {
 	existing    bool // some valid record of the name was seen
 	late        bool // an answer has taken longer than answers do
 	noWay       bool // a question could not be asked without saying who asks
+	rounds      int  // in which those were asked again that had not answered
 	outdated    bool // the last answer had a newer word of a device than the result
 	evidence    Evidence
 
@@ -126,6 +127,9 @@ func (f *Resolving) resolve(now time.Time, ev Event) {
 		if !now.Before(f.hedgeAt) {
 			f.late = true
 			f.hedge()
+			if f.behind() {
+				f.refill()
+			}
 			f.hedgeAt = now.Add(f.hedgeTime())
 		}
 	}

@@ -35,14 +35,14 @@ func (f *Resolving) take(r Read) {
 	if in.Err != nil {
 		a.Outcome, a.Error = OutcomeFailed, in.Err.Error()
 		f.noWay = f.noWay || errors.Is(in.Err, ErrHidden)
-		q.count(OutcomeFailed, identity.NodeID{})
+		q.count(OutcomeFailed, in.asked.replica, identity.NodeID{})
 		return
 	}
 	f.set.Pace.observe(in.Took)
 	a.Holder = &in.Holder
 	f.owners[in.Holder.Node] = in.Holder.Owner
 	a.Outcome = f.weigh(&in)
-	q.count(a.Outcome, in.Holder.Node)
+	q.count(a.Outcome, in.asked.replica, in.Holder.Node)
 	f.choose()
 }
 

@@ -26,9 +26,28 @@ func (f *Resolving) verdict() (done bool, err error) {
 		return true, ErrNoSuchName
 	}
 	if f.shares.open+f.regs.open+f.accts.open == 0 { // and refill had nothing to add
+		if f.behind() && f.anew() {
+			return false, nil
+		}
 		return true, f.giveUp(false)
 	}
 	return false, nil
+}
+
+// maxAnew is how often positions that have not answered are asked once more.
+const maxAnew = 3
+
+// anew has those asked again, with the next tick, that have not answered: while a
+// new key spreads, a few holders have it, and if these are busy just then, all that
+// is seen is the old one, of which the pinned one is known to be the successor.
+func (f *Resolving) anew() bool {
+	waiting := len(f.shares.again)+len(f.regs.again)+len(f.accts.again) > 0
+	if waiting || f.set.Hidden || f.rounds >= maxAnew {
+		return waiting
+	}
+	f.rounds++
+	shares, regs, accts := f.shares.retry(), f.regs.retry(), f.accts.retry()
+	return shares || regs || accts
 }
 
 // How many answers make a resolution sure: of registrations, and of account
