@@ -1,6 +1,7 @@
 package keyshare
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"slices"
 
@@ -110,6 +111,17 @@ func (c *Collector) Add(from identity.NodeID, s *Share) error {
 		return &BadShare{From: from, X: s.X, Reason: reason}
 	}
 	return nil
+}
+
+// Has reports whether the same share has counted already, whoever brought it.
+func (c *Collector) Has(s *Share) bool {
+	for _, g := range c.groups {
+		if g.version != s.Version || g.dealing != s.Dealing || g.digest != s.Digest {
+			continue
+		}
+		return slices.ContainsFunc(g.entries, func(e entry) bool { return e.share.X == s.X && bytes.Equal(e.share.Y, s.Y) })
+	}
+	return false
 }
 
 // Refuse names a holder whose answer was refused before it came to Add.

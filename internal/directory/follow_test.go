@@ -1,7 +1,9 @@
 package directory_test
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,7 +85,11 @@ func TestMatrixA2HalfARotation(t *testing.T) {
 // before the old key is an alarm. Where they stay away, it is one: nothing else is
 // left of a pinned key.
 func TestMatrixA2BusyHoldersOfTheNewKey(t *testing.T) {
-	for _, vain := range []int64{1, 2, 1000} {
+	for _, c := range []struct {
+		vain   int64
+		beside bool // the next holder answers, who has the old key's only
+	}{{1, false}, {2, false}, {1000, false}, {1, true}, {2, true}, {1000, true}} {
+		vain, beside := c.vain, c.beside
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 40)
 			w.ring.keeps = true
@@ -113,9 +119,18 @@ func TestMatrixA2BusyHoldersOfTheNewKey(t *testing.T) {
 					return honestly(a)
 				}
 				refused.Add(1)
+				if beside {
+					a.honest.Records = slices.DeleteFunc(a.honest.Records, func(r record.Record) bool { // as who has not heard of it yet
+						return slices.ContainsFunc(fresh, func(f record.Record) bool { return bytes.Equal(f.Signed, r.Signed) })
+					})
+					return a.honest, nil, true
+				}
 				return unreachable(a)
 			})
 			res, err := d.Resolve(t.Context(), bob.aor, directory.Options{Fresh: true})
+			if err == nil && len(res.Evidence.Bad) > 0 {
+				t.Errorf("honest holders are named: %+v", res.Evidence.Bad)
+			}
 			alarms := w.refused.of(directory.ReasonKeyChanged)
 			switch {
 			case refused.Load() < 4*min(vain, 4):

@@ -15,7 +15,6 @@ type queue struct {
 	order    []int
 	next     int   // order[next:] has not been asked
 	again    []int // to be asked once more
-	lost     []int // asked in vain
 
 	open   int                      // asked, no answer yet
 	found  int                      // answered with something that counts
@@ -46,19 +45,17 @@ func (q *queue) take() (replica int, ok bool) {
 	return q.order[q.next-1], true
 }
 
-// retry has what was asked in vain asked once more, and reports whether there was
-// any.
-func (q *queue) retry() bool {
-	if len(q.lost) == 0 {
-		return false
-	}
-	q.failed -= len(q.lost)
-	q.again, q.lost = append(q.again, q.lost...), nil
-	return true
+// restart has all positions asked once more, once all have come out, and forgets
+// how they did.
+func (q *queue) restart() {
+	q.again = append(q.again, q.order...)
+	q.next = len(q.order)
+	q.found, q.absent, q.gone, q.failed = 0, 0, 0, 0
+	clear(q.none)
 }
 
 // count notes how an asked position came out.
-func (q *queue) count(outcome string, replica int, by identity.NodeID) {
+func (q *queue) count(outcome string, by identity.NodeID) {
 	q.open--
 	switch outcome {
 	case OutcomeFound:
@@ -70,9 +67,6 @@ func (q *queue) count(outcome string, replica int, by identity.NodeID) {
 		q.gone++
 	default:
 		q.failed++
-		if outcome == OutcomeFailed {
-			q.lost = append(q.lost, replica)
-		}
 	}
 }
 

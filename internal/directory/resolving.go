@@ -37,7 +37,7 @@ type Resolving struct {
 	existing    bool // some valid record of the name was seen
 	late        bool // an answer has taken longer than answers do
 	noWay       bool // a question could not be asked without saying who asks
-	rounds      int  // in which those were asked again that had not answered
+	rounds      int  // in which all were asked again
 	outdated    bool // the last answer had a newer word of a device than the result
 	evidence    Evidence
 

@@ -35,14 +35,14 @@ func (f *Resolving) take(r Read) {
 	if in.Err != nil {
 		a.Outcome, a.Error = OutcomeFailed, in.Err.Error()
 		f.noWay = f.noWay || errors.Is(in.Err, ErrHidden)
-		q.count(OutcomeFailed, in.asked.replica, identity.NodeID{})
+		q.count(OutcomeFailed, identity.NodeID{})
 		return
 	}
 	f.set.Pace.observe(in.Took)
 	a.Holder = &in.Holder
 	f.owners[in.Holder.Node] = in.Holder.Owner
 	a.Outcome = f.weigh(&in)
-	q.count(a.Outcome, in.asked.replica, in.Holder.Node)
+	q.count(a.Outcome, in.Holder.Node)
 	f.choose()
 }
 
@@ -108,6 +108,9 @@ func (f *Resolving) weighOne(in *answer, x *finding) string {
 
 func (f *Resolving) weighShare(in *answer, s *keyshare.Share) string {
 	var err error
+	if f.rounds > 0 && f.col.Has(s) { // heard in an earlier round
+		return OutcomeFound
+	}
 	if int(s.X) != in.asked.replica+1 {
 		err = f.col.Refuse(in.Holder.Node, s.X, keyshare.ReasonMisplaced, nil)
 	} else {

@@ -34,20 +34,22 @@ func (f *Resolving) verdict() (done bool, err error) {
 	return false, nil
 }
 
-// maxAnew is how often positions that have not answered are asked once more.
+// maxAnew is how often all positions are asked once more.
 const maxAnew = 3
 
-// anew has those asked again, with the next tick, that have not answered: while a
-// new key spreads, a few holders have it, and if these are busy just then, all that
-// is seen is the old one, of which the pinned one is known to be the successor.
+// anew has shares and account records asked for again, with the next tick: while a
+// new key spreads, few holders have it, and where these are busy, those beside them
+// answer, and all that is seen is the old key, of which the pinned one may well be
+// the successor.
 func (f *Resolving) anew() bool {
-	waiting := len(f.shares.again)+len(f.regs.again)+len(f.accts.again) > 0
+	waiting := len(f.shares.again)+len(f.accts.again) > 0
 	if waiting || f.set.Hidden || f.rounds >= maxAnew {
 		return waiting
 	}
 	f.rounds++
-	shares, regs, accts := f.shares.retry(), f.regs.retry(), f.accts.retry()
-	return shares || regs || accts
+	f.shares.restart()
+	f.accts.restart()
+	return true
 }
 
 // How many answers make a resolution sure: of registrations, and of account
