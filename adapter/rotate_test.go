@@ -143,9 +143,16 @@ func TestMatrixA2RotationWithoutAMissedCall(t *testing.T) {
 // so without a warning.
 func followed(t *testing.T, m *testnet.Member, first string) {
 	t.Helper()
+	last := ""
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s, at last: %s", m.Name, last)
+		}
+	})
 	testnet.Eventually(t, m.Name+"'s pin follows", func() bool {
-		status, _ := call(t, m, "bob")
+		status, err := call(t, m, "bob")
 		res := m.Lookup("bob")
+		last = fmt.Sprintf("%d (%v), %+v", status, err, res)
 		return status == 302 && res.Outcome == admin.OutcomeVerified && res.KeyVersion == 4 && res.Fingerprint != first && !res.Pinned.IsZero()
 	})
 	status := m.It.Status()
