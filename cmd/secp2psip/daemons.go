@@ -96,8 +96,9 @@ func charterOf(cfg configs.Bootstrap) identity.Charter {
 	return c
 }
 
-// shareRoom is what one share takes with its certificate chain, at most, in bytes.
-const shareRoom = 3 << 10
+// shareRoom is what one share takes at most, with its certificate chain and
+// with the share of the key before it, in bytes.
+const shareRoom = 4 << 10
 
 func wholeSeconds(d configs.Duration) uint32 { return uint32(time.Duration(d) / time.Second) }
 

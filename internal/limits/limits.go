@@ -33,7 +33,7 @@ const (
 	RecordData   = 1 << 10         // bytes
 	Record       = 4 << 10         // bytes, with its chain
 	OwnerRecords = 24              // of one owner at one holder
-	OwnerBytes   = 32 << 10        // likewise
+	OwnerBytes   = 64 << 10        // likewise: in a small ring one holder has all of a person, and the shares of two keys
 	StoreBytes   = 32 << 20        // of all owners at one holder
 	Devices      = 8               // of one person
 	Ahead        = 5 * time.Minute // of the verifier's clock that what was signed may be

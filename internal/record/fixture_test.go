@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +72,8 @@ type person struct {
 	account, device identity.PrivateKey
 	node            identity.NodeID
 	cert            []byte
+	version         uint32
+	rotations       []identity.Rotation
 }
 
 // person enrols a name; n makes its keys and its owner tag.
@@ -78,13 +81,31 @@ func (w *world) person(t testing.TB, user string, n byte) *person {
 	t.Helper()
 	p := &person{
 		w: w, aor: must[identity.AOR](t)(identity.NewAOR(user, w.charter.Overlay)), owner: identity.OwnerTag{1, n},
-		account: testKey(t, n), device: testKey(t, n+100), node: identity.HashID(user),
+		account: testKey(t, n), device: testKey(t, n+100), node: identity.HashID(user), version: 1,
 	}
-	p.cert = must[[]byte](t)(w.issuer.IssueAccount(identity.AccountParams{
-		Key: p.account.Public(), AOR: p.aor, Number: "1" + user[:1], Version: 1, Owner: p.owner,
-		NotBefore: testNow, NotAfter: testNow.Add(90 * day),
-	}))
+	p.certify(t)
 	return p
+}
+
+func (p *person) certify(t testing.TB) {
+	t.Helper()
+	p.cert = must[[]byte](t)(p.w.issuer.IssueAccount(identity.AccountParams{
+		Key: p.account.Public(), AOR: p.aor, Number: "1" + p.aor.User()[:1], Version: p.version, Owner: p.owner,
+		Rotations: p.rotations, NotBefore: testNow, NotAfter: testNow.Add(90 * day),
+	}))
+}
+
+// rotated is the person with the next account key, made by n.
+func (p *person) rotated(t testing.TB, n byte) *person {
+	t.Helper()
+	const most = identity.MaxRotations - 1 // as an issuer does where the account's record would be too large
+	next := *p
+	next.account, next.version = testKey(t, n), p.version+1
+	r := must[identity.Rotation](t)(identity.SignRotation(p.account, p.aor, next.account.Public(), next.version, testNow, time.Hour))
+	next.rotations = append(slices.Clone(p.rotations), r)
+	next.rotations = next.rotations[max(0, len(next.rotations)-most):]
+	next.certify(t)
+	return &next
 }
 
 func (p *person) delegation(t testing.TB, part uint64) []byte {
@@ -136,7 +157,7 @@ func at(now time.Time) func(*record.Body) {
 
 func (p *person) share(x uint8) record.Share {
 	return record.Share{
-		Version: 1, Dealing: 1, X: x, Y: bytes.Repeat([]byte{x}, record.ShareLen),
+		Version: p.version, Dealing: 1, X: x, Y: bytes.Repeat([]byte{x}, record.ShareLen),
 		K: p.w.charter.K, N: p.w.charter.N, Digest: p.account.Public().Digest(), Owner: p.owner,
 	}
 }
@@ -164,13 +185,19 @@ func (p *person) batch(t testing.TB, seq uint64) []record.Record {
 		bodies = append(bodies, must[record.Body](t)(p.shareRecord(t, x+1, seq).Body()))
 	}
 	bodies = append(bodies, must[record.Body](t)(p.lookup(t, seq).Body()), must[record.Body](t)(p.number(t, seq).Body()))
-	return must[[]record.Record](t)(record.SignBatch(bodies, p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}}))
+	recs := must[[]record.Record](t)(record.SignBatch(bodies, p.w.issuer.Key(), record.Chain{Certificates: [][]byte{p.w.issuer.Certificate()}}))
+	for i := range p.w.charter.N {
+		if p.version > 1 { // shows that its key follows another
+			recs[i].Chain.Certificates = [][]byte{p.cert, p.w.issuer.Certificate()}
+		}
+	}
+	return recs
 }
 
 func (p *person) lookup(t testing.TB, seq uint64) record.Record {
 	t.Helper()
 	return p.issued(t, record.KindAccount, 0, seq, record.Account{
-		Version: 1, Certificate: p.cert, Number: "sip:1" + p.aor.User()[:1] + "@" + p.aor.Overlay(),
+		Version: p.version, Certificate: p.cert, Number: "sip:1" + p.aor.User()[:1] + "@" + p.aor.Overlay(),
 	})
 }
 

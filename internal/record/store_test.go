@@ -299,21 +299,28 @@ func TestMatrixD7StoreBounded(t *testing.T) {
 	t.Logf("matrix: D7 one owner's flood of %d: %d kept; 480 stores of 40 owners: %d of %d bytes held", flood, flood-refused, st.Bytes, limit)
 }
 
+// One holder may have all that a person has on the ring: of two keys while one
+// follows the other, with as many devices and rotations as there may be.
 func TestStoreQuotaHoldsAPersonInASmallRing(t *testing.T) {
 	w, h := newWorld(t, 1, nil), &hands{now: testNow}
-	alice := w.person(t, "alice", 20)
-	s := w.store(t, h, &counter{})
-	for x := range w.charter.N {
-		put(t, s, alice.shareRecord(t, x+1, 1), record.OutcomeStored)
+	alice, c := w.person(t, "alice", 20), &counter{}
+	s := w.store(t, h, c)
+	for seq := range uint64(identity.MaxRotations + 2) {
+		if seq > 0 {
+			alice = alice.rotated(t, byte(20+seq))
+		}
+		for _, r := range alice.batch(t, seq+1) {
+			put(t, s, r, record.OutcomeStored)
+		}
+		for part := range w.charter.MaxDevices {
+			put(t, s, alice.registration(t, uint64(part), seq+1), record.OutcomeStored)
+		}
 	}
-	for part := range w.charter.MaxDevices {
-		put(t, s, alice.registration(t, uint64(part), 1), record.OutcomeStored)
+	st := s.Stats()
+	if want := int(w.charter.N) + int(w.charter.MaxDevices) + 2; st.Owners != 1 || st.Evicted != 0 || st.Records != want {
+		t.Fatalf("%+v, want %d records", st, want)
 	}
-	put(t, s, alice.lookup(t, 1), record.OutcomeStored)
-	put(t, s, alice.number(t, 1), record.OutcomeStored)
-	if st := s.Stats(); st.Owners != 1 || st.Evicted != 0 {
-		t.Fatalf("%+v", st)
-	}
+	t.Logf("%d records of one person: %d of %d bytes", st.Records, st.Bytes, w.charter.OwnerBytes)
 }
 
 // Each record shows at each of its places in the arc, and nowhere else.
