@@ -3,9 +3,12 @@ package matrix
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const document = `
@@ -99,6 +102,22 @@ func TestFailingRun(t *testing.T) {
 		if _, _, failed, err := report(t, c.input); !errors.Is(err, c.want) || failed != c.failed {
 			t.Errorf("%s: %v, %v", what, failed, err)
 		}
+	}
+}
+
+// What failed is kept, of much the end.
+func TestWhyARunFailed(t *testing.T) {
+	long := []event{{Action: "run", Package: "p", Test: "TestA"}}
+	for i := range 2000 {
+		long = append(long, event{Action: "output", Package: "p", Test: "TestA", Output: fmt.Sprintf("ä line %d\n", i)})
+	}
+	long = append(long, event{Action: "fail", Package: "p"})
+	res, err := Run(strings.NewReader(events(t, long...)+events(t, passing("TestMatrixA1One")...)), io.Discard, false)
+	if err != nil || len(res.Why) > maxWhy+4 || !utf8.ValidString(res.Why) || !strings.HasPrefix(res.Why, "…") || !strings.HasSuffix(res.Why, "ä line 1998\nä line 1999\n") {
+		t.Errorf("%v, %d bytes: %.40q", err, len(res.Why), res.Why)
+	}
+	if res, err = Run(strings.NewReader(events(t, passing("TestMatrixA1One")...)), io.Discard, false); err != nil || res.Why != "" {
+		t.Errorf("%v, %q", err, res.Why)
 	}
 }
 

@@ -32,6 +32,7 @@ type Test struct {
 type Results struct {
 	Tests  []Test // of the matrix alone
 	Failed bool   // some test or package, of the matrix or not
+	Why    string // what packages that failed have printed, a part of each
 }
 
 var figurePattern = regexp.MustCompile(`matrix: ([A-H][1-9][0-9]*) (.*)$`)
@@ -57,8 +58,7 @@ func Run(in io.Reader, out io.Writer, quiet bool) (*Results, error) {
 	}
 	for name, p := range r.packages { // cut short
 		fmt.Fprintf(out, "FAIL\t%s [no result]\n", name)
-		p.print(out)
-		r.res.Failed = true
+		r.failed(p)
 	}
 	slices.SortFunc(r.res.Tests, func(a, b Test) int { return strings.Compare(a.Name+" "+a.Package, b.Name+" "+b.Package) })
 	return r.res, lines.Err()
@@ -124,8 +124,7 @@ func (r *reading) done(e event, p *pkg) {
 		r.res.Tests = append(r.res.Tests, Test{Name: name, Package: e.Package, Passed: p.passed[name], Figures: p.figure[name]})
 	}
 	if e.Action == "fail" {
-		r.res.Failed = true
-		p.print(r.out)
+		r.failed(p)
 		return
 	}
 	if r.quiet {
@@ -137,6 +136,21 @@ func (r *reading) done(e event, p *pkg) {
 			return
 		}
 	}
+}
+
+// maxWhy bounds what is kept of one package's output, in bytes: its end.
+const maxWhy = 8 << 10
+
+func (r *reading) failed(p *pkg) {
+	r.res.Failed = true
+	var said strings.Builder
+	p.print(&said)
+	why := said.String()
+	fmt.Fprint(r.out, why)
+	if len(why) > maxWhy {
+		why = "…" + strings.ToValidUTF8(why[len(why)-maxWhy:], "")
+	}
+	r.res.Why += why
 }
 
 // print shows what a package that failed said, but for its tests that passed;

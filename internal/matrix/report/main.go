@@ -66,6 +66,9 @@ func run(args []string, in io.Reader, out, errs io.Writer) error {
 	} else {
 		matrix.WriteText(out, lines)
 	}
+	if results.Why != "" { // once more, where whoever reads the end of a long output sees it
+		fmt.Fprintf(shown, "\nwhat failed:\n%s", results.Why)
+	}
 	if failure == nil && results.Failed {
 		failure = matrix.ErrFailed
 	}
