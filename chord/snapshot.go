@@ -234,7 +234,8 @@ func (m *Machine) gotMembers(c *call, answer *wire.Members, how answer) {
 		}
 		known := m.table.get(d.ID)
 		isNew := known == nil || known.who.seq() < d.Seq
-		if known == nil && asked < 2 && m.mayLive(d) {
+		unheard := known == nil || !known.is(verified|described) // by others' word it may stand in the table
+		if unheard && asked < 2 && m.mayLive(d) {
 			asked++
 		}
 		if known == nil || known.who.seq() <= d.Seq {
