@@ -45,6 +45,7 @@ type news struct {
 	share    int // of the circle that news of this node go to, in 1024ths
 	thin     bool
 	adapt    time.Time
+	meet     time.Time // when one of the list that has not spoken is asked
 	sweep    time.Time
 	snap     snapshot
 	compare  time.Time
@@ -147,10 +148,20 @@ func (m *Machine) newsRate() float64 {
 	return (m.news.spending.rate(m.now) + m.news.received.rate(m.now)) / 2
 }
 
+// descriptor is the size of one, in bytes, near enough.
+const descriptor = 130
+
+// lasting is what news would cost for good, in bytes a second, were every member's
+// coming and going told to this node: by how many there are and how long they
+// stay, whatever is told at this moment.
+func (m *Machine) lasting() float64 {
+	members := max(m.table.len(), m.crowd())
+	return 2 * float64(members) * cost(descriptor) / m.news.stay.mean().Seconds()
+}
+
 // newsBudget is what remains for news when the ring's upkeep is paid for, and
 // the descriptors that each newcomer gets.
 func (m *Machine) newsBudget() float64 {
-	const descriptor = 130
 	total := float64(m.cfg.Budget)
 	snapshots := float64(m.table.len()) * descriptor / m.news.stay.mean().Seconds()
 	return max(total-m.news.upkeep.rate(m.now)-snapshots, total/3)

@@ -10,6 +10,7 @@ import (
 // The pace of what looks after news.
 const (
 	adaptEvery = 10 * time.Second
+	meetEvery  = 4 * time.Second  // members of the list that have not said a word themselves
 	adaptFirst = 30 * time.Second // what comes while a ring forms says little
 	sweepLeast = 5 * time.Second
 	announceBy = 2 * time.Second
@@ -38,6 +39,7 @@ func (m *Machine) startNews() {
 	}
 	m.news.stay.watch(m.now, 0)
 	m.news.adapt = m.now.Add(m.jitter(adaptFirst))
+	m.news.meet = m.now.Add(m.jitter(meetEvery))
 	m.news.compare = m.now.Add(m.jitter(compareEvery))
 	m.news.sweep = m.now.Add(m.jitter(sweepLeast))
 	if m.ring.Succ.Len() > 0 {
@@ -60,6 +62,11 @@ func (m *Machine) tickNews() {
 	}
 	m.tickSnapshot()
 	m.tickCompare()
+	if !n.meet.After(m.now) {
+		if n.meet = m.now.Add(m.jitter(adaptEvery)); m.meetListed() {
+			n.meet = m.now.Add(m.jitter(meetEvery))
+		}
+	}
 	if len(n.pending) > 0 {
 		m.askCertificates()
 	}
@@ -70,7 +77,6 @@ func (m *Machine) tickNews() {
 		n.adapt = m.now.Add(m.jitter(adaptEvery))
 		m.adaptNews()
 		m.table.trim()
-		m.meetListed()
 	}
 	if !n.sweep.After(m.now) {
 		m.sweepNews()
@@ -88,6 +94,7 @@ func (m *Machine) newsDeadline(sooner func(time.Time)) {
 	}
 	n := &m.news
 	sooner(n.again)
+	sooner(n.meet)
 	sooner(n.compare)
 	sooner(n.adapt)
 	sooner(n.sweep)
@@ -110,15 +117,17 @@ func (m *Machine) newsDeadline(sooner func(time.Time)) {
 	}
 }
 
-// meetListed asks a successor that another has named and that has not said a word
-// itself by now: a neighbour may have made it up.
-func (m *Machine) meetListed() {
+// meetListed asks the successors that another has named and that have not said a
+// word themselves by now: a neighbour may have made them up. It reports whether
+// there are any.
+func (m *Machine) meetListed() (some bool) {
 	for _, id := range m.ring.Succ.IDs() {
 		if c := m.table.get(id); c != nil && !c.is(verified|described) {
 			m.probe(id)
-			return // the others in their turn
+			some = true
 		}
 	}
+	return some
 }
 
 // adaptNews keeps what news cost within the budget: by the share of the circle
@@ -130,10 +139,12 @@ func (m *Machine) adaptNews() {
 	rate, budget := m.newsRate(), m.newsBudget()
 	_, sent := n.spending.rates(m.now)
 	_, got := n.received.rates(m.now)
-	switch {
+	switch most := (sent + got) / 2; {
+	case m.lasting() < 0.3*budget: // a rush of newcomers, which is over soon
+		n.share = fullShare
 	case rate > budget:
 		n.share = int(float64(n.share) * max(0.5, budget/rate))
-	case (sent+got)/2 < 0.7*budget && n.share < fullShare:
+	case most < 0.7*budget:
 		n.share += n.share/5 + 1
 	}
 	n.share = min(max(n.share, leastShare), fullShare)

@@ -52,7 +52,7 @@ const (
 // limits.ring_bytes. The upkeep that no table can do without is more than that
 // where half of all members are gone every 84 s; with this budget for the rest it
 // stays below 900 with the look-ups of a thousand such members.
-const RingBytes = 450
+const RingBytes = 440
 
 // Memory is what a node's heap and stacks stay below whatever flood it is under,
 // in bytes.
